@@ -1,0 +1,111 @@
+"""The action network A: consecutive states become a distribution over discrete actions.
+
+Dimensions: N observations, B batch, T observations in a sequence, K actions, D action-space dimension.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from model.layers.residual_block import ResidualBlock
+from utils.configuration import ActionNetwork as ActionNetworkConfiguration
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """A normal distribution with a diagonal covariance."""
+
+    mean: Tensor  # (..., D)
+    variance: Tensor  # (..., D), non-negative
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """A differentiable sample (..., D): mean + sqrt(variance) * N(0, I)."""
+        noise = torch.empty_like(self.mean).normal_(generator=generator)
+        return self.mean + self.variance.sqrt() * noise
+
+    def detach(self) -> "Gaussian":
+        """The same distribution without a gradient."""
+        return Gaussian(self.mean.detach(), self.variance.detach())
+
+
+@dataclass(frozen=True)
+class InferredActions:
+    """What the action network reads from a sequence of states."""
+
+    action_states: Gaussian  # (B, T, D), one per observation
+    sampled_action_states: Tensor  # (B, T, D)
+    directions: Gaussian  # (B, T-1, D), one per pair of consecutive observations
+    sampled_directions: Tensor  # (B, T-1, D)
+    logits: Tensor  # (B, T-1, K)
+
+    @property
+    def log_probabilities(self) -> Tensor:
+        """(B, T-1, K)."""
+        return torch.log_softmax(self.logits, dim=-1)
+
+    @property
+    def probabilities(self) -> Tensor:
+        """(B, T-1, K)."""
+        return torch.softmax(self.logits, dim=-1)
+
+
+class ActionNetwork(nn.Module):
+    """A of the paper, section 3.2 (SPEC section 1)."""
+
+    def __init__(self, config: ActionNetworkConfiguration, state_features: int, actions_count: int) -> None:
+        super().__init__()
+        dimension = config.action_space_dimension
+        self.residuals = nn.Sequential(
+            ResidualBlock(state_features, 2 * state_features, downscale=2),
+            ResidualBlock(2 * state_features, 2 * state_features),
+        )
+        self.mean_fc = nn.Linear(2 * state_features, dimension)
+        self.variance_fc = nn.Linear(2 * state_features, dimension)
+        self.final_fc = nn.Linear(dimension, actions_count)
+        if config.initial_direction_variance is not None:
+            nn.init.zeros_(self.variance_fc.weight)
+            nn.init.constant_(self.variance_fc.bias, config.initial_direction_variance)
+        if config.initial_classifier_spread is not None:
+            _spread_classifier(self.final_fc, config.initial_classifier_spread)
+
+    def forward(self, states: Tensor, attention: Tensor, generator: torch.Generator | None = None) -> InferredActions:
+        """Infer the actions between consecutive observations.
+
+        Args:
+            states: (B, T, F, h, w).
+            attention: (B, T, 1, h, w) in [0, 1].
+            generator: source of the sampling noise, the global one by default.
+        """
+        features = self._features(states * attention)
+        action_states = Gaussian(self.mean_fc(features), self.variance_fc(features).abs())
+        directions = Gaussian(
+            action_states.mean[:, 1:] - action_states.mean[:, :-1],
+            action_states.variance[:, 1:] + action_states.variance[:, :-1],
+        )
+        sampled_directions = directions.sample(generator)
+        return InferredActions(
+            action_states=action_states,
+            sampled_action_states=action_states.sample(generator),
+            directions=directions,
+            sampled_directions=sampled_directions,
+            logits=self.final_fc(sampled_directions),
+        )
+
+    def _features(self, states: Tensor) -> Tensor:
+        """Pooled features (B, T, 2F) of states (B, T, F, h, w)."""
+        time_major = states.transpose(0, 1)
+        pooled = self.residuals(time_major.flatten(0, 1)).mean(dim=(2, 3))
+        return pooled.unflatten(0, time_major.shape[:2]).transpose(0, 1)
+
+
+def _spread_classifier(classifier: nn.Linear, spread: float) -> None:
+    """Start with action k most probable around a point of its own on the first axis, K points evenly in [-1, 1].
+
+    The logit of action k is spread * (2 p_k x - p_k^2), which falls with the squared distance of x to p_k.
+    """
+    points = torch.linspace(-1, 1, classifier.out_features)
+    with torch.no_grad():
+        classifier.weight.zero_()
+        classifier.weight[:, 0] = 2 * spread * points
+        classifier.bias.copy_(-spread * points.square())

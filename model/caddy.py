@@ -1,0 +1,256 @@
+"""The whole model: encode, infer actions, roll out, imagine one step (SPEC sections 1 and 2).
+
+Dimensions: B batch, T observations in a sequence, S stacked frames in an observation, K actions, D action-space
+dimension, F state features, H hidden size, h x w state resolution (an eighth of the frame's height x width).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.action import ActionNetwork, InferredActions
+from model.dynamics import DynamicsNetwork, DynamicsState
+from model.layers.centroid_estimator import CentroidEstimator
+from model.layers.conv_lstm import FusedGates
+from model.layers.convolution import conv3x3
+from model.layers.gumbel_softmax import gumbel_softmax
+from model.rendering import Frames, RenderingNetwork
+from model.representation import Encoding, RepresentationNetwork
+from utils.configuration import Configuration
+
+ActionSampler = Callable[[InferredActions], Tensor]
+"""Chooses the action weights (B, T-1, K) of a rollout from what the action network inferred."""
+
+RENDERING_WIDTHS = {"model.main_model.model": (128, 64, 32), "model.reduced_model.model": (64, 32, 16)}
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Everything that one pass over a batch of sequences computes.
+
+    R frames are reconstructed: T-1 in the full pass (all but the first), T in the pretraining pass.
+    """
+
+    states: Tensor  # (B, T, F, h, w) of the true observations
+    attention: Tensor  # (B, T, 1, h, w) in [0, 1]
+    inferred_actions: InferredActions  # from the true states
+    actions: Tensor  # (B, T-1, K) action weights that drove the dynamics
+    variations: Tensor  # (B, T-1, D)
+    hidden_states: Tensor  # (B, T-1, H, h, w) from the dynamics network
+    frames: Frames  # (B, R, 3, height, width) at three resolutions, in [-1, 1]
+    reconstructed_states: Tensor  # (B, T, F, h, w): in the full pass true ones while these drive the dynamics
+    reconstructed_attention: Tensor  # (B, T, 1, h, w)
+    reconstructed_actions: InferredActions  # from the reconstructed states
+    encoded_hidden_states: Tensor | None  # (B, T, H, h, w) from state-to-hidden; pretraining pass only
+
+
+@dataclass(frozen=True)
+class ImaginedStep:
+    """What one step of play makes of an observation and an action."""
+
+    frame: Tensor  # (B, 3, height, width) in [-1, 1]
+    observation: Tensor  # (B, 3S, height, width): the new frame on top of the previous observation
+    state: DynamicsState
+
+
+def most_probable_actions(inferred: InferredActions) -> Tensor:
+    """The action sampler of evaluation: one-hot of the most probable action, (B, T-1, K)."""
+    logits = inferred.logits
+    return functional.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
+
+
+class Caddy(nn.Module):
+    """Clustering for Action Decomposition and DiscoverY (Menapace et al., CVPR 2021).
+
+    Parameter names and shapes are those of published checkpoints.
+    """
+
+    def __init__(self, config: Configuration) -> None:
+        super().__init__()
+        model, actions_count = config.model, config.data.actions_count
+        self.action_config = model.action_network
+        self.pretraining_detach = config.training.pretraining_detach
+        features = model.representation_network.state_features
+        hidden_features = model.dynamics_network.hidden_state_size
+        height, width = model.representation_network.state_resolution
+        dimension = self.action_config.action_space_dimension
+        first, second, third = (
+            max(1, round(width * model.width_multiplier)) for width in RENDERING_WIDTHS[model.architecture]
+        )
+
+        self.state_to_hidden_state_layer = nn.Sequential(conv3x3(features, hidden_features, bias=True))
+        self.action_network = nn.ModuleList(
+            ActionNetwork(self.action_config, features, actions_count) for _ in range(self.action_config.ensamble_size)
+        )
+        self.dynamics_network = DynamicsNetwork(features, hidden_features, actions_count + dimension, (height, width))
+        self.representation_network = RepresentationNetwork(
+            3 * config.training.batching.observation_stacking, features, model.width_multiplier
+        )
+        self.rendering_network = RenderingNetwork(hidden_features, (first, second, third))
+        self.centroid_estimator = CentroidEstimator(actions_count, dimension, model.centroid_estimator.alpha)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(
+        self,
+        observations: Tensor,
+        ground_truth_observations: int,
+        temperature: float = 1.0,
+        pretraining: bool = False,
+        action_sampler: ActionSampler | None = None,
+        zero_variations: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> Rollout:
+        """Reconstruct sequences from their first observations and the actions inferred between all of them.
+
+        In training mode the centroids are updated before they are used.
+
+        Args:
+            observations: (B, T, 3S, height, width) in [-1, 1], the newest frame of a stack first.
+            ground_truth_observations: how many true observations drive the dynamics before generated ones do (at least
+                1). The pretraining pass uses true ones throughout.
+            temperature: of the Gumbel-Softmax.
+            pretraining: decode the true states through state-to-hidden instead of the dynamics' hidden states.
+            action_sampler: replaces the Gumbel-Softmax choice of actions.
+            zero_variations: use no variations, as play does.
+            generator: source of all noise, the global one by default.
+        """
+        batch_size, num_observations = observations.shape[:2]
+        states, attention = self.encode(observations)
+        action_network = self._draw_action_network(generator)
+        inferred = action_network(states, attention, generator)
+        if self.training:
+            self.centroid_estimator.update(inferred.directions.mean.detach(), inferred.probabilities.detach())
+        actions = action_sampler(inferred) if action_sampler else self._sample_actions(inferred, temperature, generator)
+        variations = self.centroid_estimator.variations(inferred.sampled_directions, actions)
+        if zero_variations or not self.action_config.use_variations:
+            variations = torch.zeros_like(variations)
+
+        if pretraining:
+            ground_truth_observations = num_observations
+        driving_states = states.detach() if pretraining and self.pretraining_detach else states
+        memory = self.dynamics_network.initial_state(batch_size)
+        gates = self.dynamics_network.fused_gates()
+        state, observation = driving_states[:, 0], observations[:, 0]
+        hidden_states: list[Tensor] = []
+        frames: list[Frames] = []
+        generated: list[Encoding] = []
+        for t in range(1, num_observations):
+            hidden_state, memory = self.dynamics_network(state, actions[:, t - 1], variations[:, t - 1], memory, gates)
+            hidden_states.append(hidden_state)
+            if not pretraining:
+                frames.append(self.rendering_network(hidden_state))
+            if t < ground_truth_observations:
+                state, observation = driving_states[:, t], observations[:, t]
+            else:
+                observation = _push_frame(observation, frames[-1].full)
+                generated.append(self.representation_network(observation))
+                state = generated[-1].states
+
+        encoded_hidden_states = None
+        if pretraining:
+            encoded_hidden_states = _split_time(self.state_to_hidden_state_layer(_merge_time(states)), batch_size)
+            rendered = Frames(
+                *(
+                    _split_time(frame, batch_size)
+                    for frame in self.rendering_network(_merge_time(encoded_hidden_states))
+                )
+            )
+            reconstruction = self.encode(_stack_frames(rendered.full, observations.shape[2] // 3))
+        else:
+            rendered = Frames(*(_stack_time(resolution) for resolution in zip(*frames, strict=True)))
+            true_part = (maps[:, :ground_truth_observations].unbind(dim=1) for maps in (states, attention))
+            reconstruction = Encoding(
+                *(
+                    _stack_time([*true, *maps])
+                    for true, maps in zip(true_part, zip(*generated, strict=True), strict=True)
+                )
+            )
+        return Rollout(
+            states=states,
+            attention=attention,
+            inferred_actions=inferred,
+            actions=actions,
+            variations=variations,
+            hidden_states=_stack_time(hidden_states),
+            frames=rendered,
+            reconstructed_states=reconstruction.states,
+            reconstructed_attention=reconstruction.attention,
+            reconstructed_actions=action_network(reconstruction.states, reconstruction.attention, generator),
+            encoded_hidden_states=encoded_hidden_states,
+        )
+
+    def encode(self, observations: Tensor) -> Encoding:
+        """States (B, T, F, h, w) and attention (B, T, 1, h, w) of observations (B, T, 3S, height, width)."""
+        states, attention = self.representation_network(_merge_time(observations))
+        return Encoding(_split_time(states, len(observations)), _split_time(attention, len(observations)))
+
+    def initial_state(self, batch_size: int) -> DynamicsState:
+        """The learned recurrent state before the first step."""
+        return self.dynamics_network.initial_state(batch_size)
+
+    def step(self, state: DynamicsState, observation: Tensor, action: Tensor, variation: Tensor) -> ImaginedStep:
+        """Imagine what follows an observation when an action is taken.
+
+        Args:
+            state: the recurrent state, `initial_state` before the first step.
+            observation: (B, 3S, height, width) in [-1, 1], newest frame first.
+            action: (B, K) one-hot.
+            variation: (B, D), zero in ordinary play.
+        """
+        encoding = self.representation_network(observation)
+        hidden_state, state = self.dynamics_network(
+            encoding.states, action, variation, state, self.dynamics_network.fused_gates()
+        )
+        frame = self.rendering_network(hidden_state).full
+        return ImaginedStep(frame, _push_frame(observation, frame), state)
+
+    def _draw_action_network(self, generator: torch.Generator | None) -> ActionNetwork:
+        """One network of the ensemble; no randomness is spent on an ensemble of one."""
+        drawn = 0
+        if len(self.action_network) > 1:
+            device = generator.device if generator else None
+            drawn = int(torch.randint(len(self.action_network), (), generator=generator, device=device))
+        network = self.action_network[drawn]
+        assert isinstance(network, ActionNetwork)
+        return network
+
+    def _sample_actions(
+        self, inferred: InferredActions, temperature: float, generator: torch.Generator | None
+    ) -> Tensor:
+        if not self.action_config.use_gumbel:
+            return inferred.probabilities
+        return gumbel_softmax(inferred.log_probabilities, temperature, self.action_config.hard_gumbel, generator)
+
+
+# Tensors are time-major in memory, channels last, so that merging and splitting time move nothing.
+
+
+def _merge_time(x: Tensor) -> Tensor:
+    """(B, T, ...) to (T * B, ...)."""
+    return x.transpose(0, 1).flatten(0, 1)
+
+
+def _split_time(x: Tensor, batch_size: int) -> Tensor:
+    """(T * B, ...) to (B, T, ...)."""
+    return x.unflatten(0, (-1, batch_size)).transpose(0, 1)
+
+
+def _stack_time(steps: Sequence[Tensor]) -> Tensor:
+    """T tensors (B, ...) to (B, T, ...)."""
+    return _split_time(torch.cat(list(steps)), len(steps[0]))
+
+
+def _push_frame(observation: Tensor, frame: Tensor) -> Tensor:
+    """The observation (B, 3S, height, width) with a new frame (B, 3, height, width) on top and the oldest dropped."""
+    return torch.cat([frame, observation[:, :-3]], dim=1)
+
+
+def _stack_frames(frames: Tensor, stacking: int) -> Tensor:
+    """Observations (B, T, 3S, ...) of frames (B, T, 3, ...): each with its own past, the first frame repeated."""
+    past = [frames]
+    for _ in range(stacking - 1):
+        past.append(torch.cat([past[-1][:, :1], past[-1][:, :-1]], dim=1))
+    return torch.cat(past, dim=2)

@@ -1,0 +1,9 @@
+"""The activation that every block uses."""
+
+from torch import Tensor
+from torch.nn import functional
+
+
+def activate(x: Tensor) -> Tensor:
+    """LeakyReLU(0.2), in place (SPEC section 1)."""
+    return functional.leaky_relu(x, 0.2, inplace=True)

@@ -1,0 +1,20 @@
+"""The plain convolutional block of the dynamics network."""
+
+from torch import Tensor, nn
+
+from model.layers.activation import activate
+from model.layers.convolution import conv3x3, pooled_conv3x3
+
+
+class SameBlock(nn.Module):
+    """conv3x3 -> average-pool -> BN -> act (SPEC section 1)."""
+
+    def __init__(self, in_features: int, out_features: int, downscale: int = 1) -> None:
+        super().__init__()
+        self.downscale = downscale
+        self.conv1 = conv3x3(in_features, out_features)
+        self.bn1 = nn.BatchNorm2d(out_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, I, H, W) to (N, O, H / downscale, W / downscale)."""
+        return activate(self.bn1(pooled_conv3x3(x, self.conv1.weight, self.downscale)))

@@ -1,0 +1,28 @@
+"""The upsampling block of the dynamics network and the decoder."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.layers.activation import activate
+from model.layers.convolution import conv3x3
+
+
+class UpBlock(nn.Module):
+    """Bilinear x2 -> conv3x3 -> BN -> act; with `late` the x2 comes after the activation (SPEC section 1)."""
+
+    def __init__(self, in_features: int, out_features: int, late: bool = False) -> None:
+        super().__init__()
+        self.late = late
+        self.conv = conv3x3(in_features, out_features)
+        self.norm = nn.BatchNorm2d(out_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, I, H, W) to (N, O, 2H, 2W)."""
+        if not self.late:
+            x = _double(x)
+        x = activate(self.norm(self.conv(x)))
+        return _double(x) if self.late else x
+
+
+def _double(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

@@ -1,0 +1,405 @@
+"""The configuration of a run: the YAML's nesting as typed sections, validated once (SPEC section 3).
+
+A configuration written for the authors' code loads unchanged. Keys that only this project has are optional and default
+to the authors' behaviour. Everything wrong with a file is reported in one message that names file, key and remedy.
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from utils.command import UserError
+
+SPLITS = ("train", "val", "test")
+
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[int, Field(ge=16, multiple_of=16)]
+OddInt = Annotated[int, Field(ge=1, json_schema_extra={"remedy": "use an odd number"})]
+
+
+class ConfigurationError(UserError):
+    """A configuration file, or a `--set` override, that cannot be used."""
+
+
+class Section(BaseModel):
+    """A mapping of the YAML file: immutable, no unknown keys, no silent type conversion."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False)
+
+
+class Logging(Section):
+    """Where a run writes, and how often it reports."""
+
+    run_name: Annotated[str, Field(pattern=r"^[\w][\w.-]*$")]
+    output_root: str = "results"
+    save_root: str = "checkpoints"
+    wandb: bool = True
+    log_freq: PositiveInt = 10
+
+    @property
+    def output_directory(self) -> Path:
+        """`results/<run_name>`."""
+        return Path(self.output_root) / self.run_name
+
+    @property
+    def save_directory(self) -> Path:
+        """`checkpoints/<run_name>`."""
+        return Path(self.save_root) / self.run_name
+
+
+class Data(Section):
+    """The data set and the part of each frame that is used."""
+
+    data_root: str
+    crop: Annotated[list[NonNegativeInt], Field(min_length=4, max_length=4)]
+    actions_count: Annotated[int, Field(ge=2)]
+    ground_truth_available: bool = False
+    dataset_splits: Annotated[list[Fraction], Field(min_length=3, max_length=3)] | None = None
+    cache: Literal["none", "memory", "disk"] = "none"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        left, top, right, bottom = self.crop
+        if right <= left or bottom <= top:
+            raise ValueError(f"crop is [left, top, right, bottom] in pixels, and {self.crop} encloses nothing")
+        if self.dataset_splits is not None and abs(sum(self.dataset_splits) - 1) > 1e-6:
+            raise ValueError(
+                f"dataset_splits must sum to 1, and {self.dataset_splits} sum to {sum(self.dataset_splits)}"
+            )
+        return self
+
+
+class RepresentationNetwork(Section):
+    """The encoder E: frame size [w, h] in pixels, features and resolution [h, w] of the state."""
+
+    target_input_size: Annotated[list[Side], Field(min_length=2, max_length=2)]
+    state_features: PositiveInt = 64
+    state_resolution: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        width, height = self.target_input_size
+        if self.state_resolution != [height // 8, width // 8]:
+            raise ValueError(
+                f"state_resolution is [h, w], an eighth of the frame: set it to [{height // 8}, {width // 8}] "
+                f"for target_input_size {self.target_input_size}"
+            )
+        return self
+
+
+class DynamicsNetwork(Section):
+    """The recurrent network R. `embedding_mlp_size` and `random_noise_size` are read but unused, as published."""
+
+    hidden_state_size: PositiveInt
+    embedding_mlp_size: NonNegativeInt = 64
+    random_noise_size: NonNegativeInt = 32
+
+
+class RenderingNetwork(Section):
+    """The decoder D. Its input shape follows from the dynamics network; the key is read for compatibility."""
+
+    input_shape: list[PositiveInt] | None = None
+
+
+class ActionNetwork(Section):
+    """The action network A.
+
+    `initial_direction_variance` starts the variance head at this constant for each of two observations' states;
+    `initial_classifier_spread` starts the classifier with the actions side by side along the first axis of the action
+    space. Both default to the authors' random initialisation.
+    """
+
+    use_gumbel: bool = True
+    hard_gumbel: bool = False
+    ensamble_size: PositiveInt = 1
+    gumbel_temperature: PositiveFloat = 1.0
+    action_space_dimension: PositiveInt
+    use_variations: bool = True
+    initial_direction_variance: PositiveFloat | None = None
+    initial_classifier_spread: PositiveFloat | None = None
+
+
+class CentroidEstimator(Section):
+    """The moving average of the action centroids: `alpha` is the share of the newest batch."""
+
+    alpha: Fraction = 0.1
+
+
+class Model(Section):
+    """The networks. `width_multiplier` scales the channel counts inside the encoder and the decoder."""
+
+    architecture: Literal["model.main_model.model", "model.reduced_model.model"]
+    width_multiplier: PositiveFloat = 1.0
+    representation_network: RepresentationNetwork
+    dynamics_network: DynamicsNetwork
+    rendering_network: RenderingNetwork = RenderingNetwork()
+    action_network: ActionNetwork
+    centroid_estimator: CentroidEstimator = CentroidEstimator()
+
+
+class Batching(Section):
+    """How sequences are cut and grouped. The sequence length grows linearly from `observations_count_start`."""
+
+    batch_size: PositiveInt
+    observations_count: Annotated[int, Field(ge=2)]
+    observations_count_start: Annotated[int, Field(ge=2)] | None = None
+    observations_count_steps: PositiveInt = 1
+    skip_frames: NonNegativeInt = 0
+    observation_stacking: PositiveInt = 1
+    num_workers: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.observations_count_start or 0) > self.observations_count:
+            raise ValueError(
+                f"observations_count_start ({self.observations_count_start}) is more than "
+                f"observations_count ({self.observations_count}), which it grows to"
+            )
+        return self
+
+
+LevelWeights = Annotated[list[NonNegativeFloat], Field(min_length=5, max_length=5)]
+
+
+class LossWeights(Section):
+    """The weight of each term of the objective, and of its twin in the pretraining phase.
+
+    A perceptual lambda that is one number multiplies `perceptual_level_weights`; a list gives the five levels' weights
+    as they are. `action_divergence_lambda` is read but unused, as published.
+    """
+
+    reconstruction_loss_lambda: NonNegativeFloat = 1.0
+    reconstruction_loss_lambda_pretraining: NonNegativeFloat = 1.0
+    perceptual_loss_lambda: NonNegativeFloat | LevelWeights = 1.0
+    perceptual_loss_lambda_pretraining: NonNegativeFloat | LevelWeights = 1.0
+    perceptual_level_weights: LevelWeights = [1.0, 2.0, 2.0, 2.0, 2.0]
+    states_rec_lambda: NonNegativeFloat = 0.2
+    states_rec_lambda_pretraining: NonNegativeFloat = 0.2
+    hidden_states_rec_lambda_pretraining: NonNegativeFloat = 1.0
+    entropy_lambda: float = 0.0
+    entropy_lambda_pretraining: float = 0.0
+    action_directions_kl_lambda: NonNegativeFloat = 1e-4
+    action_directions_kl_lambda_pretraining: NonNegativeFloat = 1e-4
+    action_mutual_information_lambda: NonNegativeFloat = 0.15
+    action_mutual_information_lambda_pretraining: NonNegativeFloat = 0.15
+    action_state_distribution_kl_lambda: NonNegativeFloat = 0.0
+    action_state_distribution_kl_lambda_pretraining: NonNegativeFloat = 0.0
+    action_divergence_lambda: NonNegativeFloat = 0.0
+    action_divergence_lambda_pretraining: NonNegativeFloat = 0.0
+
+
+class Training(Section):
+    """The optimisation: schedules count optimiser updates."""
+
+    trainer: Literal["training.trainer", "training.smooth_mi_trainer"]
+    seed: NonNegativeInt = 0
+    use_ground_truth_actions: bool = False
+    learning_rate: PositiveFloat = 4e-4
+    weight_decay: NonNegativeFloat = 1e-6
+    pretraining_steps: NonNegativeInt = 0
+    pretraining_detach: bool = False
+    lr_schedule: list[NonNegativeInt] = [300_000]
+    lr_gamma: PositiveFloat = 0.3333
+    max_steps: PositiveInt = 300_000
+    save_freq: PositiveInt = 3000
+    max_steps_per_epoch: PositiveInt = 10_000
+    ground_truth_observations_start: PositiveInt = 6
+    ground_truth_observations_end: PositiveInt = 6
+    ground_truth_observations_steps: PositiveInt = 1
+    gumbel_temperature_start: PositiveFloat = 1.0
+    gumbel_temperature_end: PositiveFloat = 0.4
+    gumbel_temperature_steps: PositiveInt = 20_000
+    mutual_information_estimation_alpha: Fraction = 0.2
+    action_mutual_information_entropy_lambda: float = 1.0
+    use_motion_weights: bool = False
+    motion_weights_bias: NonNegativeFloat = 0.0
+    motion_weights_source: Literal["truth_and_reconstruction", "truth"] = "truth_and_reconstruction"
+    motion_weights_dilation: PositiveInt = 1
+    motion_weights_limit: PositiveFloat | None = None
+    action_direction_plotting_freq: PositiveInt = 1000
+    batching: Batching
+    loss_weights: LossWeights = LossWeights()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.motion_weights_dilation % 2 == 0:
+            raise ValueError(
+                f"motion_weights_dilation is a window side in pixels and must be odd, not {self.motion_weights_dilation}"
+            )
+        if self.ground_truth_observations_end > self.ground_truth_observations_start:
+            raise ValueError(
+                "ground_truth_observations_end is more than ground_truth_observations_start, which it falls from"
+            )
+        shortest = self.batching.observations_count_start or self.batching.observations_count
+        if self.ground_truth_observations_end >= shortest:
+            raise ValueError(
+                f"ground_truth_observations_end ({self.ground_truth_observations_end}) leaves nothing to predict in "
+                f"sequences of {shortest} observations: use at most {shortest - 1}"
+            )
+        return self
+
+
+class Evaluation(Section):
+    """Evaluation during training, on the validation split."""
+
+    evaluator: Literal["evaluation.evaluator"] = "evaluation.evaluator"
+    max_evaluation_batches: PositiveInt = 20
+    eval_freq: PositiveInt = 8000
+    ground_truth_observations: PositiveInt = 1
+    batching: Batching
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.ground_truth_observations >= self.batching.observations_count:
+            raise ValueError(
+                f"ground_truth_observations ({self.ground_truth_observations}) leaves nothing to predict in sequences "
+                f"of {self.batching.observations_count} observations"
+            )
+        return self
+
+
+class EvaluationDataset(Section):
+    """The data set of reconstructions that the metrics are computed on."""
+
+    ground_truth_observations_init: PositiveInt = 4
+    builder: Literal["evaluation.evaluation_dataset_builder"] = "evaluation.evaluation_dataset_builder"
+
+
+class Configuration(Section):
+    """A training configuration: what `configs/*.yaml` hold."""
+
+    logging: Logging
+    data: Data
+    model: Model
+    training: Training
+    evaluation: Evaluation
+    evaluation_dataset: EvaluationDataset = EvaluationDataset()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        stacking = self.training.batching.observation_stacking
+        if self.evaluation.batching.observation_stacking != stacking:
+            raise ValueError(
+                f"evaluation.batching.observation_stacking ({self.evaluation.batching.observation_stacking}) must equal "
+                f"training.batching.observation_stacking ({stacking}): the network has one input size"
+            )
+        return self
+
+    def to_yaml(self) -> str:
+        """The configuration in force, every default written out; loads back to an equal configuration."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without code, with `4e-4` read as a number and repeated keys refused."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not a name", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key '{key}' stands here twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def _read_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigurationError(f"{where}: not readable as YAML: {error}") from error
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    """Set `section.key=value` in nested mappings, in place."""
+    path, separator, text = override.partition("=")
+    *sections, key = path.strip().split(".")
+    if not separator or not key:
+        raise ConfigurationError(f"--set {override}: write section.key=value, such as --set training.max_steps=500")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigurationError(f"--set {override}: '{section}' is a value, not a section")
+    values[key] = _read_yaml(text, f"--set {override}")
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section at `location` admits."""
+    section: type[BaseModel] = Configuration
+    for part in location:
+        annotation = section.model_fields[part].annotation if part in section.model_fields else None  # type: ignore[index]
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        section = annotation
+    return list(section.model_fields)
+
+
+def _explain(error: ErrorDetails) -> str:
+    """One problem as `key: what is wrong (remedy)`."""
+    location = error["loc"]
+    key = ".".join(str(part) for part in location) or "(whole file)"
+    if error["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(location[-1]), _known_keys(location[:-1]), n=1)
+        return f"{key}: unknown key" + (f", did you mean '{close[0]}'?" if close else ", remove it")
+    if error["type"] == "missing":
+        return f"{key}: missing"
+    message = error["msg"].removeprefix("Value error, ")
+    if isinstance(error["input"], dict):
+        return f"{key}: {message}"
+    return f"{key}: {message}, not {error['input']!r}"
+
+
+def load_configuration(path: str | Path, overrides: list[str] | None = None) -> Configuration:
+    """Read, override and validate a configuration.
+
+    Args:
+        path: a YAML file.
+        overrides: `section.key=value` texts that replace values of the file, the values written as in YAML.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or has unknown keys, wrong types or impossible values; the message
+            names the file and every offending key.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise ConfigurationError(f"{path}: cannot be read ({reason}); --config takes one of configs/*.yaml") from error
+    values = _read_yaml(text, str(path))
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"{path}: not a configuration (sections logging, data, model, ... expected)")
+    for override in overrides or []:
+        _override(values, override)
+    return parse_configuration(values, str(path))
+
+
+def parse_configuration(values: dict[str, Any], where: str) -> Configuration:
+    """Validate nested mappings, as a YAML file or a checkpoint holds them; `where` names their origin in errors.
+
+    Raises:
+        ConfigurationError: as `load_configuration`.
+    """
+    try:
+        return Configuration.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(_explain(details) for details in error.errors())
+        raise ConfigurationError(f"{where}: {problems}") from error
