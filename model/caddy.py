@@ -14,7 +14,6 @@ from torch.nn import functional
 from model.action import ActionNetwork, InferredActions
 from model.dynamics import DynamicsNetwork, DynamicsState
 from model.layers.centroid_estimator import CentroidEstimator
-from model.layers.conv_lstm import FusedGates
 from model.layers.convolution import conv3x3
 from model.layers.gumbel_softmax import gumbel_softmax
 from model.rendering import Frames, RenderingNetwork

@@ -16,6 +16,9 @@ EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
 
+DEVICE_CHOICES = ("auto", "cpu", "cuda", "mps")
+
+
 class UserError(ValueError):
     """A mistake that the user can mend. The message is one line: what is wrong, where, and the remedy."""
 
@@ -45,6 +48,24 @@ def run_command(main: Callable[[], int | None]) -> None:
         print("interrupted", file=sys.stderr)
         code = EXIT_INTERRUPTED
     sys.exit(code or EXIT_DONE)
+
+
+def configuration_parser(description: str, example: str) -> argparse.ArgumentParser:
+    """The arguments of every command that works from a configuration: `config`, `overrides` and `device`."""
+    parser = argparse.ArgumentParser(
+        description=description, epilog=f"example: {example}", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="a YAML configuration, see configs/")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="override a value of the configuration; may be given several times",
+    )
+    parser.add_argument("--device", choices=DEVICE_CHOICES, default="auto", help="the processor to compute on")
+    return parser
 
 
 def positive_int(text: str) -> int:

@@ -6,6 +6,7 @@ to the authors' behaviour. Everything wrong with a file is reported in one messa
 
 import difflib
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -196,6 +197,41 @@ class LossWeights(Section):
     action_divergence_lambda: NonNegativeFloat = 0.0
     action_divergence_lambda_pretraining: NonNegativeFloat = 0.0
 
+    def in_phase(self, pretraining: bool) -> "PhaseWeights":
+        """The weights in force during one of the two phases."""
+
+        def weight(key: str) -> Any:
+            return getattr(self, f"{key}_pretraining" if pretraining else key)
+
+        perceptual = weight("perceptual_loss_lambda")
+        if not isinstance(perceptual, list):
+            perceptual = [perceptual * level for level in self.perceptual_level_weights]
+        return PhaseWeights(
+            scalars={
+                "reconstruction": weight("reconstruction_loss_lambda"),
+                "states": weight("states_rec_lambda"),
+                "hidden_states": self.hidden_states_rec_lambda_pretraining if pretraining else 0.0,
+                "entropy": weight("entropy_lambda"),
+                "action_directions_kl": weight("action_directions_kl_lambda"),
+                "action_mutual_information": -weight("action_mutual_information_lambda"),
+                "action_state_distribution_kl": weight("action_state_distribution_kl_lambda"),
+            },
+            perceptual_levels=perceptual,
+        )
+
+    @property
+    def need_perceptual_network(self) -> bool:
+        """Whether either phase uses the perceptual loss."""
+        return any(any(self.in_phase(pretraining).perceptual_levels) for pretraining in (False, True))
+
+
+@dataclass(frozen=True)
+class PhaseWeights:
+    """What each term of the objective is multiplied by; mutual information is maximised, so its factor is negative."""
+
+    scalars: dict[str, float]
+    perceptual_levels: list[float]  # five
+
 
 class Training(Section):
     """The optimisation: schedules count optimiser updates."""
@@ -233,7 +269,7 @@ class Training(Section):
     def _check(self) -> Self:
         if self.motion_weights_dilation % 2 == 0:
             raise ValueError(
-                f"motion_weights_dilation is a window side in pixels and must be odd, not {self.motion_weights_dilation}"
+                f"motion_weights_dilation is the side of a window and must be odd, not {self.motion_weights_dilation}"
             )
         if self.ground_truth_observations_end > self.ground_truth_observations_start:
             raise ValueError(
@@ -289,8 +325,8 @@ class Configuration(Section):
         stacking = self.training.batching.observation_stacking
         if self.evaluation.batching.observation_stacking != stacking:
             raise ValueError(
-                f"evaluation.batching.observation_stacking ({self.evaluation.batching.observation_stacking}) must equal "
-                f"training.batching.observation_stacking ({stacking}): the network has one input size"
+                f"evaluation.batching.observation_stacking must be {stacking}, as in training.batching: "
+                "the network has one input size"
             )
         return self
 
@@ -323,7 +359,7 @@ _Loader.add_implicit_resolver(
 
 def _read_yaml(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigurationError(f"{where}: not readable as YAML: {error}") from error
 
@@ -403,3 +439,11 @@ def parse_configuration(values: dict[str, Any], where: str) -> Configuration:
     except ValidationError as error:
         problems = "; ".join(_explain(details) for details in error.errors())
         raise ConfigurationError(f"{where}: {problems}") from error
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with keys such as `training.batching.batch_size`."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

@@ -1,0 +1,97 @@
+"""How many frames a second come out of the data loader, for each cache, beside a bare loop that decodes frame files.
+
+python -m benchmarks.data_loading --config configs/02_breakout.yaml
+"""
+
+import argparse
+import itertools
+import random
+import statistics
+import timeit
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from PIL import Image
+
+from benchmarks.report import write_report
+from dataset.batching import TrainingSampler, make_loader
+from dataset.splits import find_videos
+from dataset.video import FRAME_SUFFIXES, Video
+from dataset.video_dataset import VideoDataset
+from utils.command import positive_int, run_command
+from utils.configuration import Configuration, load_configuration
+
+NUM_REPEATS = 5
+Cache = Literal["none", "memory", "disk"]
+
+
+def main() -> None:
+    """Measure the loader on some training videos of a configuration, print the results and write them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, metavar="FILE", help="configuration whose training videos are read")
+    parser.add_argument("--set", action="append", metavar="KEY=VALUE", help="replace a value of the configuration")
+    parser.add_argument("--videos", type=positive_int, default=32, help="how many videos to read (default 32)")
+    parser.add_argument("--batches", type=positive_int, default=50, help="batches in one measurement (default 50)")
+    parser.add_argument("--json", metavar="FILE", help="where to write (default: in benchmarks/results/)")
+    arguments = parser.parse_args()
+
+    torch.set_num_threads(1)
+    results = measure(load_configuration(arguments.config, arguments.set), arguments.videos, arguments.batches)
+    print(f"{results['frame_size'][0]}x{results['frame_size'][1]}, {results['frames_per_batch']} frames in a batch")
+    for name, frames_per_second in results["frames_per_second"].items():
+        print(f"{frames_per_second:9.0f} frames/s  {name}")
+    print(f"written to {write_report('data_loading', arguments.config, results, path=arguments.json)}")
+
+
+def measure(configuration: Configuration, num_videos: int, num_batches: int) -> dict[str, Any]:
+    """Return medians of frames per second: of bare decoding, and of batches by cache and number of workers."""
+    data, batching = configuration.data, configuration.training.batching
+    videos = [Video(path) for path in find_videos(data.data_root, "train", data.dataset_splits)[:num_videos]]
+    frames_per_batch = batching.batch_size * (batching.observations_count + batching.observation_stacking - 1)
+    num_frames = num_batches * frames_per_batch
+    files = [file for video in videos for file in video.path.iterdir() if file.suffix.lower() in FRAME_SUFFIXES]
+    random.Random(0).shuffle(files)
+    files = list(itertools.islice(itertools.cycle(files), num_frames))
+    rates = {"bare decoding": num_frames / _median_seconds(partial(_decode, files))}
+    for cache in get_args(Cache):
+        dataset = VideoDataset(
+            videos,
+            crop=data.crop,
+            size=configuration.model.representation_network.target_input_size,
+            observations_count=batching.observations_count,
+            skip_frames=batching.skip_frames,
+            observation_stacking=batching.observation_stacking,
+            cache=cache,
+        )
+        sampler = TrainingSampler(dataset, batching.batch_size, lambda _step: batching.observations_count, seed=0)
+        batches = list(itertools.islice(sampler, num_batches))
+        for num_workers in sorted({0, batching.num_workers}):
+            loader = make_loader(dataset, batches, num_workers)
+            rate = num_frames / _median_seconds(partial(deque, loader, maxlen=0))
+            rates[f"cache {cache}, {num_workers} workers"] = rate
+    return {
+        "frame_size": configuration.model.representation_network.target_input_size,
+        "frames_per_batch": frames_per_batch,
+        "frames_per_second": {name: round(rate) for name, rate in rates.items()},
+    }
+
+
+def _median_seconds(run: Callable[[], object]) -> float:
+    _warm_up, *times = timeit.repeat(run, number=1, repeat=1 + NUM_REPEATS)
+    return statistics.median(times)
+
+
+def _decode(files: Iterable[Path]) -> None:
+    """Decode frames with nothing around: no checks, no crop, no resize, no batches."""
+    for file in files:
+        with Image.open(file) as image:
+            np.asarray(image.convert("RGB"))
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,65 @@
+"""What every benchmark shares: the description of the machine, and where and how results are written."""
+
+import datetime
+import json
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS_DIRECTORY = Path(__file__).parent / "results"
+
+
+def describe_machine(device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Return what a measurement on `device` depends on: processor, cores, device and versions."""
+    device = torch.device(device)
+    processor = _processor()
+    return {
+        "processor": processor,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{processor} ({device.type})",
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def write_report(
+    benchmark: str,
+    configuration: str | Path,
+    results: Any,
+    device: torch.device | str = "cpu",
+    path: str | Path | None = None,
+) -> Path:
+    """Write the results of a benchmark as JSON and return the file's path.
+
+    By default that is `benchmarks/results/<benchmark>.<configuration>.<device>.json`, so that the newest result for
+    each machine replaces the one before.
+    """
+    machine = describe_machine(device)
+    name = ".".join((benchmark, Path(configuration).stem, _slug(machine["device"]), "json"))
+    path = Path(path) if path else RESULTS_DIRECTORY / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    report = {
+        "benchmark": benchmark,
+        "configuration": Path(configuration).stem,
+        "date": datetime.date.today().isoformat(),
+        "machine": machine,
+        "results": results,
+    }
+    path.write_text(json.dumps(report, indent=2) + "\n")
+    return path
+
+
+def _processor() -> str:
+    """The processor's model where Linux tells it, else what the platform calls it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    model = re.search(r"^model name\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.exists() else None
+    return model[1] if model else platform.processor() or platform.machine()
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -1,0 +1,362 @@
+"""Record real play of an Atari game as a data set.
+
+Writes `DIR/{train,val,test}/00000/00000.png ...`, an `annotations.json` beside the frames of every video, and
+`DIR/recording.json` with the options. Videos that an earlier run finished are kept, so the same command completes an
+interrupted recording. A video depends on nothing but the options and its place in the data set.
+
+The annotations hold the truth, for evaluation only. Entry t belongs to frame t: `actions` is the action applied between
+frames t and t + 1, `rewards` what it earned, `dones` whether the game ended by it (frame t + 1 then begins a new game)
+and `metadata`, for Breakout, `{"agent_position": [x, y]}`, the centre of the paddle in pixels from the top left corner
+of the recorded frame.
+"""
+
+import argparse
+import difflib
+import functools
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import numpy as np
+from ale_py import Action, ALEInterface, ALEState, LoggerMode, roms
+from PIL import Image
+from tqdm import tqdm
+
+from dataset.acquisition.atari_players import BreakoutPlayer, Player, RandomPlayer
+from dataset.video import Video, VideoWriter
+from utils.command import EXIT_TERMINATED, UserError, non_negative_int, one_line, positive_int, run_command
+
+SPLITS = ("train", "val", "test")
+
+SIDE_MULTIPLE = 16
+"""The model takes frames whose sides are multiples of this."""
+
+REACTION_FRAMES = 1
+"""Emulator frames from a press of the joystick to its first effect on the screen. Frames are recorded this long after
+their action began: then the action's effect lies between its frame and the next and not partly in the step after."""
+
+MAX_WARM_UP_STEPS = 300
+"""Up to this many steps are played before a video begins, so that videos show different moments of a game."""
+
+RECORDING_FILE = "recording.json"
+
+EXAMPLE = """
+example, the lower half of the Breakout screen at half size:
+  python -m dataset.acquisition.record_atari --game breakout --output_directory data/breakout_demo \\
+      --train_videos 300 --val_videos 40 --test_videos 40 --video_length 60 \\
+      --crop 0 80 160 208 --target_size 80 64
+
+Running the same command again completes a recording that was interrupted.
+"""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The options that decide every byte of a data set."""
+
+    game: str
+    train_videos: int
+    val_videos: int
+    test_videos: int
+    video_length: int
+    frame_skip: int
+    crop: tuple[int, int, int, int]
+    target_size: tuple[int, int]
+    seed: int
+
+    def videos(self) -> list[tuple[str, int]]:
+        """Return the split of every video and its number within it."""
+        counts = (self.train_videos, self.val_videos, self.test_videos)
+        return [(split, index) for split, count in zip(SPLITS, counts, strict=True) for index in range(count)]
+
+
+class Camera:
+    """Cuts the box `crop` (left, top, right, bottom) out of screens and resizes it to `size` (width, height)."""
+
+    def __init__(self, crop: tuple[int, int, int, int], size: tuple[int, int]):
+        """Sides that shrink by more than a tenth are averaged; else pixels are picked, which keeps colours exact."""
+        left, top, right, bottom = crop
+        self._crop, self._size = crop, size
+        self._scale = size[0] / (right - left), size[1] / (bottom - top)
+        self._resample = Image.Resampling.BOX if min(self._scale) < 0.9 else Image.Resampling.NEAREST
+
+    def capture(self, screen: np.ndarray) -> Image.Image:
+        """Return the frame taken of a screen, (screen height, screen width, 3) uint8."""
+        return Image.fromarray(screen).resize(self._size, self._resample, box=self._crop)
+
+    def locate(self, position: tuple[float, float]) -> list[float]:
+        """Return where the screen position (x, y) lies in the frame: [x, y] in pixels, outside if it was cut off."""
+        return [(position[axis] - self._crop[axis]) * self._scale[axis] for axis in (0, 1)]
+
+
+@functools.cache
+def load_game(game: str) -> tuple[ALEInterface, ALEState]:
+    """Return this process's emulator of a game, without sticky actions, and its state when switched on."""
+    ALEInterface.setLoggerMode(LoggerMode.Error)
+    emulator = ALEInterface()
+    emulator.setInt("random_seed", 0)
+    emulator.setFloat("repeat_action_probability", 0.0)
+    rom = roms.get_rom_path(game)
+    assert rom is not None, game
+    emulator.loadROM(rom)
+    return emulator, emulator.cloneSystemState()
+
+
+def create_player(game: str, random: np.random.Generator) -> Player:
+    """Return a player for one video of the game."""
+    if game == "breakout":
+        return BreakoutPlayer(random)
+    emulator, _ = load_game(game)
+    return RandomPlayer(emulator.getMinimalActionSet(), random)
+
+
+_stop: Event | None = None
+"""Set in a worker process: whether the recording was given up."""
+
+
+def _start_worker(stop: Event) -> None:
+    global _stop
+    _stop = stop
+
+
+def record_video(recording: Recording, directory: Path, split: str, index: int) -> None:
+    """Play and write the video `index` of `split` in the data set `directory`.
+
+    Raises:
+        VideoError: the video exists.
+        OSError: it cannot be written; nothing is left behind then.
+        KeyboardInterrupt: the recording was given up; nothing is left behind then.
+    """
+    random = np.random.default_rng([recording.seed, SPLITS.index(split), index])
+    player = create_player(recording.game, random)
+    camera = Camera(recording.crop, recording.target_size)
+    reaction_frames = min(REACTION_FRAMES, recording.frame_skip - 1)
+    emulator, switched_on = load_game(recording.game)
+    emulator.restoreSystemState(switched_on)
+
+    def press(joystick: Action, num_frames: int) -> int:
+        return sum(emulator.act(joystick) for _ in range(num_frames))
+
+    with VideoWriter(_video_path(directory, split, index)) as writer:
+        warm_up_steps = random.integers(1, MAX_WARM_UP_STEPS, endpoint=True)
+        for step in range(-warm_up_steps, recording.video_length):
+            if _stop is not None and _stop.is_set():
+                raise KeyboardInterrupt
+            action, joystick = player.choose(emulator.getRAM())
+            reward = press(joystick, reaction_frames)
+            screen, position = emulator.getScreenRGB(), player.agent_position(emulator.getRAM())
+            reward += press(joystick, recording.frame_skip - reaction_frames)
+            done = emulator.game_over()
+            if step >= 0:
+                metadata = {"agent_position": camera.locate(position)} if position else {}
+                writer.append(camera.capture(screen), action, reward, metadata, done)
+            if done:
+                emulator.reset_game()
+
+
+def record(recording: Recording, directory: Path, processes: int) -> int:
+    """Record the videos that `directory` lacks, under a progress bar, and return how many those were.
+
+    Raises:
+        UserError: `directory` holds something else than a recording with these options.
+        OSError: a file cannot be written.
+    """
+    _claim(directory, recording)
+    videos = recording.videos()
+    missing = [video for video in videos if not _video_path(directory, *video).exists()]
+    record_one = functools.partial(record_video, recording, directory)
+    with tqdm(total=len(videos), initial=len(videos) - len(missing), unit="video") as progress:
+        if processes == 1:
+            for video in missing:
+                record_one(*video)
+                progress.update()
+        elif missing:
+            _record_in_parallel(record_one, missing, min(processes, len(missing)), progress)
+    return len(missing)
+
+
+def _record_in_parallel(
+    record_one: Callable[[str, int], None], videos: list[tuple[str, int]], processes: int, progress: tqdm
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    executor = ProcessPoolExecutor(processes, context, _start_worker, (stop,))
+    try:
+        # Workers inherit that they ignore Ctrl-C, which a terminal sends to all: this process tells them to stop.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        futures = [executor.submit(record_one, *video) for video in videos]
+        signal.signal(signal.SIGINT, handler)
+        for future in as_completed(futures):
+            future.result()
+            progress.update()
+    finally:
+        stop.set()
+        executor.shutdown(cancel_futures=True)
+
+
+def describe(recording: Recording, directory: Path) -> str:
+    """Return what a complete data set holds, in a few lines: videos, frames, actions, rewards and where it lies."""
+    videos = [Video(_video_path(directory, *video)).annotations for video in recording.videos()]
+    actions = Counter(action for video in videos for action in video.actions)
+    num_frames = actions.total()
+    names = create_player(recording.game, np.random.default_rng()).action_names
+    shares = ", ".join(f"{index} {name} {actions[index] / num_frames:.1%}" for index, name in enumerate(names))
+    reward = sum(sum(video.rewards) for video in videos)
+    width, height = recording.target_size
+    return (
+        f"{len(videos)} videos, {num_frames} frames of {width}x{height} in {directory}\n"
+        f"actions: {shares}\n"
+        f"reward per 100 frames: {100 * reward / num_frames:.2f}"
+    )
+
+
+def _video_path(directory: Path, split: str, index: int) -> Path:
+    return directory / split / f"{index:05d}"
+
+
+def _claim(directory: Path, recording: Recording) -> None:
+    """Write the options into an empty or new folder, or find the same ones there."""
+    file = directory / RECORDING_FILE
+    temporary = file.with_suffix(".unfinished")
+    options = json.loads(json.dumps(asdict(recording)))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{directory}: not a usable folder ({error.strerror}); choose another --output_directory"
+        ) from error
+    if not file.exists():
+        if any(path != temporary for path in directory.iterdir()):
+            raise UserError(f"{directory}: holds files but no {RECORDING_FILE}; choose a new --output_directory")
+        temporary.write_text(json.dumps(options, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(file)
+        return
+    try:
+        recorded = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{file}: cannot be read: {one_line(error)}; choose a new --output_directory") from error
+    differing = [name for name, value in options.items() if recorded.get(name) != value]
+    if differing:
+        named = ", ".join(f"--{name} {str(recorded.get(name)).strip('[]').replace(',', '')}" for name in differing)
+        raise UserError(
+            f"{directory}: was recorded with {named}; repeat these options to complete it, or choose a new "
+            "--output_directory"
+        )
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the parsed command line (`sys.argv` if None)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset.acquisition.record_atari",
+        description="Record real play of an Atari game as a data set with train, val and test videos.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--game", required=True, help="breakout (played by a ball follower), or pong, seaquest, ... (random actions)")
+    add("--output_directory", required=True, type=Path, metavar="DIR", help="new folder for the data set")
+    for split in SPLITS:
+        help_text = f"number of videos in the {split} split"
+        add(f"--{split}_videos", required=True, type=non_negative_int, metavar="N", help=help_text)
+    add("--video_length", required=True, type=positive_int, metavar="T", help="frames in every video")
+    add(
+        "--frame_skip",
+        type=positive_int,
+        default=4,
+        metavar="F",
+        help="emulator frames (60 a second) from one recorded frame to the next (default: 4)",
+    )
+    add(
+        "--crop",
+        type=int,
+        nargs=4,
+        metavar=("L", "T", "R", "B"),
+        help="box of the screen to record, in screen pixels from its top left corner (default: the whole screen)",
+    )
+    add(
+        "--target_size",
+        type=positive_int,
+        nargs=2,
+        metavar=("W", "H"),
+        help="size to which the box is resized, multiples of 16 "
+        "(default: that of the box, rounded down to multiples of 16; 160 208 for a whole 160x210 screen)",
+    )
+    add("--seed", type=non_negative_int, default=0, metavar="S", help="another seed is another play (default: 0)")
+    add(
+        "--processes",
+        type=positive_int,
+        default=os.cpu_count() or 1,
+        metavar="P",
+        help="videos recorded at a time, without influence on the data (default: the number of cores)",
+    )
+    return parser.parse_args(arguments)
+
+
+def recording_of(arguments: argparse.Namespace) -> Recording:
+    """Return the validated options of a recording.
+
+    Raises:
+        UserError: the game is unknown, there are no videos, or crop or target size are impossible.
+    """
+    games = roms.get_all_rom_ids()
+    if arguments.game not in games:
+        close = difflib.get_close_matches(arguments.game, games, n=3)
+        remedy = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(games)}"
+        raise UserError(f"--game {arguments.game}: unknown game; {remedy}")
+
+    emulator, _ = load_game(arguments.game)
+    screen_height, screen_width = emulator.getScreenDims()
+    left, top, right, bottom = tuple(arguments.crop or (0, 0, screen_width, screen_height))
+    if not (0 <= left < right <= screen_width and 0 <= top < bottom <= screen_height):
+        raise UserError(
+            f"--crop {left} {top} {right} {bottom}: does not lie within the screen; give "
+            f"0 <= L < R <= {screen_width} and 0 <= T < B <= {screen_height}"
+        )
+    size = arguments.target_size or [side // SIDE_MULTIPLE * SIDE_MULTIPLE for side in (right - left, bottom - top)]
+    width, height = size
+    if min(size) < SIDE_MULTIPLE or any(side % SIDE_MULTIPLE for side in size):
+        raise UserError(
+            f"frames of {width}x{height} pixels: the model needs sides that are multiples of {SIDE_MULTIPLE}; "
+            "choose another --target_size"
+        )
+    recording = Recording(
+        game=arguments.game,
+        train_videos=arguments.train_videos,
+        val_videos=arguments.val_videos,
+        test_videos=arguments.test_videos,
+        video_length=arguments.video_length,
+        frame_skip=arguments.frame_skip,
+        crop=(left, top, right, bottom),
+        target_size=(width, height),
+        seed=arguments.seed,
+    )
+    if not recording.videos():
+        raise UserError("no videos to record; give --train_videos, --val_videos or --test_videos above 0")
+    return recording
+
+
+def main() -> None:
+    """Run the command."""
+    arguments = parse_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    recording = recording_of(arguments)
+    directory = arguments.output_directory
+
+    start = time.perf_counter()
+    num_recorded = record(recording, directory, arguments.processes)
+    seconds = time.perf_counter() - start
+    print(f"recorded {num_recorded} videos, {num_recorded * recording.video_length / seconds:.0f} frames/s")
+    print(describe(recording, directory))
+
+
+if __name__ == "__main__":
+    run_command(main)

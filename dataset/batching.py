@@ -1,0 +1,241 @@
+"""Batches of sequences: how they look, in which order they come, and the loader that reads them (SPEC section 3).
+
+B batch, T observations in a sequence, S stacked frames in an observation, C = 3 channels, H height, W width.
+"""
+
+import itertools
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from dataset.transforms import normalize
+from dataset.video_dataset import Sample, SequenceKey, VideoDataset
+from utils.command import UserError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences of equal length. The frames stay uint8, and each is held once, until the device unfolds them."""
+
+    keys: list[SequenceKey]
+    frames: Tensor
+    """uint8 (B, T+S-1, C, H, W), oldest first, channels last in memory."""
+    actions: Tensor
+    """int64 (B, T): the action chosen at each observation, 0 where unknown."""
+    rewards: Tensor
+    """float32 (B, T)."""
+    dones: Tensor
+    """bool (B, T)."""
+    positions: Tensor | None
+    """float32 (B, T, 2): x, y as the metadata gives them, NaN where unknown; None if the dataset knows none."""
+
+    def observations(self) -> Tensor:
+        """Return the observations in [-1, 1] as float32 (B, T, S*C, H, W), channels last in memory.
+
+        The channels of an observation are those of its newest frame, then of the ones before.
+        """
+        num_observations = self.actions.shape[1]
+        newest = self.frames.shape[1] - num_observations
+        frames = self.frames.movedim(2, -1)  # (B, T+S-1, H, W, C)
+        stacks = [frames[:, first : first + num_observations] for first in range(newest, -1, -1)]
+        return normalize(torch.cat(stacks, dim=-1)).movedim(-1, 2)
+
+    def true_frames(self) -> Tensor:
+        """Return the newest frame of each observation, as `observations` does: float32 (B, T, C, H, W) in [-1, 1]."""
+        return normalize(self.frames[:, -self.actions.shape[1] :])
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the batch on a device. The copy is asynchronous where the memory is pinned."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Self:
+        """Return the batch in page-locked memory, from which copies to a CUDA device are asynchronous."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        changes: dict[str, Any] = {name: function(tensor) for name, tensor in tensors.items()}
+        return replace(self, **changes)
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Return the batch of some sequences of equal length."""
+    positions = [sample.positions for sample in samples if sample.positions is not None]
+    return Batch(
+        keys=[sample.key for sample in samples],
+        frames=torch.stack([sample.frames for sample in samples]).movedim(-1, 2),
+        actions=torch.stack([sample.actions for sample in samples]),
+        rewards=torch.stack([sample.rewards for sample in samples]),
+        dones=torch.stack([sample.dones for sample in samples]),
+        positions=torch.stack(positions) if positions else None,
+    )
+
+
+class TrainingSampler(Sampler[list[SequenceKey]]):
+    """An endless order of training batches, which depends on nothing but the seed and the steps before.
+
+    Each epoch visits all frames of the dataset in a new random order, passing over those that are too near to their
+    video's end to start a sequence of the length of the moment. A batch may begin in one epoch and end in the next.
+    """
+
+    def __init__(
+        self,
+        dataset: VideoDataset,
+        batch_size: int,
+        observations_count: Callable[[int], int],
+        seed: int,
+        first_step: int = 1,
+    ) -> None:
+        """Prepare the batches of the steps `first_step`, `first_step` + 1, ...
+
+        Args:
+            dataset: The videos to draw from.
+            batch_size: The number of sequences in a batch.
+            observations_count: The schedule: the length T of the sequences at a step.
+            seed: What the random orders follow from.
+            first_step: The step of the first batch, which is then the same as in a run that started at step 1.
+        """
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.observations_count = observations_count
+        self.seed = seed
+        self.first_step = first_step
+
+    def __iter__(self) -> Iterator[list[SequenceKey]]:
+        walk = _ShuffledWalk(self.dataset.frames_ahead(), self.seed)
+        for length, steps in itertools.groupby(range(1, self.first_step), key=self.observations_count):
+            walk.skip(self.batch_size * sum(1 for _ in steps), self.dataset.span(length))
+        for step in itertools.count(self.first_step):
+            length = self.observations_count(step)
+            rows = walk.take(self.batch_size, self.dataset.span(length))
+            yield [self.dataset.sequence_at(row, length) for row in rows]
+
+
+class _ShuffledWalk:
+    """A walk through epochs of shuffled rows that takes only the rows with enough frames ahead."""
+
+    def __init__(self, frames_ahead: np.ndarray, seed: int) -> None:
+        self._frames_ahead = frames_ahead
+        self._seed = seed
+        self._span = 1
+        self._fitting: np.ndarray
+        self._begin_epoch(0)
+
+    def take(self, count: int, span: int) -> list[int]:
+        """The next `count` rows that have `span` frames ahead."""
+        self._require(span)
+        rows: list[int] = []
+        while len(rows) < count:
+            if not len(self._fitting):
+                self._begin_epoch(self._epoch + 1)
+            taken, self._fitting = np.split(self._fitting, [count - len(rows)])
+            rows += self._order[taken].tolist()
+            self._num_passed = int(taken[-1]) + 1
+        return rows
+
+    def skip(self, count: int, span: int) -> None:
+        """Go where `take` would, without shuffling the epochs in between."""
+        self._require(span)
+        if count > len(self._fitting):
+            num_fitting = int(np.count_nonzero(self._frames_ahead >= span))
+            num_epochs, last = divmod(count - len(self._fitting) - 1, num_fitting)
+            self._begin_epoch(self._epoch + 1 + num_epochs)
+            count = last + 1
+        self.take(count, span)
+
+    def _begin_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._order = np.random.default_rng((self._seed, epoch)).permutation(len(self._frames_ahead))
+        self._num_passed = 0
+        self._find_fitting()
+
+    def _require(self, span: int) -> None:
+        if span != self._span:
+            self._span = span
+            self._find_fitting()
+
+    def _find_fitting(self) -> None:
+        """Find the positions in this epoch's order that are still ahead and have enough frames."""
+        fits = self._frames_ahead[self._order] >= self._span
+        assert fits.any(), f"no video has {self._span} frames"
+        fits[: self._num_passed] = False
+        self._fitting = np.flatnonzero(fits)
+
+
+def evaluation_keys(
+    dataset: VideoDataset, observations_count: int, max_sequences: int | None = None
+) -> list[SequenceKey]:
+    """Return the sequences of T observations in order: all, or `max_sequences` spread evenly over the dataset."""
+    num_sequences = dataset.num_sequences(observations_count)
+    count = min(num_sequences, max_sequences or num_sequences)
+    return [dataset.sequence(index * num_sequences // count, observations_count) for index in range(count)]
+
+
+def in_batches(keys: Sequence[SequenceKey], batch_size: int) -> list[Sequence[SequenceKey]]:
+    """Return the keys in groups of `batch_size`, the last one with what remains."""
+    return [keys[first : first + batch_size] for first in range(0, len(keys), batch_size)]
+
+
+class BatchLoader:
+    """Reads batches, ahead of time and in worker processes if asked to. Made by `make_loader`."""
+
+    def __init__(self, loader: "DataLoader[Batch | UserError]") -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches in the order of their keys. `UserError` where a frame cannot be read."""
+        for batch in self._loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+
+def make_loader(
+    dataset: VideoDataset,
+    batches: Iterable[Sequence[SequenceKey]],
+    num_workers: int = 0,
+    device: torch.device | str = "cpu",
+) -> BatchLoader:
+    """Return a loader of the batches named by `batches`: a `TrainingSampler`, or `in_batches(evaluation_keys(...))`.
+
+    It can be iterated again as often as `batches` can. The workers (none: read in this process) live as long as the
+    loader. For a CUDA `device` the batches come in pinned memory; `Batch.to` moves them. The global random state is not
+    touched.
+    """
+    return BatchLoader(
+        DataLoader(
+            _BatchReader(dataset),
+            sampler=batches,
+            batch_size=None,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            pin_memory=torch.device(device).type == "cuda",
+            worker_init_fn=_leave_signals_to_main_process,
+            generator=torch.Generator(),
+        )
+    )
+
+
+class _BatchReader(Dataset["Batch | UserError"]):
+    """Reads whole batches. A user's error is a value here, since a raised one would leave a worker as a traceback."""
+
+    def __init__(self, dataset: VideoDataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, keys: Sequence[SequenceKey]) -> Batch | UserError:
+        try:
+            return collate([self._dataset[key] for key in keys])
+        except UserError as error:
+            return error
+
+
+def _leave_signals_to_main_process(_worker: int) -> None:
+    """Keep a worker alive when its whole process group is interrupted: the main process may still need its batches."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,235 @@
+"""Where the frames of a dataset come from: decoded when asked for, or decoded once and kept in memory or on disk.
+
+What is kept are cropped and resized frames. On disk those of all videos lie in one file that every process maps:
+`.cache/<first video>_<size>_<crop>.frames` beside the videos or, where that cannot be written, in the user's cache
+folder. The file begins with a fingerprint of the frame files it was made of and is replaced when they change.
+
+A *row* numbers the frames of all videos, one video after the other. N rows, H height, W width.
+"""
+
+import errno
+import fcntl
+import hashlib
+import itertools
+import logging
+import math
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from dataset.transforms import FrameTransform
+from dataset.video import FRAME_SUFFIXES, Video
+from utils.command import UserError
+
+logger = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+BLOCK_ROWS = 16
+
+
+class FrameReader(Protocol):
+    """Gives frames by their rows."""
+
+    def read(self, rows: np.ndarray) -> Tensor:
+        """Return the frames of some rows (N) as uint8 (N, H, W, 3)."""
+        ...
+
+
+def open_frames(
+    videos: Sequence[Video], transform: FrameTransform, cache: Literal["none", "memory", "disk"]
+) -> FrameReader:
+    """Return a reader of the videos' frames, which worker processes share without copies.
+
+    With `none` it decodes frames when they are asked for; with `memory` all are decoded now; with `disk` they are too,
+    unless an earlier run did so and no frame file has changed since. `UserError` if memory or disk do not suffice;
+    `dataset.video.VideoError` if a frame cannot be read.
+    """
+    decoded = DecodedFrames(videos, transform)
+    if cache == "memory":
+        return _decode_to_memory(decoded)
+    if cache == "disk":
+        return _decode_to_disk(decoded)
+    return decoded
+
+
+class DecodedFrames:
+    """Frames decoded from their files each time."""
+
+    def __init__(self, videos: Sequence[Video], transform: FrameTransform) -> None:
+        self.videos = videos
+        self.transform = transform
+        self._first_rows = np.cumsum([0, *(video.num_frames for video in videos)])
+        width, height = transform.size
+        self.shape = (int(self._first_rows[-1]), height, width, 3)
+        self.num_bytes = math.prod(self.shape)
+
+    def read(self, rows: np.ndarray) -> Tensor:
+        """Return the frames of some rows (N) as uint8 (N, H, W, 3)."""
+        return torch.from_numpy(np.stack([self._read(row) for row in rows.tolist()]))
+
+    def _read(self, row: int) -> np.ndarray:
+        index = int(np.searchsorted(self._first_rows, row, side="right")) - 1
+        video, frame = self.videos[index], row - int(self._first_rows[index])
+        image = video.frame(frame)
+        try:
+            return self.transform(image)
+        except UserError as error:
+            raise UserError(f"{video.path}, frame {frame}: {error}") from error
+
+    def read_all(self, description: str) -> Iterator[np.ndarray]:
+        """Yield all frames in order, in blocks uint8 (N, H, W, 3), decoded by threads and under a progress bar."""
+        num_rows, num_threads = self.shape[0], os.cpu_count() or 1
+        blocks = (np.arange(row, min(row + BLOCK_ROWS, num_rows)) for row in range(0, num_rows, BLOCK_ROWS))
+        with (
+            ThreadPoolExecutor(num_threads) as pool,
+            tqdm(total=num_rows, desc=description, unit=" frames") as progress,
+        ):
+            while window := list(itertools.islice(blocks, 2 * num_threads)):
+                for block in pool.map(self.read, window):
+                    yield block.numpy()
+                    progress.update(len(block))
+
+
+class MemoryFrames:
+    """Frames in one tensor. Forked workers share its pages; for spawned ones torch moves it to shared memory."""
+
+    def __init__(self, frames: Tensor) -> None:
+        self._frames = frames
+
+    def read(self, rows: np.ndarray) -> Tensor:
+        """Return the frames of some rows (N) as uint8 (N, H, W, 3)."""
+        return torch.from_numpy(self._frames.numpy()[rows])
+
+
+class MappedFrames:
+    """Frames in one file, which every process maps for itself."""
+
+    def __init__(self, path: Path, shape: tuple[int, int, int, int], fingerprint: bytes) -> None:
+        """Map a file. `OSError` or `ValueError` if it is not there, not whole, or not of this fingerprint."""
+        self._arguments = path, shape, fingerprint
+        with path.open("rb") as file:
+            if file.read(len(fingerprint)) != fingerprint:
+                raise ValueError(f"{path}: made of other frames")
+            self._frames = np.memmap(file, np.uint8, "r", len(fingerprint), shape).view(np.ndarray)
+
+    def read(self, rows: np.ndarray) -> Tensor:
+        """Return the frames of some rows (N) as uint8 (N, H, W, 3)."""
+        return torch.from_numpy(self._frames[rows])
+
+    def __reduce__(self) -> tuple[type["MappedFrames"], tuple[Any, ...]]:
+        return MappedFrames, self._arguments
+
+
+def _decode_to_memory(decoded: DecodedFrames) -> MemoryFrames:
+    installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if decoded.num_bytes > installed:
+        raise UserError(
+            f"data.cache 'memory' needs {_gigabytes(decoded.num_bytes)} for {decoded.videos[0].path.parent}, "
+            f"but this machine has {_gigabytes(installed)}; set data.cache to 'disk' or 'none'"
+        )
+    frames = torch.empty(decoded.shape, dtype=torch.uint8)
+    row = 0
+    for block in decoded.read_all(f"decoding {_gigabytes(decoded.num_bytes)} into memory"):
+        frames.numpy()[row : row + len(block)] = block
+        row += len(block)
+    return MemoryFrames(frames)
+
+
+def _decode_to_disk(decoded: DecodedFrames) -> MappedFrames:
+    """Map the file of all frames, after making it if there is none or an outdated one."""
+    fingerprint = _fingerprint(decoded)
+    paths = _possible_paths(decoded)
+    for path in paths:
+        if frames := _map_current(path, decoded, fingerprint):
+            return frames
+    path, lock = _lock_first_writable(paths)
+    with lock:
+        if frames := _map_current(path, decoded, fingerprint):
+            return frames
+        _write(path, decoded, fingerprint)
+        return MappedFrames(path, decoded.shape, fingerprint)
+
+
+def _fingerprint(decoded: DecodedFrames) -> bytes:
+    """Digest all that kept frames depend on; the contents of frame files by their sizes and modification times."""
+    digest = hashlib.blake2b(repr((FORMAT_VERSION, decoded.transform)).encode(), digest_size=32)
+    suffixes = tuple(FRAME_SUFFIXES)
+    for video in decoded.videos:
+        digest.update(f"\n{video.path.name}".encode())
+        with os.scandir(video.path) as entries:
+            frames = {entry.name: entry.stat() for entry in entries if entry.name.lower().endswith(suffixes)}
+        for name, stat in sorted(frames.items()):
+            digest.update(f" {name} {stat.st_size} {stat.st_mtime_ns}".encode())
+    return digest.digest()
+
+
+def _possible_paths(decoded: DecodedFrames) -> list[Path]:
+    first_video = decoded.videos[0].path.resolve()
+    crop, size = decoded.transform.crop, decoded.transform.size
+    name = f"{first_video.name}_{'x'.join(map(str, size))}_{'-'.join(map(str, crop))}.frames"
+    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "playable-video")
+    return [first_video.parent / ".cache" / name, user_cache.joinpath(*first_video.parent.parts[1:], name)]
+
+
+def _map_current(path: Path, decoded: DecodedFrames, fingerprint: bytes) -> MappedFrames | None:
+    try:
+        return MappedFrames(path, decoded.shape, fingerprint)
+    except (OSError, ValueError):
+        return None
+
+
+def _lock_first_writable(paths: Sequence[Path]) -> tuple[Path, IO[str]]:
+    """Become the only process that writes a file. The lock ends when it is closed, or with the process."""
+    for path in paths:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = path.with_suffix(".lock").open("w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                logger.warning("%s: waiting for another process that is decoding frames", path)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            reason = error.strerror
+        else:
+            return path, lock
+    raise UserError(
+        f"{' and '.join(str(path.parent) for path in paths)}: data.cache 'disk' cannot write there ({reason}); "
+        f"make one of them writable or set data.cache to 'memory' or 'none'"
+    )
+
+
+def _write(path: Path, decoded: DecodedFrames, fingerprint: bytes) -> None:
+    """Write the file under another name first, so that nobody sees half of it. The caller holds the lock."""
+    partial = path.with_suffix(".partial")
+    try:
+        if shutil.disk_usage(path.parent).free < decoded.num_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with partial.open("wb") as file:
+            file.write(fingerprint)
+            for block in decoded.read_all(f"decoding {_gigabytes(decoded.num_bytes)} into {path}"):
+                file.write(block.data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"{path.parent}: the disk is full: data.cache 'disk' needs {_gigabytes(decoded.num_bytes)}; "
+            f"free some space or set data.cache to 'none'"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _gigabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.1f} GB"

@@ -1,0 +1,56 @@
+"""From the pixels on disk to the pixels of the model, and back.
+
+H height, W width. A box is [left, top, right, bottom] in pixels, right and bottom exclusive.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from utils.command import UserError
+
+
+@dataclass(frozen=True)
+class FrameTransform:
+    """Cut `crop` [left, top, right, bottom] out of a frame, then bilinearly resize it to `size` (width, height).
+
+    Both in pixels (SPEC section 4, `data.crop` and `model.representation_network.target_input_size`).
+    """
+
+    crop: tuple[int, int, int, int]
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, crop: Sequence[int], size: Sequence[int]) -> "FrameTransform":
+        """The transform for a box and a size as a configuration lists them."""
+        left, top, right, bottom = crop
+        width, height = size
+        return cls((left, top, right, bottom), (width, height))
+
+    def __call__(self, frame: Image.Image) -> np.ndarray:
+        """Return the pixels uint8 (H, W, 3) of an RGB frame. `UserError` if the box reaches outside of the frame."""
+        left, top, right, bottom = self.crop
+        if not (0 <= left < right <= frame.width and 0 <= top < bottom <= frame.height):
+            raise UserError(
+                f"data.crop {list(self.crop)} does not lie inside a frame of {frame.width}x{frame.height} pixels; "
+                f"[0, 0, {frame.width}, {frame.height}] takes the whole frame"
+            )
+        if self.crop != (0, 0, *frame.size):
+            frame = frame.crop(self.crop)
+        if frame.size != self.size:
+            frame = frame.resize(self.size, Image.Resampling.BILINEAR)
+        return np.asarray(frame)
+
+
+def normalize(pixels: Tensor) -> Tensor:
+    """Map uint8 pixels in 0..255 to float32 in [-1, 1], on the same device and in the same memory layout."""
+    return pixels.to(torch.float32).div_(127.5).sub_(1)
+
+
+def to_uint8(frames: Tensor) -> Tensor:
+    """Map frames in [-1, 1] to the nearest uint8 pixels in 0..255; values outside the range are clamped."""
+    return frames.float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)

@@ -1,0 +1,413 @@
+"""One video on disk: a folder of numbered frame files with the annotations of every frame beside them.
+
+    00000.png 00001.png ...     consecutive from 00000; .png, .jpg, .jpeg, .webp or .bmp, the same for all frames
+    annotations.json            our layout: {"format_version": 1, "actions": [...], "rewards": [...],
+                                "metadata": [...], "dones": [...]}, each list with one entry per frame
+    actions.pkl rewards.pkl metadata.pkl dones.pkl
+                                instead of annotations.json in the authors' layout (SPEC section 4): the same lists
+
+A video without any annotation file, or with a list of null (None), has unknown annotations. All files are taken for
+untrusted: reading them runs no code and takes memory in proportion to their size. Other files in the folder are ignored
+unless they look like frames.
+"""
+
+import json
+import math
+import os
+import reprlib
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from PIL import Image
+
+from dataset import restricted_pickle
+from utils.command import UserError, one_line
+
+ANNOTATIONS_FILE = "annotations.json"
+FORMAT_VERSION = 1
+FRAME_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+_FRAME_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+_MAX_PIXELS = 2**26
+_MAX_ANNOTATIONS_BYTES = 2**25
+_MAX_METADATA_DEPTH = 32
+_PNG_COMPRESSION = 1
+_FIELDS = {
+    "actions": "a whole number of 64 bits",
+    "rewards": "a finite number",
+    "metadata": "a dict",
+    "dones": "a bool",
+}
+_PICKLE_FILES = [f"{field}.pkl" for field in _FIELDS]
+
+
+class VideoError(UserError):
+    """A video that cannot be read or written. The message names the path, what is wrong and the remedy."""
+
+
+@dataclass
+class Annotations:
+    """What is known about the frames of a video, one entry per frame in each list."""
+
+    actions: list[int]
+    """The action chosen at the frame, 64-bit; 0 if unknown."""
+    rewards: list[float]
+    """The finite reward for that action; 0.0 if unknown."""
+    metadata: list[dict[str, Any]]
+    """JSON values under string keys, None for numbers that are not finite; {} if unknown."""
+    dones: list[bool]
+    """Whether an episode ends with this frame's action; False if unknown."""
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.actions), len(self.rewards), len(self.metadata), len(self.dones)}
+        if len(lengths) > 1:
+            raise ValueError(f"the lists of annotations are {sorted(lengths)} long; each needs one entry per frame")
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    @classmethod
+    def unknown(cls, num_frames: int) -> Self:
+        """Annotations that say nothing about `num_frames` frames."""
+        return cls([0] * num_frames, [0.0] * num_frames, [{} for _ in range(num_frames)], [False] * num_frames)
+
+
+class Video:
+    """A video that is opened for reading and whose names and annotations were found valid.
+
+    Frames are decoded when asked for. Nothing but the path and the size is held, so that many thousand videos can be
+    open and be handed to other processes.
+
+    Attributes:
+        path: The video's folder.
+        num_frames: The number of frames, at least 1.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """Open the video in the folder `path` without decoding frames.
+
+        Raises:
+            VideoError: `path` is no folder or has no frames, frames are missing, surplus or of mixed extensions, or the
+                annotations are refused.
+        """
+        self.path = Path(path)
+        self.num_frames, self._suffix = _frame_files(self.path)
+        self._size: tuple[int, int] | None = None
+        _read_annotations(self.path, self.num_frames)
+
+    def __len__(self) -> int:
+        return self.num_frames
+
+    @property
+    def annotations(self) -> Annotations:
+        """The annotations of all frames, read from disk at each access: take them once, not once per frame."""
+        return _read_annotations(self.path, self.num_frames)
+
+    def frame(self, index: int) -> Image.Image:
+        """The frame `index` (0 to `num_frames` - 1) in RGB, 8 bits a channel.
+
+        Transparent frames are composited on white, 16-bit grey is cut to its upper 8 bits, and EXIF orientation is left
+        alone.
+
+        Raises:
+            IndexError: there is no such frame.
+            VideoError: the frame file is missing, damaged, larger than 2^26 pixels, or of another size than the frame
+                that was read first.
+        """
+        if not 0 <= index < self.num_frames:
+            raise IndexError(f"{self.path}: frame {index} of {self.num_frames}")
+        file = self.path / _frame_name(index, self._suffix)
+        try:
+            with Image.open(file, formats=_FRAME_FORMATS) as image:
+                self._size = _checked_size(image, self._size)
+                return _to_rgb(image)
+        except Exception as error:  # decoders meet damaged files with exceptions of many kinds
+            raise VideoError(
+                f"{file}: the frame cannot be decoded: {one_line(error)}; write it again or remove the video"
+            ) from error
+
+
+class VideoWriter:
+    """Writes a video frame by frame, as PNG files and an `annotations.json`.
+
+        with VideoWriter("videos/train/00000") as writer:
+            writer.append(frame, action=2, reward=1.0, metadata={"score": 3}, done=False)
+
+    The folder appears when the `with` block is left without an exception; until then the frames are in the hidden
+    folder `.00000.unfinished` beside it. An exception removes that folder. If the process is killed it stays, and is
+    replaced when the same video is written again.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._unfinished = self.path.with_name(f".{self.path.name}.unfinished")
+        self._columns: dict[str, list[Any]] = {field: [] for field in _FIELDS}
+        self._size: tuple[int, int] | None = None
+
+    def __enter__(self) -> Self:
+        self._refuse_existing_target()
+        shutil.rmtree(self._unfinished, ignore_errors=True)
+        self._unfinished.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self, exception_type: type[BaseException] | None, exception: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if exception_type is None:
+                self._finish()
+        finally:
+            shutil.rmtree(self._unfinished, ignore_errors=True)
+
+    def append(
+        self,
+        frame: np.ndarray | Image.Image,
+        action: int | None = None,
+        reward: float | None = None,
+        metadata: dict[str, Any] | None = None,
+        done: bool | None = None,
+    ) -> None:
+        """Write the next frame and keep what is known about it.
+
+        Args:
+            frame: RGB, uint8 (height, width, 3), or a Pillow image, converted as `Video.frame` describes. All frames
+                have the same size.
+            action: The action chosen at this frame, a whole number of 64 bits.
+            reward: The finite reward for that action.
+            metadata: JSON values, numpy scalars and arrays under string keys; numbers that are not finite become None.
+            done: Whether an episode ends with that action.
+
+        What is None must be None for all frames of the video, and is then unknown.
+
+        Raises:
+            VideoError: the frame or an annotation is not of that kind. Nothing was written then.
+        """
+        index = len(self._columns["actions"])
+        try:
+            image = _as_image(frame)
+            size = _checked_size(image, self._size)
+            known = dict(zip(_FIELDS, (action, reward, metadata, done), strict=True))
+            entries = {field: _entry(field, value) for field, value in known.items()}
+        except ValueError as error:
+            raise VideoError(
+                f"{self.path}: frame {index} cannot be written: {error}; correct what is appended"
+            ) from error
+        image.save(self._unfinished / _frame_name(index, ".png"), compress_level=_PNG_COMPRESSION)
+        self._size = size
+        for field, entry in entries.items():
+            self._columns[field].append(entry)
+
+    def _finish(self) -> None:
+        if self._size is None:
+            raise VideoError(f"{self.path}: a video needs at least one frame; append some")
+        try:
+            for field, entries in self._columns.items():
+                _is_known(field, entries)
+        except ValueError as error:
+            raise VideoError(f"{self.path}: {error}; append them with every frame or with none") from error
+        lines = [f'"format_version": {FORMAT_VERSION}']
+        lines += [f'"{field}": {json.dumps(entries)}' for field, entries in self._columns.items()]
+        text = "{\n" + ",\n".join(lines) + "\n}\n"
+        if len(text) > _MAX_ANNOTATIONS_BYTES:
+            raise VideoError(
+                f"{self.path}: the annotations take {len(text)} bytes, but only {_MAX_ANNOTATIONS_BYTES} would be read "
+                "back; keep less metadata or cut the video"
+            )
+        (self._unfinished / ANNOTATIONS_FILE).write_text(text, encoding="ascii")
+        self._refuse_existing_target()
+        self._unfinished.rename(self.path)
+
+    def _refuse_existing_target(self) -> None:
+        if os.path.lexists(self.path):
+            raise VideoError(f"{self.path}: already exists; remove it or choose another folder")
+
+
+def write_video(
+    path: Path | str, frames: Iterable[np.ndarray | Image.Image], annotations: Annotations | None = None
+) -> None:
+    """Write a whole video with a `VideoWriter`, which says what frames and annotations may be.
+
+    `frames` is consumed one frame at a time. Without `annotations` all are unknown.
+
+    Raises:
+        VideoError: the folder `path` exists, there are no frames, a frame or annotation is refused, or there are not as
+            many annotations as frames. Nothing is left behind then.
+    """
+    with VideoWriter(path) as writer:
+        if annotations is None:
+            for frame in frames:
+                writer.append(frame)
+            return
+        rows = zip(annotations.actions, annotations.rewards, annotations.metadata, annotations.dones, strict=True)
+        for frame, row in zip_longest(frames, rows):
+            if frame is None or row is None:
+                raise VideoError(f"{path}: there are not as many annotations as frames; give one of each per frame")
+            writer.append(frame, *row)
+
+
+def _frame_name(index: int, suffix: str) -> str:
+    return f"{index:05d}{suffix}"
+
+
+def _frame_files(folder: Path) -> tuple[int, str]:
+    """The number of frame files in the folder of a video and their extension, as it is spelled."""
+    try:
+        with os.scandir(folder) as entries:
+            names = {entry.name for entry in entries if _looks_like_frame(entry)}
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise VideoError(f"{folder}: there is no such folder; give the folder of a video") from error
+    if not names:
+        raise VideoError(f"{folder}: holds no frames; put 00000.png, 00001.png, ... there")
+    suffixes = sorted({os.path.splitext(name)[1] for name in names})
+    if len(suffixes) > 1:
+        raise VideoError(f"{folder}: mixes frames named {' and '.join(suffixes)}; convert them to one kind")
+    expected = {_frame_name(index, suffixes[0]) for index in range(len(names))}
+    if names != expected:
+        raise VideoError(
+            f"{folder}: {min(expected - names)} is missing and {min(names - expected)} is out of sequence; "
+            "number the frames from 00000 on without gaps and keep no other pictures there"
+        )
+    return len(names), suffixes[0]
+
+
+def _looks_like_frame(entry: os.DirEntry[str]) -> bool:
+    suffix = os.path.splitext(entry.name)[1].lower()
+    return suffix in FRAME_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
+
+
+def _read_annotations(folder: Path, num_frames: int) -> Annotations:
+    present = [name for name in (ANNOTATIONS_FILE, *_PICKLE_FILES) if (folder / name).is_file()]
+    if not present:
+        return Annotations.unknown(num_frames)
+    if present not in ([ANNOTATIONS_FILE], _PICKLE_FILES):
+        raise VideoError(
+            f"{folder}: holds {', '.join(present)}; keep either {ANNOTATIONS_FILE} or all of {', '.join(_PICKLE_FILES)}"
+        )
+    try:
+        if present == [ANNOTATIONS_FILE]:
+            stored = _load_json(folder / ANNOTATIONS_FILE)
+        else:
+            stored = {field: restricted_pickle.load(folder / f"{field}.pkl") for field in _FIELDS}
+        return Annotations(**{field: _column(field, stored[field], num_frames) for field in _FIELDS})
+    except restricted_pickle.RestrictedPickleError as error:
+        raise VideoError(str(error)) from error
+    except ValueError as error:
+        raise VideoError(
+            f"{folder}: {one_line(error)}; correct the annotations, or remove {', '.join(present)} to have them unknown"
+        ) from error
+
+
+def _load_json(file: Path) -> dict[str, Any]:
+    if file.stat().st_size > _MAX_ANNOTATIONS_BYTES:
+        raise ValueError(f"{file.name} is larger than {_MAX_ANNOTATIONS_BYTES} bytes")
+    try:
+        stored = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{file.name} is not valid JSON: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{file.name} is nested too deep") from error
+    if not isinstance(stored, dict) or stored.get("format_version") != FORMAT_VERSION:
+        raise ValueError(f"{file.name} does not say format_version {FORMAT_VERSION}, the one that can be read")
+    if stored.keys() != {"format_version", *_FIELDS}:
+        raise ValueError(f"{file.name} has other entries than format_version, {', '.join(_FIELDS)}")
+    return stored
+
+
+def _column(field: str, stored: Any, num_frames: int) -> list[Any]:
+    """The entries of one annotation for all frames, in plain Python types, with the value for unknown filled in."""
+    if isinstance(stored, np.ndarray):
+        stored = stored.tolist()
+    if not isinstance(stored, list | tuple):
+        raise ValueError(f"{field} is a {type(stored).__name__} instead of a list with one entry per frame")
+    if len(stored) != num_frames:
+        raise ValueError(f"{field} has {len(stored)} entries for {num_frames} frames")
+    entries = []
+    for index, value in enumerate(stored):
+        try:
+            entries.append(_entry(field, value))
+        except ValueError as error:
+            raise ValueError(f"frame {index}: {error}") from error
+    if _is_known(field, entries):
+        return entries
+    return getattr(Annotations.unknown(num_frames), field)
+
+
+def _is_known(field: str, entries: list[Any]) -> bool:
+    """Whether one annotation is known for all frames and not for none; `ValueError` if it is for some."""
+    num_unknown = entries.count(None)
+    if 0 < num_unknown < len(entries):
+        raise ValueError(f"{field} are known for some frames and unknown (None) for others")
+    return not num_unknown
+
+
+def _entry(field: str, value: Any) -> Any:
+    """The value of one annotation of one frame in plain Python types, None if it is unknown."""
+    if value is None:
+        return None
+    match field, _plain(value):
+        case "dones", bool() as done:
+            return done
+        case _, bool():
+            pass
+        case "actions", int() as action if -(2**63) <= action < 2**63:
+            return action
+        case "rewards", int() | float() as reward if abs(reward) <= sys.float_info.max:
+            return float(reward)
+        case "metadata", dict() as metadata:
+            return metadata
+    raise ValueError(f"{field} hold {reprlib.repr(value)}, which is not {_FIELDS[field]}")
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """`value` in the types that JSON knows: numpy arrays become lists, and numbers that are not finite become None."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, str | int | None):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if depth == _MAX_METADATA_DEPTH:
+        raise ValueError(f"it is nested more than {_MAX_METADATA_DEPTH} deep")
+    if isinstance(value, list | tuple):
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise ValueError("a dict has keys that are not strings")
+        return {key: _plain(item, depth + 1) for key, item in value.items()}
+    raise ValueError(f"a {type(value).__name__} is not a JSON value")
+
+
+def _checked_size(image: Image.Image, expected: tuple[int, int] | None) -> tuple[int, int]:
+    """The width and height of `image`, before its pixels are decoded."""
+    if image.width * image.height > _MAX_PIXELS:
+        raise ValueError(f"its {image.width} x {image.height} pixels are too many")
+    if expected not in (None, image.size):
+        raise ValueError(f"its size {image.size} differs from the size {expected} of the frames before")
+    return image.size
+
+
+def _as_image(frame: np.ndarray | Image.Image) -> Image.Image:
+    if isinstance(frame, Image.Image):
+        return _to_rgb(frame)
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        raise ValueError("it is neither a Pillow image nor a uint8 array of the shape (height, width, 3)")
+    return Image.fromarray(frame)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        grey = np.asarray(image)
+        is_transparent = grey == image.info.get("transparency")
+        return Image.fromarray(np.where(is_transparent, 255, grey >> 8).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        canvas = Image.new("RGB", image.size, "white")
+        canvas.paste(rgba, mask=rgba)
+        return canvas
+    return image.convert("RGB")

@@ -1,0 +1,189 @@
+"""Sequences of observations cut out of videos (SPEC section 4).
+
+T observations in a sequence, S stacked frames in an observation (`observation_stacking`), H height, W width.
+"""
+
+import logging
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dataset.frame_cache import open_frames
+from dataset.transforms import FrameTransform
+from dataset.video import Video
+from utils.command import UserError
+
+logger = logging.getLogger(__name__)
+
+
+class SequenceKey(NamedTuple):
+    """Names one sequence: the video's index, the frame of its first observation, and its number of observations T."""
+
+    video: int
+    first_frame: int
+    observations_count: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sequence. The frames of overlapping stacks are held once."""
+
+    key: SequenceKey
+    frames: Tensor
+    """uint8 (T+S-1, H, W, 3), oldest first: observation t stacks the frames t to t+S-1."""
+    actions: Tensor
+    """int64 (T)."""
+    rewards: Tensor
+    """float32 (T)."""
+    dones: Tensor
+    """bool (T)."""
+    positions: Tensor | None
+    """float32 (T, 2): x, y as the metadata gives them, NaN where unknown; None if the dataset knows none."""
+
+
+class VideoDataset(Dataset[Sample]):
+    """All sequences in some videos.
+
+    A sequence of T observations starts at any frame for which T + (T-1) * `skip_frames` frames remain. Observation t is
+    the frame first + t * (skip_frames + 1); its stack reaches back by the same stride and, where the video begins,
+    repeats the earliest frame reached. Sequences of every length can be asked for at any time, because the length is
+    part of the key.
+    """
+
+    def __init__(
+        self,
+        videos: Sequence[Video],
+        *,
+        crop: Sequence[int],
+        size: Sequence[int],
+        observations_count: int,
+        skip_frames: int = 0,
+        observation_stacking: int = 1,
+        cache: Literal["none", "memory", "disk"] = "none",
+    ) -> None:
+        """Index the videos and, with a `cache`, decode all their frames once.
+
+        Args:
+            videos: The videos of one split.
+            crop: The box [left, top, right, bottom] to cut out of each frame, in pixels.
+            size: The frame size [width, height] to resize it to, in pixels.
+            observations_count: The longest T that will be asked for. A warning sums up the videos too short for it;
+                `UserError` if all are.
+            skip_frames: How many frames to leave out between two observations.
+            observation_stacking: The number of frames S in an observation.
+            cache: Where decoded frames are kept (see `dataset.frame_cache`).
+        """
+        self.stride = skip_frames + 1
+        self.observation_stacking = observation_stacking
+        self.videos = videos
+        self._lengths = np.array([video.num_frames for video in videos])
+        self._first_rows = np.cumsum([0, *self._lengths])
+        self._sequence_ends: dict[int, list[int]] = {}
+        self._check_lengths(observations_count)
+
+        columns = zip(*map(_annotation_arrays, videos), strict=True)
+        self._actions, self._rewards, self._dones, positions = (
+            torch.from_numpy(np.concatenate(column)) for column in columns
+        )
+        self._positions = None if positions.isnan().all() else positions
+        self._frames = open_frames(videos, FrameTransform.of(crop, size), cache)
+
+    @property
+    def num_frames(self) -> int:
+        """The number of frames in all videos: a *row* numbers them from 0, video after video."""
+        return int(self._first_rows[-1])
+
+    def span(self, observations_count: int) -> int:
+        """Return how many frames of a video a sequence of T observations covers, from its first to its last."""
+        return (observations_count - 1) * self.stride + 1
+
+    def num_sequences(self, observations_count: int) -> int:
+        """Return the number of sequences of T observations."""
+        return self._ends(observations_count)[-1]
+
+    def sequence(self, index: int, observations_count: int) -> SequenceKey:
+        """Return the sequence `index` (0 to `num_sequences` - 1) of T observations, by video, then by first frame."""
+        ends = self._ends(observations_count)
+        if not 0 <= index < ends[-1]:
+            raise IndexError(f"sequence {index} of {ends[-1]}")
+        video = bisect_right(ends, index)
+        return SequenceKey(video, index - (ends[video - 1] if video else 0), observations_count)
+
+    def frames_ahead(self) -> np.ndarray:
+        """Return per row how many frames of its video remain, itself included: int64 (num_frames)."""
+        return np.repeat(self._first_rows[1:], self._lengths) - np.arange(self.num_frames)
+
+    def sequence_at(self, row: int, observations_count: int) -> SequenceKey:
+        """Return the sequence of T observations that starts at a row."""
+        video = int(np.searchsorted(self._first_rows, row, side="right")) - 1
+        return SequenceKey(video, int(row - self._first_rows[video]), observations_count)
+
+    def __getitem__(self, key: SequenceKey) -> Sample:
+        """Read a sequence. `dataset.video.VideoError` if a frame cannot be read, `UserError` if the crop misses it."""
+        video, first_frame, observations_count = key
+        times = np.arange(1 - self.observation_stacking, observations_count)
+        earliest = -(first_frame // self.stride)
+        first_row = int(self._first_rows[video]) + first_frame
+        rows = slice(first_row, first_row + self.span(observations_count), self.stride)
+        return Sample(
+            key=key,
+            frames=self._frames.read(first_row + np.maximum(times, earliest) * self.stride),
+            actions=self._actions[rows],
+            rewards=self._rewards[rows],
+            dones=self._dones[rows],
+            positions=None if self._positions is None else self._positions[rows],
+        )
+
+    def _ends(self, observations_count: int) -> list[int]:
+        """Per video, how many sequences there are in it and in the videos before."""
+        if observations_count not in self._sequence_ends:
+            counts = np.maximum(self._lengths - self.span(observations_count) + 1, 0)
+            self._sequence_ends[observations_count] = np.cumsum(counts).tolist()
+        return self._sequence_ends[observations_count]
+
+    def _check_lengths(self, observations_count: int) -> None:
+        needed = self.span(observations_count)
+        short = self._lengths[self._lengths < needed]
+        if not len(short):
+            return
+        folder = self.videos[0].path.parent
+        lengths = f"{short.min()} to {short.max()}" if short.min() < short.max() else f"{short.min()}"
+        reason = (
+            f"have {lengths} frames, but {observations_count} observations with skip_frames {self.stride - 1} "
+            f"span {needed}"
+        )
+        if len(short) == len(self.videos):
+            raise UserError(
+                f"{folder}: all {len(short)} videos are too short: they {reason}; "
+                f"lower observations_count or skip_frames, or add longer videos"
+            )
+        logger.warning(
+            "%s: %d of %d videos are too short and skipped: they %s", folder, len(short), len(self.videos), reason
+        )
+
+
+def _annotation_arrays(video: Video) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Actions, rewards, dones and positions, one per frame, in the types of `Sample`."""
+    annotations = video.annotations
+    return (
+        np.array(annotations.actions, np.int64),
+        np.array(annotations.rewards, np.float32),
+        np.array(annotations.dones, np.bool_),
+        np.array([_position(metadata) for metadata in annotations.metadata], np.float32),
+    )
+
+
+def _position(metadata: dict[str, Any]) -> tuple[float, float]:
+    """The position that a frame's metadata gives as `agent_position`, or as the start of `state`; NaN if neither."""
+    value: Any = metadata.get("agent_position", metadata.get("state"))
+    try:
+        x, y = value[:2]
+        return float(x), float(y)
+    except (TypeError, ValueError):
+        return float("nan"), float("nan")

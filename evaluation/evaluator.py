@@ -1,0 +1,229 @@
+"""Evaluation during training: how well held-out sequences are reconstructed and what the actions do (SPEC section 5).
+
+Dimensions: B batch, T observations in a sequence, K actions, D action-space dimension.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dataset.batching import Batch, evaluation_keys, in_batches, make_loader
+from dataset.video_dataset import VideoDataset
+from evaluation.metrics.action_accuracy import confusion_matrix, hungarian_accuracy, movement_accuracy
+from evaluation.plots import plot_action_space, plot_action_usage, plot_per_position
+from model.caddy import Caddy, Rollout, most_probable_actions
+from model.perceptual import PerceptualNetwork
+from training import losses
+from utils.configuration import Configuration
+from utils.images import grid, overlay
+
+NUM_PICTURED_SEQUENCES = 4
+RARELY_USED = 0.01
+"""Share of the steps below which an action counts as unused."""
+NO_EFFECT = 0.1
+"""Change of the most changed pixel, in the range [-1, 1], below which an action counts as without effect."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one evaluation found."""
+
+    scalars: dict[str, float]
+    images: dict[str, np.ndarray]  # uint8 (height, width, 3) each
+
+    def summary(self) -> str:
+        """The figures that matter most, in one line."""
+        found = self.scalars
+        parts = [f"held-out L1 {found['eval/reconstruction']:.4f}", f"actions used {found['eval/actions_used']:.0f}"]
+        if "eval/action_accuracy" in found:
+            parts.append(f"action accuracy {found['eval/action_accuracy']:.3f}")
+            parts.append(f"most frequent action {found['eval/most_frequent_action']:.3f}")
+        if "eval/movement_accuracy" in found:
+            parts.append(f"bound from true movement {found['eval/movement_accuracy']:.3f}")
+        return ", ".join(parts)
+
+    @property
+    def has_collapsed_actions(self) -> bool:
+        """Whether fewer than two actions are in use."""
+        return self.scalars["eval/actions_used"] < 2
+
+    @property
+    def has_ineffective_actions(self) -> bool:
+        """Whether frames stay the same whichever action is taken."""
+        return self.scalars["eval/action_effect"] < NO_EFFECT
+
+
+class Evaluator:
+    """Reconstructs held-out sequences as play would: most probable actions, no variations."""
+
+    def __init__(
+        self,
+        config: Configuration,
+        dataset: VideoDataset,
+        device: torch.device,
+        perceptual_network: PerceptualNetwork | None = None,
+    ) -> None:
+        """Choose `max_evaluation_batches` batches, spread evenly over the data set.
+
+        Args:
+            config: the run's configuration.
+            dataset: the validation split.
+            device: where the model is.
+            perceptual_network: adds the perceptual loss to what is measured.
+        """
+        self.config = config
+        self.settings = config.evaluation
+        self.device = device
+        self.perceptual_network = perceptual_network
+        batch_size, length = self.settings.batching.batch_size, self.settings.batching.observations_count
+        keys = evaluation_keys(dataset, length, self.settings.max_evaluation_batches * batch_size)
+        self.loader = make_loader(dataset, in_batches(keys, batch_size), self.settings.batching.num_workers, device)
+
+    @torch.no_grad()
+    def evaluate(self, model: Caddy) -> Evaluation:
+        """Measure a model, which is left in the mode it was in; the global random state is not touched."""
+        was_training = model.training
+        model.eval()
+        generator = torch.Generator(self.device).manual_seed(self.config.training.seed)
+        measured = _Measurements()
+        images: dict[str, np.ndarray] = {}
+        effects = []
+        for batch in self.loader:
+            batch = batch.to(self.device)
+            observations = batch.observations()
+            rollout = model(
+                observations,
+                self.settings.ground_truth_observations,
+                action_sampler=most_probable_actions,
+                zero_variations=True,
+                generator=generator,
+            )
+            measured.add(batch, observations, rollout, self.perceptual_network)
+            effects.append(self._action_effects(model, observations, rollout.actions, generator))
+            if not images:
+                images = self._pictures(observations, rollout)
+        model.train(was_training)
+        scalars = measured.scalars(self.config)
+        scalars["eval/action_effect"] = torch.cat(effects).mean().item()
+        images |= measured.plots(self.config, model.centroid_estimator.estimated_centroids.cpu().numpy())
+        return Evaluation(scalars, images)
+
+    def _action_effects(
+        self, model: Caddy, observations: Tensor, actions: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """(B,) how much the most changed pixel differs between the actions, each taken until the sequence ends."""
+        context = self.settings.ground_truth_observations
+        length = min(observations.shape[1], context + 3)
+        last_frames = []
+        for action in range(actions.shape[-1]):
+            taken = actions[:, : length - 1].clone()
+            taken[:, context - 1 :] = functional.one_hot(torch.tensor(action), actions.shape[-1])
+            rollout = model(
+                observations[:, :length],
+                context,
+                action_sampler=lambda _, taken=taken: taken,
+                zero_variations=True,
+                generator=generator,
+            )
+            last_frames.append(rollout.frames.full[:, -1])
+        frames = torch.stack(last_frames)  # (K, B, 3, H, W)
+        return (frames.amax(dim=0) - frames.amin(dim=0)).flatten(1).amax(dim=1)
+
+    def _pictures(self, observations: Tensor, rollout: Rollout) -> dict[str, np.ndarray]:
+        """Truth above reconstruction at every resolution, and where attention and motion weights lie."""
+        true_frames = observations[:NUM_PICTURED_SEQUENCES, :, :3]
+        pictures = {}
+        for name, frames in zip(rollout.frames._fields, rollout.frames, strict=True):
+            truth = losses.resize_frames(true_frames, (frames.shape[-2], frames.shape[-1]))
+            rows = []
+            for true_row, row in zip(truth, frames[:NUM_PICTURED_SEQUENCES], strict=True):
+                rows += [true_row, torch.cat([true_row[:1], row])]
+            pictures[f"reconstruction_{name}"] = grid(rows)
+        attention = rollout.attention[:NUM_PICTURED_SEQUENCES]
+        pictures["attention"] = grid([overlay(row, heat) for row, heat in zip(true_frames, attention, strict=True)])
+        training = self.config.training
+        motion = losses.motion_weights(
+            true_frames, None, dilation=training.motion_weights_dilation, limit=training.motion_weights_limit
+        )
+        motion[:, 0] = 0
+        motion = motion / motion.amax().clamp_min(torch.finfo(motion.dtype).eps)
+        pictures["motion_weights"] = grid([overlay(row, heat) for row, heat in zip(true_frames, motion, strict=True)])
+        return pictures
+
+
+class _Measurements:
+    """What is gathered batch by batch, in CPU memory."""
+
+    def __init__(self) -> None:
+        self._per_position: dict[str, list[Tensor]] = {}  # loss name: (B, T-1) per batch
+        self._arrays: dict[str, list[np.ndarray]] = {}  # name: (steps, ...) per batch
+
+    def add(
+        self, batch: Batch, observations: Tensor, rollout: Rollout, perceptual_network: PerceptualNetwork | None
+    ) -> None:
+        frames = observations[:, 1:, :3]
+        generated = rollout.frames.full
+        losses_of_batch = {
+            "reconstruction": (frames - generated).abs().mean(dim=(2, 3, 4)),
+            "states": (rollout.states - rollout.reconstructed_states)[:, 1:].square().mean(dim=(2, 3, 4)),
+        }
+        if perceptual_network is not None:
+            levels = zip(
+                perceptual_network(frames.flatten(0, 1)), perceptual_network(generated.flatten(0, 1)), strict=True
+            )
+            distances = torch.stack([(true - made).abs().mean(dim=(1, 2, 3)) for true, made in levels]).sum(dim=0)
+            losses_of_batch["perceptual"] = distances.unflatten(0, frames.shape[:2])
+        for name, values in losses_of_batch.items():
+            self._per_position.setdefault(name, []).append(values.cpu())
+
+        inferred = rollout.inferred_actions
+        arrays = {
+            "predicted": rollout.actions.argmax(dim=-1),
+            "true": batch.actions[:, :-1],
+            "directions": inferred.sampled_directions,
+            "action_states": inferred.sampled_action_states[:, :-1],
+        }
+        if batch.positions is not None:
+            arrays["movements"] = batch.positions.diff(dim=1)
+        for name, values in arrays.items():
+            self._arrays.setdefault(name, []).append(values.flatten(0, 1).cpu().numpy())
+
+    def scalars(self, config: Configuration) -> dict[str, float]:
+        scalars = {}
+        for name, curve in self._curves().items():
+            scalars[f"eval/{name}"] = float(curve.mean())
+            scalars |= {f"eval/{name}/{position}": float(value) for position, value in enumerate(curve, start=1)}
+        predicted, true = self._gathered("predicted"), self._gathered("true")
+        usage = np.bincount(predicted, minlength=config.data.actions_count) / len(predicted)
+        scalars |= {f"eval/action_usage/{action}": float(share) for action, share in enumerate(usage, start=1)}
+        scalars["eval/actions_used"] = float((usage > RARELY_USED).sum())
+        if config.data.ground_truth_available:
+            scalars["eval/action_accuracy"] = hungarian_accuracy(self._confusion(config))
+            scalars["eval/most_frequent_action"] = float(np.bincount(true).max() / len(true))
+            if "movements" in self._arrays:
+                movements = self._gathered("movements")
+                known = np.isfinite(movements).all(axis=1)
+                scalars["eval/movement_accuracy"] = movement_accuracy(movements[known], true[known])
+        return scalars
+
+    def plots(self, config: Configuration, centroids: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            "actions": plot_action_space(
+                self._gathered("directions"), self._gathered("action_states"), self._gathered("predicted"), centroids
+            ),
+            "action_usage": plot_action_usage(self._confusion(config)),
+            "losses": plot_per_position(self._curves()),
+        }
+
+    def _curves(self) -> dict[str, np.ndarray]:
+        """Each loss per position (T-1,), from the first generated frame on."""
+        return {name: torch.cat(values).mean(dim=0).numpy() for name, values in self._per_position.items()}
+
+    def _confusion(self, config: Configuration) -> np.ndarray:
+        return confusion_matrix(self._gathered("predicted"), self._gathered("true"), config.data.actions_count)
+
+    def _gathered(self, name: str) -> np.ndarray:
+        return np.concatenate(self._arrays[name])

@@ -1,0 +1,40 @@
+"""How well discovered actions agree with true ones (SPEC section 5).
+
+Dimensions: N steps, K discovered actions, G true actions.
+"""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+
+def confusion_matrix(predicted: np.ndarray, true: np.ndarray, num_predicted: int) -> np.ndarray:
+    """Counts (K, G) of steps by discovered action and true action; both inputs are whole numbers (N,)."""
+    matrix = np.zeros((num_predicted, int(true.max(initial=0)) + 1), dtype=np.int64)
+    np.add.at(matrix, (predicted, true), 1)
+    return matrix
+
+
+def hungarian_accuracy(confusion: np.ndarray) -> float:
+    """Accuracy in [0, 1] under the best one-to-one match of discovered and true actions, from counts (K, G)."""
+    rows, columns = linear_sum_assignment(confusion, maximize=True)
+    return float(confusion[rows, columns].sum() / max(1, confusion.sum()))
+
+
+def movement_accuracy(movements: np.ndarray, true: np.ndarray) -> float:
+    """The accuracy that reading each action off the true movement reaches: the bound for what video alone can tell.
+
+    A movement is read as the pair of its directions (negative, none, positive) on both axes; how far something has to
+    move to count as moving is chosen for the best result.
+
+    Args:
+        movements: (N, 2) displacement of the controlled thing during each step, in any unit.
+        true: (N,) true actions.
+    """
+    distances = np.unique(np.abs(movements).round(6))
+    thresholds = distances if len(distances) <= 64 else np.quantile(distances, np.linspace(0, 1, 64))
+    best = 0.0
+    for threshold in thresholds:
+        directions = np.where(np.abs(movements) > threshold, np.sign(movements), 0).astype(np.int64) + 1
+        classes = directions[:, 0] * 3 + directions[:, 1]
+        best = max(best, hungarian_accuracy(confusion_matrix(classes, true, 9)))
+    return best

@@ -1,0 +1,65 @@
+"""The frozen VGG19 whose features measure how alike two frames look (SPEC section 3)."""
+
+import pickle
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import VGG19_Weights, vgg19
+
+from utils.command import UserError
+
+LEVELS = ((0, 2), (2, 7), (7, 12), (12, 21), (21, 30))
+"""Slices of torchvision's `vgg19().features` that end in relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1."""
+
+
+class PerceptualNetwork(nn.Module):
+    """VGG19 features at five levels, on frames in [-1, 1] without ImageNet normalisation, as published."""
+
+    def __init__(self, weights: dict[str, Tensor]) -> None:
+        """Build the network from a VGG19 state dict, of which only the `features.*` entries are used.
+
+        Raises:
+            RuntimeError: entries are missing or have other shapes.
+        """
+        super().__init__()
+        with torch.device("meta"):
+            network = vgg19()
+        features = network.features[: LEVELS[-1][1]]
+        used = {name.removeprefix("features."): tensor for name, tensor in weights.items()}
+        features.load_state_dict({name: used[name] for name in features.state_dict() if name in used}, assign=True)
+        self.levels = nn.ModuleList(features[start:end] for start, end in LEVELS)
+        self.requires_grad_(False)
+        self.eval()
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, frames: Tensor) -> list[Tensor]:
+        """The five feature maps of frames (N, 3, H, W), H and W at least 16: (N, 64..512, H..H/16, W..W/16)."""
+        features = []
+        for level in self.levels:
+            frames = level(frames)
+            features.append(frames)
+        return features
+
+
+def load_perceptual_network() -> PerceptualNetwork:
+    """The network with torchvision's ImageNet weights, fetched on first use to `$TORCH_HOME/hub/checkpoints`.
+
+    Raises:
+        UserError: the weights are neither there nor to be had, or the file is damaged.
+    """
+    url = VGG19_Weights.IMAGENET1K_V1.url
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    try:
+        weights = torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
+        return PerceptualNetwork(weights)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise UserError(f"{file}: not intact VGG19 weights; delete the file so that it is fetched again") from error
+    except (URLError, OSError) as error:
+        raise UserError(
+            f"the perceptual loss needs torchvision's VGG19 weights and they cannot be fetched ({error}); put "
+            f"{Path(url).name} at {file} (TORCH_HOME chooses the folder), or train without it: "
+            "--set training.loss_weights.perceptual_loss_lambda=0 "
+            "--set training.loss_weights.perceptual_loss_lambda_pretraining=0"
+        ) from error

@@ -1,0 +1,162 @@
+"""The terms of the objective, each a function of tensors (SPEC section 3, paper section 3.5).
+
+Dimensions: B batch, T observations in a sequence, K actions, D action-space dimension, C channels, H x W pixels.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.action import Gaussian
+
+MINIMUM_KL_VARIANCE = 0.05
+"""Where the variances of the action-state KL are clamped."""
+
+
+def resize_frames(frames: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear resize of (B, T, C, H, W) to `size` (height, width), corners not aligned, no antialias."""
+    if frames.shape[-2:] == size:
+        return frames
+    resized = functional.interpolate(frames.flatten(0, 1), size=size, mode="bilinear", align_corners=False)
+    return resized.unflatten(0, frames.shape[:2])
+
+
+def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Mean of (B, T, C, H, W), or the mean over images of each image's mean weighted by (B, T, 1, H, W)."""
+    if weights is None:
+        return values.mean()
+    per_image = (values.mean(dim=2, keepdim=True) * weights).sum(dim=(-3, -2, -1))
+    total = weights.sum(dim=(-3, -2, -1)).clamp_min(torch.finfo(weights.dtype).eps)
+    return (per_image / total).mean()
+
+
+def reconstruction_loss(truth: Tensor, reconstruction: Tensor, weights: Tensor | None = None) -> Tensor:
+    """L1 between frames (B, T, 3, H, W) of one resolution, weighted by motion (B, T, 1, H, W) if given."""
+    return weighted_mean((truth - reconstruction).abs(), weights)
+
+
+def states_loss(reconstructed: Tensor, true: Tensor) -> Tensor:
+    """Mean squared error of states of the same shape; the true ones get no gradient."""
+    return functional.mse_loss(reconstructed, true.detach())
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """Mean entropy in nats of distributions (..., K)."""
+    return torch.special.entr(probabilities).sum(dim=-1).mean()
+
+
+def kl_to_standard_normal(gaussian: Gaussian) -> Tensor:
+    """KL(gaussian, N(0, I)) in nats, summed over D and averaged over the rest."""
+    variance, mean = gaussian.variance, gaussian.mean
+    return 0.5 * (variance + mean.square() - 1 - variance.log()).sum(dim=-1).mean()
+
+
+def kl_between_action_states(reconstructed: Gaussian, true: Gaussian) -> Tensor:
+    """KL(reconstructed, true) of action states (B, T, D), summed over D and averaged over the rest.
+
+    Only the reconstructed mean gets a gradient. Variances are clamped after their logarithms are taken.
+    """
+    variance, true = reconstructed.variance.detach(), true.detach()
+    log_ratio = true.variance.log() - variance.log()
+    variance, true_variance = variance.clamp_min(MINIMUM_KL_VARIANCE), true.variance.clamp_min(MINIMUM_KL_VARIANCE)
+    distance = (true.mean - reconstructed.mean).square()
+    return 0.5 * (log_ratio + (variance + distance) / true_variance - 1).sum(dim=-1).mean()
+
+
+def joint_action_matrix(p: Tensor, q: Tensor) -> Tensor:
+    """Joint distribution (K, K) of the actions read from true and from reconstructed sequences.
+
+    Args:
+        p: (..., K) action probabilities of true sequences.
+        q: (..., K) action probabilities of reconstructed sequences, step by step the same sequences.
+    """
+    joint = p.flatten(0, -2).T @ q.flatten(0, -2)
+    joint = (joint + joint.T) / 2
+    return joint / joint.sum()
+
+
+def mutual_information(joint: Tensor, entropy_lambda: float = 1.0) -> Tensor:
+    """Mutual information in nats of a joint distribution (K, K), the marginal entropies weighted by a factor."""
+    epsilon = torch.finfo(joint.dtype).eps
+    rows = joint.sum(dim=1, keepdim=True).clamp_min(epsilon)
+    columns = joint.sum(dim=0, keepdim=True).clamp_min(epsilon)
+    joint = joint.clamp_min(epsilon)
+    return (joint * (joint.log() - entropy_lambda * rows.log() - entropy_lambda * columns.log())).sum()
+
+
+class SmoothJointEstimator(nn.Module):
+    """Moving average of the joint action matrix: the *smooth* variant of the mutual information."""
+
+    estimated_matrix: Tensor  # (K, K)
+
+    def __init__(self, actions_count: int, alpha: float) -> None:
+        super().__init__()
+        self.alpha = alpha
+        self.register_buffer("estimated_matrix", torch.full((actions_count, actions_count), actions_count**-2))
+
+    def forward(self, joint: Tensor) -> Tensor:
+        """Blend a batch's joint (K, K) into the running one, whose past carries no gradient."""
+        smooth = (1 - self.alpha) * self.estimated_matrix + self.alpha * joint
+        self.estimated_matrix.copy_(smooth.detach())
+        return smooth
+
+
+def motion_weights(
+    truth: Tensor,
+    reconstruction: Tensor | None,
+    bias: float = 0.0,
+    dilation: int = 1,
+    limit: float | None = None,
+) -> Tensor:
+    """How much each pixel moves, as weights for the losses, without gradient.
+
+    Args:
+        truth: (B, T, 3, H, W) true frames.
+        reconstruction: (B, T, 3, H, W) reconstructed frames, whose movement is added; None for the truth alone.
+        bias: weight of a pixel that stands still.
+        dilation: odd side in pixels of the window over which a movement spreads (its maximum), 1 for none.
+        limit: largest weight of a movement before the bias is added.
+
+    Returns:
+        (B, T, 1, H, W). Images without a predecessor, the first of each sequence, are all ones.
+    """
+    weights = _movement(truth)
+    if reconstruction is not None:
+        weights = weights + _movement(reconstruction)
+    if dilation > 1:
+        pooled = functional.max_pool2d(weights.flatten(0, 1), dilation, stride=1, padding=dilation // 2)
+        weights = pooled.unflatten(0, weights.shape[:2])
+    weights = weights.clamp_max(limit) + bias if limit is not None else weights + bias
+    return torch.cat([torch.ones_like(weights[:, :1]), weights], dim=1)
+
+
+def _movement(frames: Tensor) -> Tensor:
+    """(B, T-1, 1, H, W) sum over channels of absolute differences of consecutive frames."""
+    return frames.detach().diff(dim=1).abs().sum(dim=2, keepdim=True)
+
+
+def perceptual_level_losses(
+    truth: Sequence[Tensor],
+    reconstruction: Sequence[Tensor],
+    frames_shape: tuple[int, int],
+    weights: Tensor | None = None,
+) -> list[Tensor]:
+    """L1 between the features of each level of a perceptual network.
+
+    Args:
+        truth: per level (B*T, C, h, w) features of true frames.
+        reconstruction: per level features of reconstructed frames, of the same shapes.
+        frames_shape: (B, T).
+        weights: (B, T, 1, H, W) motion weights, resized bilinearly to each level.
+
+    Returns:
+        One scalar per level.
+    """
+    losses = []
+    for true_features, features in zip(truth, reconstruction, strict=True):
+        distance = (features - true_features).abs().unflatten(0, frames_shape)
+        level_weights = None if weights is None else resize_frames(weights, (distance.shape[-2], distance.shape[-1]))
+        losses.append(weighted_mean(distance, level_weights))
+    return losses

@@ -1,0 +1,124 @@
+"""The objective: a rollout and its true frames become one loss and its terms (SPEC section 3).
+
+Dimensions: B batch, T observations in a sequence, R reconstructed frames (T-1, or T in pretraining).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from model.caddy import Rollout
+from model.perceptual import PerceptualNetwork
+from training import losses
+from utils.configuration import Configuration
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The value to minimise and what it is made of."""
+
+    total: Tensor  # scalar, with gradient
+    terms: dict[str, Tensor]  # detached scalars: `loss` (the total), and each term before weighting
+
+
+class Objective(nn.Module):
+    """Weighs the terms; holds the running joint action matrix of the smooth mutual information."""
+
+    def __init__(self, config: Configuration, perceptual_network: PerceptualNetwork | None = None) -> None:
+        """Create the objective.
+
+        Args:
+            config: the run's configuration.
+            perceptual_network: needed where a perceptual weight is above zero.
+        """
+        super().__init__()
+        self.config = config.training
+        self.perceptual_network = perceptual_network
+        self.mi_estimator: losses.SmoothJointEstimator | None = None
+        if self.config.trainer == "training.smooth_mi_trainer":
+            self.mi_estimator = losses.SmoothJointEstimator(
+                config.data.actions_count, self.config.mutual_information_estimation_alpha
+            )
+
+    def forward(self, rollout: Rollout, true_frames: Tensor, pretraining: bool) -> Loss:
+        """Compute the loss of a rollout whose true frames (B, T, 3, H, W) in [-1, 1] are given."""
+        weights = self.config.loss_weights.in_phase(pretraining)
+        needs_features = any(weights.perceptual_levels)
+        num_frames = rollout.frames.full.shape[1]
+        truth = true_frames[:, -num_frames:]
+        motion = self._motion_weights(rollout, true_frames)[:, -num_frames:] if self.config.use_motion_weights else None
+
+        reconstruction_losses, perceptual_losses = [], []
+        for frames in rollout.frames:
+            size = (frames.shape[-2], frames.shape[-1])
+            resized = losses.resize_frames(truth, size)
+            resized_motion = None if motion is None else losses.resize_frames(motion, size)
+            reconstruction_losses.append(losses.reconstruction_loss(resized, frames, resized_motion))
+            if needs_features:
+                perceptual_losses.append(self._perceptual_levels(resized, frames, resized_motion))
+
+        inferred, reconstructed = rollout.inferred_actions, rollout.reconstructed_actions
+        probabilities = inferred.probabilities
+        joint = losses.joint_action_matrix(probabilities, reconstructed.probabilities)
+        if self.mi_estimator is not None:
+            joint = self.mi_estimator(joint)
+        terms = {
+            "reconstruction": torch.stack(reconstruction_losses).mean(),
+            "states": losses.states_loss(rollout.reconstructed_states, rollout.states),
+            "action_directions_kl": losses.kl_to_standard_normal(inferred.directions),
+            "action_mutual_information": losses.mutual_information(
+                joint, self.config.action_mutual_information_entropy_lambda
+            ),
+            "action_state_distribution_kl": losses.kl_between_action_states(
+                reconstructed.action_states, inferred.action_states
+            ),
+            "entropy": losses.entropy(probabilities),
+        }
+        if rollout.encoded_hidden_states is not None:
+            terms["hidden_states"] = losses.states_loss(rollout.hidden_states, rollout.encoded_hidden_states[:, 1:])
+        weighted = [weights.scalars[name] * term for name, term in terms.items() if weights.scalars[name]]
+        total = torch.stack(weighted).sum()
+        if perceptual_losses:
+            levels = torch.stack(perceptual_losses).mean(dim=0)
+            total = total + (levels * levels.new_tensor(weights.perceptual_levels)).sum()
+            terms["perceptual"] = levels.sum()
+        return Loss(total, {"loss": total.detach(), **{name: term.detach() for name, term in terms.items()}})
+
+    def mi_estimator_state(self) -> dict[str, dict[str, Tensor]]:
+        """What a checkpoint holds of the objective: the published entry `mi_estimator`, of the smooth variant only."""
+        if self.mi_estimator is None:
+            return {}
+        return {"mi_estimator": {"matrix_estimator.estimated_matrix": self.mi_estimator.estimated_matrix}}
+
+    def load_mi_estimator_state(self, state: dict[str, Tensor]) -> None:
+        """Take over the entry `mi_estimator` of a checkpoint; the plain variant has no use for it.
+
+        Raises:
+            KeyError, RuntimeError: the entry is not as published, or is for another number of actions.
+        """
+        if self.mi_estimator is not None:
+            self.mi_estimator.load_state_dict({"estimated_matrix": state["matrix_estimator.estimated_matrix"]})
+
+    def _motion_weights(self, rollout: Rollout, true_frames: Tensor) -> Tensor:
+        """(B, T, 1, H, W)."""
+        reconstruction = None
+        if self.config.motion_weights_source == "truth_and_reconstruction":
+            missing = true_frames.shape[1] - rollout.frames.full.shape[1]
+            reconstruction = torch.cat([true_frames[:, :missing], rollout.frames.full], dim=1)
+        return losses.motion_weights(
+            true_frames,
+            reconstruction,
+            self.config.motion_weights_bias,
+            self.config.motion_weights_dilation,
+            self.config.motion_weights_limit,
+        )
+
+    def _perceptual_levels(self, truth: Tensor, frames: Tensor, motion: Tensor | None) -> Tensor:
+        """(5,) losses between frames (B, R, 3, H, W); the true side carries no gradient."""
+        assert self.perceptual_network is not None, "a perceptual weight above zero needs the perceptual network"
+        with torch.no_grad():
+            true_features = self.perceptual_network(truth.flatten(0, 1))
+        features = self.perceptual_network(frames.flatten(0, 1))
+        batch_size, num_frames = frames.shape[:2]
+        return torch.stack(losses.perceptual_level_losses(true_features, features, (batch_size, num_frames), motion))

@@ -1,0 +1,122 @@
+"""Checkpoints on disk: written so that no crash can tear one, read so that no file can run code.
+
+A checkpoint is a dict with the published keys `model`, `optimizer`, `lr_scheduler`, `step` and `mi_estimator`, and with
+`config`, `random_state`, `data_state` and `format_version` of our own (SPEC section 1, Checkpoint names and shapes).
+"""
+
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from utils.command import UserError, one_line
+
+FORMAT_VERSION = 1
+LATEST = "latest.pth.tar"
+
+
+class CheckpointError(UserError):
+    """A checkpoint that cannot be read, or that belongs to another model."""
+
+
+def numbered_checkpoint(directory: Path, step: int) -> Path:
+    """The path of the checkpoint that is kept for a step."""
+    return directory / f"checkpoint_{step}.pth.tar"
+
+
+def save_checkpoint(path: Path, contents: dict[str, Any]) -> None:
+    """Write a checkpoint beside its final place, flush it to the disk, and rename it over the old one.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; an older checkpoint at `path` is left intact.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save({**contents, "format_version": FORMAT_VERSION}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except RuntimeError as error:  # what torch's writer makes of a full disk
+        raise OSError(f"{path}: cannot be written ({one_line(error)})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint, ours or the authors', into CPU memory without running any code of it.
+
+    A bare state dict is returned as `{"model": state_dict}`.
+
+    Raises:
+        CheckpointError: no such file, or it is torn or foreign; the message offers the newest intact one beside it.
+    """
+    try:
+        return _read(path)
+    except CheckpointError as error:
+        intact = newest_intact_checkpoint(path.parent, path)
+        remedy = (
+            f"the newest intact checkpoint is {intact}: copy it to {path} to go on from there"
+            if intact
+            else "no intact checkpoint lies beside it: move it away to start from the beginning"
+        )
+        raise CheckpointError(f"{error}; {remedy}") from error
+
+
+def newest_intact_checkpoint(directory: Path, excluded: Path | None = None) -> Path | None:
+    """The readable checkpoint with the most steps in a folder, `excluded` aside."""
+
+    def steps(path: Path) -> int:
+        number = re.fullmatch(r"checkpoint_(\d+)\.pth\.tar", path.name)
+        return int(number[1]) if number else -1
+
+    for path in sorted(directory.glob("*.pth.tar"), key=steps, reverse=True):
+        if path != excluded:
+            try:
+                _read(path)
+            except CheckpointError:
+                continue
+            return path
+    return None
+
+
+def load_model_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Copy a checkpoint's weights into a model.
+
+    Raises:
+        CheckpointError: names or shapes differ; the message lists the first few.
+    """
+    own = model.state_dict()
+    problems = [f"{name} is missing" for name in own if name not in weights]
+    problems += [f"{name} is not of this model" for name in weights if name not in own]
+    problems += [
+        f"{name} is {list(weights[name].shape)} there and {list(own[name].shape)} here"
+        for name in own
+        if name in weights and weights[name].shape != own[name].shape
+    ]
+    if problems:
+        listed = "; ".join(problems[:4]) + (f"; and {len(problems) - 4} more" if len(problems) > 4 else "")
+        raise CheckpointError(f"{path}: made with another configuration ({listed}); use the one that it was made with")
+    model.load_state_dict(weights)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such checkpoint") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, OSError) as error:
+        raise CheckpointError(f"{path}: not an intact checkpoint") from error
+    if isinstance(contents, dict) and contents and all(isinstance(value, Tensor) for value in contents.values()):
+        contents = {"model": contents}
+    if not (isinstance(contents, dict) and isinstance(contents.get("model"), dict)):
+        raise CheckpointError(f"{path}: not a checkpoint of this project (it has no 'model')")
+    if contents.get("format_version", FORMAT_VERSION) > FORMAT_VERSION:
+        raise CheckpointError(f"{path}: written by a newer version of this project; update to read it")
+    return contents
