@@ -6,8 +6,7 @@ globals that numpy arrays need are recognised by name and stand for cases in `_r
 sees a shape, a dtype and bytes only after they were found to agree.
 
 What is admitted: None, bool, int, float, str, bytes, list, tuple, dict, set, `collections.OrderedDict`, and numpy
-arrays and scalars of booleans, integers and floats, under the module names of numpy 1 and 2 and as Python 3 pickles them
-from protocol 3 on.
+arrays and scalars of booleans, integers and floats, as numpy 1 and 2 pickle them with protocol 3 or later.
 """
 
 import itertools

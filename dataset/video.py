@@ -125,12 +125,14 @@ class Video:
         file = self.path / _frame_name(index, self._suffix)
         try:
             with Image.open(file, formats=_FRAME_FORMATS) as image:
-                self._size = _checked_size(image, self._size)
-                return _to_rgb(image)
+                size = _checked_size(image, self._size)
+                frame = _to_rgb(image)
         except Exception as error:  # decoders meet damaged files with exceptions of many kinds
             raise VideoError(
-                f"{file}: the frame cannot be decoded: {one_line(error)}; write it again or remove the video"
+                f"{file}: the frame cannot be used: {one_line(error)}; write it again or remove the video"
             ) from error
+        self._size = size
+        return frame
 
 
 class VideoWriter:
@@ -168,10 +170,10 @@ class VideoWriter:
     def append(
         self,
         frame: np.ndarray | Image.Image,
-        action: int | None = None,
-        reward: float | None = None,
+        action: int | np.integer | None = None,
+        reward: float | np.number | None = None,
         metadata: dict[str, Any] | None = None,
-        done: bool | None = None,
+        done: bool | np.bool_ | None = None,
     ) -> None:
         """Write the next frame and keep what is known about it.
 
@@ -385,8 +387,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 def _checked_size(image: Image.Image, expected: tuple[int, int] | None) -> tuple[int, int]:
     """The width and height of `image`, before its pixels are decoded."""
-    if image.width * image.height > _MAX_PIXELS:
-        raise ValueError(f"its {image.width} x {image.height} pixels are too many")
+    if not 0 < image.width * image.height <= _MAX_PIXELS:
+        raise ValueError(f"its {image.width} x {image.height} pixels are none or too many")
     if expected not in (None, image.size):
         raise ValueError(f"its size {image.size} differs from the size {expected} of the frames before")
     return image.size

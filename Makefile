@@ -1,0 +1,45 @@
+# Any Python from 3.11 to 3.13 will do: make PYTHON=python3.12 demo
+PYTHON ?= python3
+
+DEMO_CONFIG := configs/00_breakout_demo.yaml
+DEMO_DATA := data/breakout_demo
+DEMO_RECORDING := --game breakout --train_videos 300 --val_videos 40 --test_videos 40 --video_length 60 \
+	--crop 0 80 160 208 --target_size 80 64
+
+# The copy of the lock that ends an installation. Without it there is none, or one that was interrupted.
+INSTALLED := .venv/requirements.lock
+
+.PHONY: help demo test lint lock .venv
+
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s%s\n", $$1, $$2}' Makefile
+
+demo: .venv  ## record a small Breakout data set, train on it: 12 minutes on two cores. Goes on where it was interrupted
+	@.venv/bin/python -m dataset.acquisition.record_atari $(DEMO_RECORDING) --output_directory $(DEMO_DATA)
+	@.venv/bin/python train.py --config $(DEMO_CONFIG)
+
+test: .venv  ## run the whole test suite, or a part: make test PYTEST_ARGS=tests/model
+	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: .venv  ## check style, formatting and types
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+
+lock:  ## fit requirements.lock to pyproject.toml with uv. Newest versions of all: make lock UPGRADE=--upgrade
+	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
+	@uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest $(UPGRADE) \
+		--custom-compile-command "make lock" --extra dev --output-file requirements.lock pyproject.toml
+
+.venv: $(INSTALLED)
+
+$(INSTALLED): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
+		echo "$(PYTHON) is missing or not Python 3.11 to 3.13. Name another: make PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make environments. Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 2; }
+	@echo "Installing requirements.lock into .venv, once: 6 GB on Linux. The last step is silent for a minute or two."
+	@[ -f $@ ] || $(PYTHON) -m venv --clear .venv
+	@rm -f $@
+	@.venv/bin/python -m pip install --disable-pip-version-check -r requirements.lock
+	@cp requirements.lock $@

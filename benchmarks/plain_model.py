@@ -1,0 +1,84 @@
+"""The baseline of the training-step benchmark: SPEC section 1 transcribed operation by operation.
+
+Same parameters and results as `model.caddy.Caddy`; four separate gate convolutions, every convolution at the resolution
+at which it is written down, contiguous memory layout.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.caddy import Caddy
+from model.layers.conv_lstm import ConvLSTM, ConvLSTMCell, FusedGates, LSTMState
+from model.layers.residual_block import ResidualBlock
+from model.layers.same_block import SameBlock
+from model.representation import Encoding, RepresentationNetwork
+from utils.configuration import Configuration
+
+
+class PlainResidualBlock(ResidualBlock):
+    """conv3x3 -> average-pool -> BN -> act -> conv3x3 -> BN, plus conv1x1 -> average-pool -> BN, then act."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        y = functional.avg_pool2d(self.conv1(x), self.downscale)
+        y = self.bn2(self.conv2(functional.leaky_relu(self.bn1(y), 0.2)))
+        identity = x if self.downsample is None else self.downsample(x)
+        return functional.leaky_relu(y + identity, 0.2)
+
+
+class PlainSameBlock(SameBlock):
+    """conv3x3 -> average-pool -> BN -> act."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return functional.leaky_relu(self.bn1(functional.avg_pool2d(self.conv1(x), self.downscale)), 0.2)
+
+
+class PlainConvLSTMCell(ConvLSTMCell):
+    """A cell whose gates are not fused."""
+
+    def fused(self) -> FusedGates:
+        """Nothing: the gates are computed one by one."""
+        return FusedGates(torch.empty(0), torch.empty(0))
+
+
+class PlainConvLSTM(ConvLSTM):
+    """Four convolutions a step."""
+
+    def forward(self, inputs: list[Tensor], state: LSTMState, gates: FusedGates) -> LSTMState:  # noqa: ARG002
+        """See the class."""
+        x = torch.cat([*inputs, state.hidden], dim=1)
+        i = torch.sigmoid(self.cell.input_gate(x))
+        f = torch.sigmoid(self.cell.forget_gate(x))
+        o = torch.sigmoid(self.cell.output_gate(x))
+        cell = f * state.cell + i * torch.tanh(self.cell.cell_gate(x))
+        return LSTMState(o * torch.tanh(cell), cell)
+
+
+class PlainRepresentationNetwork(RepresentationNetwork):
+    """conv3x3 -> average-pool 2 -> BN -> act, then residuals."""
+
+    def forward(self, observations: Tensor) -> Encoding:
+        """See the class."""
+        x = functional.leaky_relu(self.bn1(functional.avg_pool2d(self.conv1(observations), 2)), 0.2)
+        x = self.residuals(x)
+        return Encoding(states=x[:, :-1], attention=torch.sigmoid(x[:, -1:]))
+
+
+PLAIN_CLASSES: dict[type[nn.Module], type[nn.Module]] = {
+    ResidualBlock: PlainResidualBlock,
+    SameBlock: PlainSameBlock,
+    ConvLSTM: PlainConvLSTM,
+    ConvLSTMCell: PlainConvLSTMCell,
+    RepresentationNetwork: PlainRepresentationNetwork,
+}
+
+
+def plain_caddy(config: Configuration) -> Caddy:
+    """A model with the parameters of `Caddy(config)` that computes everything in the plainest way."""
+    model = Caddy(config).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    for module in model.modules():
+        if type(module) in PLAIN_CLASSES:
+            module.__class__ = PLAIN_CLASSES[type(module)]
+    return model

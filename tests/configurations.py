@@ -1,0 +1,31 @@
+"""Configurations that tests share."""
+
+from pathlib import Path
+
+from utils.configuration import Configuration, load_configuration
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+AUTHORS_CONFIGURATIONS = {path.stem: path for path in sorted((FIXTURES / "authors_configurations").glob("*.yaml"))}
+"""The three published configurations, with the authors' keys only."""
+
+SMALL = (
+    "model.width_multiplier=0.25",
+    "model.representation_network.target_input_size=[32, 16]",
+    "model.representation_network.state_features=8",
+    "model.representation_network.state_resolution=[2, 4]",
+    "model.dynamics_network.hidden_state_size=8",
+    "model.action_network.action_space_dimension=2",
+    "training.loss_weights.perceptual_loss_lambda=0",
+    "training.loss_weights.perceptual_loss_lambda_pretraining=0",
+)
+
+
+def published_configuration(name: str, *overrides: str) -> Configuration:
+    """`01_bair`, `02_breakout` or `03_tennis`, with `section.key=value` overrides."""
+    return load_configuration(AUTHORS_CONFIGURATIONS[name], list(overrides))
+
+
+def small_configuration(*overrides: str) -> Configuration:
+    """A model of three actions on frames of 32x16 pixels that computes in milliseconds."""
+    return published_configuration("02_breakout", *SMALL, *overrides)
