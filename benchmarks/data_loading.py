@@ -3,7 +3,6 @@
 python -m benchmarks.data_loading --config configs/02_breakout.yaml
 """
 
-import argparse
 import itertools
 import random
 import statistics
@@ -23,8 +22,9 @@ from dataset.batching import TrainingSampler, make_loader
 from dataset.splits import find_videos
 from dataset.video import FRAME_SUFFIXES, Video
 from dataset.video_dataset import VideoDataset
-from utils.command import positive_int, run_command
+from utils.command import configuration_parser, positive_int, run_command
 from utils.configuration import Configuration, load_configuration
+from utils.device import select_device
 
 NUM_REPEATS = 5
 Cache = Literal["none", "memory", "disk"]
@@ -32,25 +32,29 @@ Cache = Literal["none", "memory", "disk"]
 
 def main() -> None:
     """Measure the loader on some training videos of a configuration, print the results and write them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True, metavar="FILE", help="configuration whose training videos are read")
-    parser.add_argument("--set", action="append", metavar="KEY=VALUE", help="replace a value of the configuration")
-    parser.add_argument("--videos", type=positive_int, default=32, help="how many videos to read (default 32)")
-    parser.add_argument("--batches", type=positive_int, default=50, help="batches in one measurement (default 50)")
+    parser = configuration_parser(
+        "Measure how many frames a second come out of the data loader, for each cache and number of workers.",
+        "python -m benchmarks.data_loading --config configs/02_breakout.yaml --set training.batching.num_workers=2",
+    )
+    parser.add_argument("--videos", type=positive_int, default=32, help="how many videos to read")
+    parser.add_argument("--batches", type=positive_int, default=50, help="batches in one measurement")
     parser.add_argument("--json", metavar="FILE", help="where to write (default: in benchmarks/results/)")
     arguments = parser.parse_args()
 
+    config = load_configuration(arguments.config, arguments.overrides)
+    device = select_device(arguments.device)
     torch.set_num_threads(1)
-    results = measure(load_configuration(arguments.config, arguments.set), arguments.videos, arguments.batches)
+
+    results = measure(config, device, arguments.videos, arguments.batches)
     print(f"{results['frame_size'][0]}x{results['frame_size'][1]}, {results['frames_per_batch']} frames in a batch")
     for name, frames_per_second in results["frames_per_second"].items():
         print(f"{frames_per_second:9.0f} frames/s  {name}")
-    print(f"written to {write_report('data_loading', arguments.config, results, path=arguments.json)}")
+    print(f"written to {write_report('data_loading', arguments.config, results, device, arguments.json)}")
 
 
-def measure(configuration: Configuration, num_videos: int, num_batches: int) -> dict[str, Any]:
+def measure(config: Configuration, device: torch.device, num_videos: int, num_batches: int) -> dict[str, Any]:
     """Return medians of frames per second: of bare decoding, and of batches by cache and number of workers."""
-    data, batching = configuration.data, configuration.training.batching
+    data, batching = config.data, config.training.batching
     videos = [Video(path) for path in find_videos(data.data_root, "train", data.dataset_splits)[:num_videos]]
     frames_per_batch = batching.batch_size * (batching.observations_count + batching.observation_stacking - 1)
     num_frames = num_batches * frames_per_batch
@@ -62,7 +66,7 @@ def measure(configuration: Configuration, num_videos: int, num_batches: int) -> 
         dataset = VideoDataset(
             videos,
             crop=data.crop,
-            size=configuration.model.representation_network.target_input_size,
+            size=config.model.representation_network.target_input_size,
             observations_count=batching.observations_count,
             skip_frames=batching.skip_frames,
             observation_stacking=batching.observation_stacking,
@@ -71,11 +75,11 @@ def measure(configuration: Configuration, num_videos: int, num_batches: int) -> 
         sampler = TrainingSampler(dataset, batching.batch_size, lambda _step: batching.observations_count, seed=0)
         batches = list(itertools.islice(sampler, num_batches))
         for num_workers in sorted({0, batching.num_workers}):
-            loader = make_loader(dataset, batches, num_workers)
+            loader = make_loader(dataset, batches, num_workers, device)
             rate = num_frames / _median_seconds(partial(deque, loader, maxlen=0))
             rates[f"cache {cache}, {num_workers} workers"] = rate
     return {
-        "frame_size": configuration.model.representation_network.target_input_size,
+        "frame_size": config.model.representation_network.target_input_size,
         "frames_per_batch": frames_per_batch,
         "frames_per_second": {name: round(rate) for name, rate in rates.items()},
     }

@@ -4,7 +4,7 @@ B batch, T observations in a sequence, S stacked frames in an observation, C = 3
 """
 
 import itertools
-import signal
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -69,12 +69,17 @@ def collate(samples: Sequence[Sample]) -> Batch:
     positions = [sample.positions for sample in samples if sample.positions is not None]
     return Batch(
         keys=[sample.key for sample in samples],
-        frames=torch.stack([sample.frames for sample in samples]).movedim(-1, 2),
-        actions=torch.stack([sample.actions for sample in samples]),
-        rewards=torch.stack([sample.rewards for sample in samples]),
-        dones=torch.stack([sample.dones for sample in samples]),
-        positions=torch.stack(positions) if positions else None,
+        frames=_stack([sample.frames for sample in samples]).movedim(-1, 2),
+        actions=_stack([sample.actions for sample in samples]),
+        rewards=_stack([sample.rewards for sample in samples]),
+        dones=_stack([sample.dones for sample in samples]),
+        positions=_stack(positions) if positions else None,
     )
+
+
+def _stack(arrays: Sequence[np.ndarray]) -> Tensor:
+    # torch.stack would wake the threads that compute with the model, and wait for them
+    return torch.from_numpy(np.stack(arrays))
 
 
 class TrainingSampler(Sampler[list[SequenceKey]]):
@@ -204,9 +209,8 @@ def make_loader(
 ) -> BatchLoader:
     """Return a loader of the batches named by `batches`: a `TrainingSampler`, or `in_batches(evaluation_keys(...))`.
 
-    It can be iterated again as often as `batches` can. The workers (none: read in this process) live as long as the
-    loader. For a CUDA `device` the batches come in pinned memory; `Batch.to` moves them. The global random state is not
-    touched.
+    It can be iterated as often as `batches` can; the workers (0: this process reads) live as long as an iteration. For
+    a CUDA `device` the batches come in pinned memory; `Batch.to` moves them. The global random state is not touched.
     """
     return BatchLoader(
         DataLoader(
@@ -214,9 +218,8 @@ def make_loader(
             sampler=batches,
             batch_size=None,
             num_workers=num_workers,
-            persistent_workers=num_workers > 0,
             pin_memory=torch.device(device).type == "cuda",
-            worker_init_fn=_leave_signals_to_main_process,
+            worker_init_fn=_leave_process_group,
             generator=torch.Generator(),
         )
     )
@@ -235,7 +238,6 @@ class _BatchReader(Dataset["Batch | UserError"]):
             return error
 
 
-def _leave_signals_to_main_process(_worker: int) -> None:
-    """Keep a worker alive when its whole process group is interrupted: the main process may still need its batches."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def _leave_process_group(_worker: int) -> None:
+    """Keep signals that are meant for the command away from a worker: while it stops, it may still need batches."""
+    os.setpgid(0, 0)

@@ -1,8 +1,9 @@
 """Where the frames of a dataset come from: decoded when asked for, or decoded once and kept in memory or on disk.
 
-What is kept are cropped and resized frames. On disk those of all videos lie in one file that every process maps:
-`.cache/<first video>_<size>_<crop>.frames` beside the videos or, where that cannot be written, in the user's cache
-folder. The file begins with a fingerprint of the frame files it was made of and is replaced when they change.
+What is kept are cropped and resized frames. On disk those of all videos lie in one file that every process maps, in
+`.cache/` beside the videos or, where that cannot be written, in the user's cache folder. Each choice of videos, crop
+and size has its own file. It begins with a fingerprint of the frame files it was made of and is replaced when they
+change.
 
 A *row* numbers the frames of all videos, one video after the other. N rows, H height, W width.
 """
@@ -38,7 +39,7 @@ BLOCK_ROWS = 16
 class FrameReader(Protocol):
     """Gives frames by their rows."""
 
-    def read(self, rows: np.ndarray) -> Tensor:
+    def read(self, rows: np.ndarray) -> np.ndarray:
         """Return the frames of some rows (N) as uint8 (N, H, W, 3)."""
         ...
 
@@ -71,9 +72,9 @@ class DecodedFrames:
         self.shape = (int(self._first_rows[-1]), height, width, 3)
         self.num_bytes = math.prod(self.shape)
 
-    def read(self, rows: np.ndarray) -> Tensor:
+    def read(self, rows: np.ndarray) -> np.ndarray:
         """Return the frames of some rows (N) as uint8 (N, H, W, 3)."""
-        return torch.from_numpy(np.stack([self._read(row) for row in rows.tolist()]))
+        return np.stack([self._read(row) for row in rows.tolist()])
 
     def _read(self, row: int) -> np.ndarray:
         index = int(np.searchsorted(self._first_rows, row, side="right")) - 1
@@ -90,11 +91,11 @@ class DecodedFrames:
         blocks = (np.arange(row, min(row + BLOCK_ROWS, num_rows)) for row in range(0, num_rows, BLOCK_ROWS))
         with (
             ThreadPoolExecutor(num_threads) as pool,
-            tqdm(total=num_rows, desc=description, unit=" frames") as progress,
+            tqdm(total=num_rows, desc=description, unit=" frames", disable=None) as progress,
         ):
             while window := list(itertools.islice(blocks, 2 * num_threads)):
                 for block in pool.map(self.read, window):
-                    yield block.numpy()
+                    yield block
                     progress.update(len(block))
 
 
@@ -104,9 +105,9 @@ class MemoryFrames:
     def __init__(self, frames: Tensor) -> None:
         self._frames = frames
 
-    def read(self, rows: np.ndarray) -> Tensor:
+    def read(self, rows: np.ndarray) -> np.ndarray:
         """Return the frames of some rows (N) as uint8 (N, H, W, 3)."""
-        return torch.from_numpy(self._frames.numpy()[rows])
+        return self._frames.numpy()[rows]
 
 
 class MappedFrames:
@@ -120,9 +121,9 @@ class MappedFrames:
                 raise ValueError(f"{path}: made of other frames")
             self._frames = np.memmap(file, np.uint8, "r", len(fingerprint), shape).view(np.ndarray)
 
-    def read(self, rows: np.ndarray) -> Tensor:
+    def read(self, rows: np.ndarray) -> np.ndarray:
         """Return the frames of some rows (N) as uint8 (N, H, W, 3)."""
-        return torch.from_numpy(self._frames[rows])
+        return self._frames[rows]
 
     def __reduce__(self) -> tuple[type["MappedFrames"], tuple[Any, ...]]:
         return MappedFrames, self._arguments
@@ -132,12 +133,12 @@ def _decode_to_memory(decoded: DecodedFrames) -> MemoryFrames:
     installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if decoded.num_bytes > installed:
         raise UserError(
-            f"data.cache 'memory' needs {_gigabytes(decoded.num_bytes)} for {decoded.videos[0].path.parent}, "
-            f"but this machine has {_gigabytes(installed)}; set data.cache to 'disk' or 'none'"
+            f"data.cache 'memory' needs {_megabytes(decoded.num_bytes)} for {decoded.videos[0].path.parent}, "
+            f"but this machine has {_megabytes(installed)}; set data.cache to 'disk' or 'none'"
         )
     frames = torch.empty(decoded.shape, dtype=torch.uint8)
     row = 0
-    for block in decoded.read_all(f"decoding {_gigabytes(decoded.num_bytes)} into memory"):
+    for block in decoded.read_all(f"decoding {_megabytes(decoded.num_bytes)} into memory"):
         frames.numpy()[row : row + len(block)] = block
         row += len(block)
     return MemoryFrames(frames)
@@ -172,11 +173,12 @@ def _fingerprint(decoded: DecodedFrames) -> bytes:
 
 
 def _possible_paths(decoded: DecodedFrames) -> list[Path]:
-    first_video = decoded.videos[0].path.resolve()
-    crop, size = decoded.transform.crop, decoded.transform.size
-    name = f"{first_video.name}_{'x'.join(map(str, size))}_{'-'.join(map(str, crop))}.frames"
+    folder = decoded.videos[0].path.parent.resolve()
+    selection = repr((decoded.transform, [video.path.name for video in decoded.videos]))
+    width, height = decoded.transform.size
+    name = f"{width}x{height}_{hashlib.blake2b(selection.encode(), digest_size=8).hexdigest()}.frames"
     user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "playable-video")
-    return [first_video.parent / ".cache" / name, user_cache.joinpath(*first_video.parent.parts[1:], name)]
+    return [folder / ".cache" / name, user_cache.joinpath(*folder.parts[1:], name)]
 
 
 def _map_current(path: Path, decoded: DecodedFrames, fingerprint: bytes) -> MappedFrames | None:
@@ -197,12 +199,11 @@ def _lock_first_writable(paths: Sequence[Path]) -> tuple[Path, IO[str]]:
             except BlockingIOError:
                 logger.warning("%s: waiting for another process that is decoding frames", path)
                 fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError as error:
-            reason = error.strerror
-        else:
             return path, lock
+        except OSError as error:
+            logger.warning("%s: decoded frames cannot be kept there (%s)", path.parent, error.strerror)
     raise UserError(
-        f"{' and '.join(str(path.parent) for path in paths)}: data.cache 'disk' cannot write there ({reason}); "
+        f"data.cache 'disk' can write neither to {' nor to '.join(str(path.parent) for path in paths)}; "
         f"make one of them writable or set data.cache to 'memory' or 'none'"
     )
 
@@ -215,7 +216,7 @@ def _write(path: Path, decoded: DecodedFrames, fingerprint: bytes) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with partial.open("wb") as file:
             file.write(fingerprint)
-            for block in decoded.read_all(f"decoding {_gigabytes(decoded.num_bytes)} into {path}"):
+            for block in decoded.read_all(f"decoding {_megabytes(decoded.num_bytes)} into {path}"):
                 file.write(block.data)
             file.flush()
             os.fsync(file.fileno())
@@ -224,12 +225,12 @@ def _write(path: Path, decoded: DecodedFrames, fingerprint: bytes) -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise UserError(
-            f"{path.parent}: the disk is full: data.cache 'disk' needs {_gigabytes(decoded.num_bytes)}; "
+            f"{path.parent}: the disk is full: data.cache 'disk' needs {_megabytes(decoded.num_bytes)}; "
             f"free some space or set data.cache to 'none'"
         ) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _gigabytes(num_bytes: int) -> str:
-    return f"{num_bytes / 1e9:.1f} GB"
+def _megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.0f} MB"

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from dataset.frame_cache import open_frames
@@ -35,15 +33,15 @@ class Sample:
     """One sequence. The frames of overlapping stacks are held once."""
 
     key: SequenceKey
-    frames: Tensor
+    frames: np.ndarray
     """uint8 (T+S-1, H, W, 3), oldest first: observation t stacks the frames t to t+S-1."""
-    actions: Tensor
+    actions: np.ndarray
     """int64 (T)."""
-    rewards: Tensor
+    rewards: np.ndarray
     """float32 (T)."""
-    dones: Tensor
+    dones: np.ndarray
     """bool (T)."""
-    positions: Tensor | None
+    positions: np.ndarray | None
     """float32 (T, 2): x, y as the metadata gives them, NaN where unknown; None if the dataset knows none."""
 
 
@@ -88,10 +86,8 @@ class VideoDataset(Dataset[Sample]):
         self._check_lengths(observations_count)
 
         columns = zip(*map(_annotation_arrays, videos), strict=True)
-        self._actions, self._rewards, self._dones, positions = (
-            torch.from_numpy(np.concatenate(column)) for column in columns
-        )
-        self._positions = None if positions.isnan().all() else positions
+        self._actions, self._rewards, self._dones, positions = map(np.concatenate, columns)
+        self._positions = None if np.isnan(positions).all() else positions
         self._frames = open_frames(videos, FrameTransform.of(crop, size), cache)
 
     @property

@@ -14,7 +14,7 @@ from dataset.batching import Batch, evaluation_keys, in_batches, make_loader
 from dataset.video_dataset import VideoDataset
 from evaluation.metrics.action_accuracy import confusion_matrix, hungarian_accuracy, movement_accuracy
 from evaluation.plots import plot_action_space, plot_action_usage, plot_per_position
-from model.caddy import Caddy, Rollout, most_probable_actions
+from model.caddy import ActionSampler, Caddy, Rollout, most_probable_actions
 from model.perceptual import PerceptualNetwork
 from training import losses
 from utils.configuration import Configuration
@@ -56,8 +56,17 @@ class Evaluation:
         return self.scalars["eval/action_effect"] < NO_EFFECT
 
 
+def true_actions(batch: Batch, actions_count: int) -> ActionSampler:
+    """An action sampler that takes the actions of the data set, each between 0 and K - 1, as one-hot weights."""
+    weights = functional.one_hot(batch.actions[:, :-1], actions_count).to(torch.float32)
+    return lambda _: weights
+
+
 class Evaluator:
-    """Reconstructs held-out sequences as play would: most probable actions, no variations."""
+    """Reconstructs held-out sequences as play would: most probable actions, no variations.
+
+    A model that is trained with the true actions is driven by these.
+    """
 
     def __init__(
         self,
@@ -76,6 +85,7 @@ class Evaluator:
         """
         self.config = config
         self.settings = config.evaluation
+        self.dataset = dataset
         self.device = device
         self.perceptual_network = perceptual_network
         batch_size, length = self.settings.batching.batch_size, self.settings.batching.observations_count
@@ -97,7 +107,7 @@ class Evaluator:
             rollout = model(
                 observations,
                 self.settings.ground_truth_observations,
-                action_sampler=most_probable_actions,
+                action_sampler=self._action_sampler(batch),
                 zero_variations=True,
                 generator=generator,
             )
@@ -110,6 +120,11 @@ class Evaluator:
         scalars["eval/action_effect"] = torch.cat(effects).mean().item()
         images |= measured.plots(self.config, model.centroid_estimator.estimated_centroids.cpu().numpy())
         return Evaluation(scalars, images)
+
+    def _action_sampler(self, batch: Batch) -> ActionSampler:
+        if self.config.training.use_ground_truth_actions:
+            return true_actions(batch, self.config.data.actions_count)
+        return most_probable_actions
 
     def _action_effects(
         self, model: Caddy, observations: Tensor, actions: Tensor, generator: torch.Generator
@@ -202,7 +217,7 @@ class _Measurements:
         scalars["eval/actions_used"] = float((usage > RARELY_USED).sum())
         if config.data.ground_truth_available:
             scalars["eval/action_accuracy"] = hungarian_accuracy(self._confusion(config))
-            scalars["eval/most_frequent_action"] = float(np.bincount(true).max() / len(true))
+            scalars["eval/most_frequent_action"] = float(np.unique(true, return_counts=True)[1].max() / len(true))
             if "movements" in self._arrays:
                 movements = self._gathered("movements")
                 known = np.isfinite(movements).all(axis=1)
@@ -214,7 +229,7 @@ class _Measurements:
             "actions": plot_action_space(
                 self._gathered("directions"), self._gathered("action_states"), self._gathered("predicted"), centroids
             ),
-            "action_usage": plot_action_usage(self._confusion(config)),
+            "action_usage": plot_action_usage(self._confusion(config), np.unique(self._gathered("true")).tolist()),
             "losses": plot_per_position(self._curves()),
         }
 

@@ -1,7 +1,9 @@
 """Plots as pixels: uint8 (height, width, 3), ready for a PNG file or W&B.
 
-Dimensions: N points, D action-space dimension, K discovered actions, G true actions.
+Dimensions: N points, D action-space dimension, K discovered actions, G true actions that occur.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import colormaps
@@ -17,9 +19,11 @@ def plot_action_space(
 ) -> np.ndarray:
     """Action directions with their centroids, and action states, each coloured by the action chosen there.
 
+    More than two dimensions are projected on the two of largest variance.
+
     Args:
-        directions: (N, D) sampled action directions.
-        action_states: (N, D) the sampled action states that the directions start from.
+        directions: (N, D) sampled action directions, finite.
+        action_states: (N, D) the sampled action states that the directions start from, finite.
         actions: (N,) index of the chosen action.
         centroids: (K, D).
     """
@@ -27,27 +31,31 @@ def plot_action_space(
     left, right = figure.subplots(1, 2)
     for axes, points, title in ((left, directions, "action directions"), (right, action_states, "action states")):
         axes.set_title(title)
-        _scatter(axes, points, actions, len(centroids))
-    axis = _principal_axes(directions)
-    for action, (x, *y) in enumerate((centroids - directions.mean(axis=0)) @ axis):
-        left.plot(x, y[0] if y else 0.5, marker="X", markersize=12, color=COLORS(action % 10), markeredgecolor="black")
+        _scatter(axes, _project(points, points), actions, len(centroids))
+    for action, (x, *y) in enumerate(_project(centroids, directions)):
+        left.plot(x, y[0] if y else 0, marker="X", markersize=12, color=COLORS(action % 10), markeredgecolor="black")
     left.legend(loc="upper right", fontsize="small")
     return _pixels(figure)
 
 
-def plot_action_usage(confusion: np.ndarray) -> np.ndarray:
-    """How often each discovered action is chosen, split by true action, from counts (K, G)."""
+def plot_action_usage(confusion: np.ndarray, true_actions: Sequence[int]) -> np.ndarray:
+    """How often each discovered action is chosen, split by true action.
+
+    Args:
+        confusion: counts (K, G).
+        true_actions: (G,) their names. A single one, as where the truth is unknown, is not named.
+    """
     figure = Figure(figsize=(6, 4.5), layout="constrained")
     axes = figure.subplots()
     shares = confusion / max(1, confusion.sum())
     numbers = range(1, len(shares) + 1)
     bottom = np.zeros(len(shares))
-    for true_action, share in enumerate(shares.T):
-        color = COLORS(true_action % 10)
-        axes.bar(numbers, share, bottom=bottom, label=f"true action {true_action}", color=color)
+    for index, share in enumerate(shares.T):
+        axes.bar(numbers, share, bottom=bottom, label=f"true action {true_actions[index]}", color=COLORS(index % 10))
         bottom += share
     axes.set(xlabel="discovered action", ylabel="share of steps", title="action usage", xticks=numbers)
-    axes.legend(fontsize="small")
+    if len(true_actions) > 1:
+        axes.legend(fontsize="small")
     return _pixels(figure)
 
 
@@ -62,24 +70,24 @@ def plot_per_position(curves: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _scatter(axes: Axes, points: np.ndarray, actions: np.ndarray, num_actions: int) -> None:
-    projected = (points - points.mean(axis=0)) @ _principal_axes(points)
-    limits = (projected[:, 0].min(), projected[:, 0].max())
+    """Points (N, 2), or a histogram of points (N, 1), one colour an action."""
+    limits = (points[:, 0].min(), points[:, 0].max())
     for action in range(num_actions):
-        chosen = projected[actions == action]
+        chosen = points[actions == action]
         label, color = f"action {action + 1}", COLORS(action % 10)
-        if projected.shape[1] == 1:
+        if points.shape[1] == 1:
             axes.hist(chosen[:, 0], bins=50, range=limits, alpha=0.6, label=label, color=color)
         else:
             axes.scatter(chosen[:, 0], chosen[:, 1], s=6, alpha=0.6, label=label, color=color)
 
 
-def _principal_axes(points: np.ndarray) -> np.ndarray:
-    """(D, min(D, 2)): the axes themselves up to two dimensions, else the two directions of largest variance."""
-    dimension = points.shape[1]
-    if dimension <= 2:
-        return np.eye(dimension)
-    _, _, axes = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
-    return axes[:2].T
+def _project(points: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Points (..., D) on at most two axes (..., 2): those along which reference points (N, D) vary most."""
+    if reference.shape[1] <= 2:
+        return points
+    center = reference.mean(axis=0)
+    _, _, axes = np.linalg.svd(reference - center, full_matrices=False)
+    return (points - center) @ axes[:2].T
 
 
 def _pixels(figure: Figure) -> np.ndarray:

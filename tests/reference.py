@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.models import vgg19
 
 from model.caddy import Caddy
 from tests.configurations import AUTHORS_CONFIGURATIONS, FIXTURES, published_configuration
@@ -89,6 +90,18 @@ def _filled_state_dict(name: str, frame_size: tuple[int, int]) -> dict[str, Tens
         else:
             state[parameter] = torch.from_numpy(np.asarray(fill(parameter, shape)))
     return state
+
+
+@cache
+def filled_vgg19() -> dict[str, Tensor]:
+    """The state dict that stands in for torchvision's VGG19 weights, as far as the perceptual loss uses them."""
+    with torch.device("meta"):
+        shapes = {name: tuple(tensor.shape) for name, tensor in vgg19().features[:30].state_dict().items()}
+    return {
+        f"features.{name}": torch.from_numpy(fill(f"vgg19.features.{name}", shape))
+        * (1.4 if name.endswith("weight") else 1.0)
+        for name, shape in shapes.items()
+    }
 
 
 def relative_error(actual: Tensor, expected: np.ndarray) -> float:

@@ -126,10 +126,13 @@ def motion_weights(
     if reconstruction is not None:
         weights = weights + _movement(reconstruction)
     if dilation > 1:
-        pooled = functional.max_pool2d(weights.flatten(0, 1), dilation, stride=1, padding=dilation // 2)
-        weights = pooled.unflatten(0, weights.shape[:2])
-    weights = weights.clamp_max(limit) + bias if limit is not None else weights + bias
-    return torch.cat([torch.ones_like(weights[:, :1]), weights], dim=1)
+        reach = dilation // 2
+        columns = functional.max_pool2d(weights.flatten(0, 1), (dilation, 1), stride=1, padding=(reach, 0))
+        windows = functional.max_pool2d(columns, (1, dilation), stride=1, padding=(0, reach))
+        weights = windows.unflatten(0, weights.shape[:2])
+    if limit is not None:
+        weights = weights.clamp_max(limit)
+    return torch.cat([torch.ones_like(weights[:, :1]), weights + bias], dim=1)
 
 
 def _movement(frames: Tensor) -> Tensor:

@@ -1,6 +1,10 @@
-"""The training loop: optimise, schedule, log, evaluate, checkpoint (SPEC section 3)."""
+"""The training loop: optimise, report, evaluate, save (SPEC section 3)."""
 
+import math
+import os
 import signal
+import statistics
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -9,63 +13,57 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 from tqdm import tqdm
 
 from dataset.batching import Batch, TrainingSampler, make_loader
+from dataset.video import VideoError
 from dataset.video_dataset import VideoDataset
-from evaluation.evaluator import Evaluation, Evaluator
+from evaluation.evaluator import Evaluation, Evaluator, true_actions
 from evaluation.plots import plot_action_space
-from model.caddy import ActionSampler, Caddy, Rollout
+from model.caddy import Rollout
 from training import schedules
-from training.objective import Loss, Objective
-from utils.checkpoint import (
-    LATEST,
-    CheckpointError,
-    load_checkpoint,
-    load_model_weights,
-    newest_intact_checkpoint,
-    numbered_checkpoint,
-    save_checkpoint,
-)
+from training.state import TrainingState
+from utils.checkpoint import LATEST, numbered_checkpoint, save_checkpoint
 from utils.command import EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED, UserError
 from utils.configuration import Configuration, flatten
-from utils.logger import RunLogger
+from utils.logger import RunLogger, tell
 
 EXIT_CODES = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_TERMINATED}
 
+LOG_LINE = "{desc}: {n_fmt}/{total_fmt} steps, {rate_fmt}{postfix}, {remaining} left\n"
+
+ADVICE = {
+    "actions_collapsed": (
+        "fewer than two actions are used: raise training.loss_weights.action_mutual_information_lambda, or start with "
+        "model.action_network.initial_classifier_spread=1"
+    ),
+    "actions_ineffective": (
+        "frames do not change with the action: train longer, set training.use_motion_weights=true if what moves is "
+        "small, or lower training.loss_weights.action_mutual_information_lambda"
+    ),
+}
+
 
 class Trainer:
-    """Trains one model, and resumes exactly where its last checkpoint stands."""
+    """Trains until the last step, a signal, or an error that the user can mend."""
 
     def __init__(
         self,
         config: Configuration,
-        model: Caddy,
-        objective: Objective,
+        state: TrainingState,
         dataset: VideoDataset,
         evaluator: Evaluator,
         logger: RunLogger,
     ) -> None:
         self.config = config
         self.settings = config.training
-        self.model = model
-        self.objective = objective
+        self.state = state
         self.dataset = dataset
         self.evaluator = evaluator
         self.logger = logger
-        self.device = next(model.parameters()).device
-        self.step = 0  # optimiser updates done
-        self.optimizer = torch.optim.Adam(
-            model.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
-        )
-        self.lr_scheduler = torch.optim.lr_scheduler.MultiStepLR(
-            self.optimizer, self.settings.lr_schedule, self.settings.lr_gamma
-        )
-        self._term_names: list[str] = []
-        self._unread_terms: list[Tensor] = []  # of each step since the last report, left on the device
-        self._symptoms: dict[str, int] = {}  # how many evaluations in a row showed each
-        self._stop_signal: int | None = None
+        self._unread_terms: list[dict[str, Tensor]] = []  # of each step since the last report, left on the device
+        self._num_symptoms = dict.fromkeys(ADVICE, 0)  # how many evaluations in a row showed each
+        self._stop_signal: signal.Signals | None = None
 
     def train(self) -> int:
         """Train up to `max_steps`, or until SIGINT or SIGTERM, and leave a checkpoint of the last step.
@@ -74,151 +72,69 @@ class Trainer:
             The exit code: done, or interrupted by one of the signals.
 
         Raises:
-            UserError: the loss is not finite, or a frame cannot be read.
+            UserError: the loss or a weight is not finite, a frame cannot be read, or a checkpoint cannot be saved.
         """
-        if self.step >= self.settings.max_steps:
-            return EXIT_DONE
         sampler = TrainingSampler(
             self.dataset,
             self.settings.batching.batch_size,
             lambda step: schedules.observations_count(step, self.settings.batching),
             self.settings.seed,
-            first_step=self.step + 1,
+            first_step=self.state.step + 1,
         )
-        loader = make_loader(self.dataset, sampler, self.settings.batching.num_workers, self.device)
-        self.model.train()
+        loader = make_loader(self.dataset, sampler, self.settings.batching.num_workers, self.state.device)
+        self.state.model.train()
         with self._noticing_signals(), self._progress_bar() as progress:
-            for batch in loader:
-                loss, rollout = self.compute_loss(batch)
-                self.optimise(loss)
-                progress.update()
-                self._after_step(rollout, progress)
-                if self._stop_signal is not None:
-                    self._save_latest()
-                    return EXIT_CODES[signal.Signals(self._stop_signal)]
-                if self.step == self.settings.max_steps:
-                    break
-        self._save_latest()
-        return EXIT_DONE
+            try:
+                for batch in loader:
+                    rollout = self._train_step(batch)
+                    progress.update()
+                    is_last = self.state.is_complete or self._stop_signal is not None
+                    self._after_step(rollout, progress, is_last)
+                    if is_last:
+                        break
+            except VideoError:  # what was learned is kept: a mended data set continues from here
+                if self._unread_terms:
+                    self._report(progress)
+                    self._save()
+                raise
+        return EXIT_DONE if self._stop_signal is None or self.state.is_complete else EXIT_CODES[self._stop_signal]
 
-    def compute_loss(self, batch: Batch) -> tuple[Loss, Rollout]:
-        """Begin the next step: roll the model out over a batch and weigh the terms of the objective."""
-        self.step += 1
-        batch = batch.to(self.device)
+    def _train_step(self, batch: Batch) -> Rollout:
+        """Roll the model out over a batch, weigh the terms of the objective, and update the model."""
+        step = self.state.step + 1
+        batch = batch.to(self.state.device)
         observations = batch.observations()
-        pretraining = schedules.is_pretraining(self.step, self.settings)
-        rollout = self.model(
-            observations,
-            schedules.ground_truth_observations(self.step, self.settings),
-            schedules.gumbel_temperature(self.step, self.settings),
-            pretraining,
-            action_sampler=self._true_actions(batch) if self.settings.use_ground_truth_actions else None,
-        )
-        loss = self.objective(rollout, observations[:, :, :3], pretraining)
-        self._term_names = list(loss.terms)
-        self._unread_terms.append(torch.stack(list(loss.terms.values())))
-        return loss, rollout
-
-    def _true_actions(self, batch: Batch) -> ActionSampler:
-        """An action sampler that takes the actions of the data set, as one-hot weights."""
+        pretraining = schedules.is_pretraining(step, self.settings)
         actions_count = self.config.data.actions_count
-        if batch.actions.max() >= actions_count:
-            raise UserError(
-                f"training.use_ground_truth_actions: the data set has an action {int(batch.actions.max())}, but "
-                f"data.actions_count is {actions_count}; raise it to cover all true actions"
-            )
-        actions = functional.one_hot(batch.actions[:, :-1], actions_count).to(torch.float32)
-        return lambda _: actions
+        rollout = self.state.model(
+            observations,
+            schedules.ground_truth_observations(step, self.settings),
+            schedules.gumbel_temperature(step, self.settings),
+            pretraining,
+            action_sampler=true_actions(batch, actions_count) if self.settings.use_ground_truth_actions else None,
+        )
+        loss = self.state.objective(rollout, observations[:, :, :3], pretraining)
+        self._unread_terms.append(loss.terms)
+        self.state.update(loss.total)
+        return rollout
 
-    def optimise(self, loss: Loss) -> None:
-        """Finish the step: one update of the parameters and of the learning rate."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
-        self.optimizer.step()
-        self.lr_scheduler.step()
-
-    def resume(self) -> bool:
-        """Continue from `latest.pth.tar` if the run has one; return whether it has.
-
-        Raises:
-            CheckpointError: the file is torn, foreign or of another model, or is missing beside older checkpoints.
-        """
-        directory = self.config.logging.save_directory
-        path = directory / LATEST
-        if not path.exists():
-            if other := newest_intact_checkpoint(directory):
-                raise CheckpointError(
-                    f"{path}: missing, though this run has been trained before; copy {other} to it to go on from "
-                    "there, or choose another logging.run_name"
-                )
-            return False
-        checkpoint = load_checkpoint(path)
-        load_model_weights(self.model, checkpoint["model"], path)
-        try:
-            self._restore_optimisation(checkpoint)
-        except (KeyError, ValueError, TypeError, RuntimeError) as error:
-            raise CheckpointError(f"{path}: its optimiser state does not fit this model ({error})") from error
-        self._tell_differences(checkpoint)
-        return True
-
-    def _restore_optimisation(self, checkpoint: dict[str, Any]) -> None:
-        """Take over everything but the weights; learning rate and its schedule are the configuration's."""
-        if "optimizer" not in checkpoint:
-            return  # bare weights: training starts from them at step 0
-        (group,) = self.optimizer.param_groups
-        saved = checkpoint["optimizer"]
-        (saved_group,) = saved["param_groups"]
-        indices = saved_group["params"]
-        if len(indices) == len(group["params"]) + 1:  # the authors' optimiser also lists the centroids, last, unmoved
-            indices = indices[:-1]
-        own_settings = {name: group[name] for name in ("weight_decay", "fused")}
-        self.optimizer.load_state_dict({**saved, "param_groups": [{**saved_group, **own_settings, "params": indices}]})
-
-        schedule = self.lr_scheduler.state_dict()
-        saved_schedule = checkpoint["lr_scheduler"]
-        own_schedule = {name: schedule[name] for name in ("milestones", "gamma", "base_lrs")}
-        self.lr_scheduler.load_state_dict({**saved_schedule, **own_schedule})
-        (group,) = self.optimizer.param_groups
-        group["lr"] *= self.settings.learning_rate / saved_schedule["base_lrs"][0]
-        group["initial_lr"] = self.settings.learning_rate
-
-        self.step = int(checkpoint["step"])
-        if "mi_estimator" in checkpoint:
-            self.objective.load_mi_estimator_state(checkpoint["mi_estimator"])
-        if "random_state" in checkpoint:
-            torch.set_rng_state(checkpoint["random_state"]["cpu"])
-            if self.device.type == "cuda" and "cuda" in checkpoint["random_state"]:
-                torch.cuda.set_rng_state(checkpoint["random_state"]["cuda"], self.device)
-
-    def _tell_differences(self, checkpoint: dict[str, Any]) -> None:
-        """Say where the configuration and the data are not those of the checkpoint."""
-        if "config" in checkpoint:
-            before, now = flatten(checkpoint["config"]), flatten(self.config.model_dump(mode="json"))
-            changes = [f"{key}: {before.get(key)} -> {value}" for key, value in now.items() if before.get(key) != value]
-            if changes:
-                self.logger.tell("resuming with a changed configuration: " + ", ".join(changes))
-        if checkpoint.get("data_state", self._data_state()) != self._data_state():
-            self.logger.tell(
-                f"resuming with other data: {checkpoint['data_state']} -> {self._data_state()}; the order of sequences "
-                "is not that of an uninterrupted run"
-            )
-
-    def _after_step(self, rollout: Rollout, progress: "tqdm[Any]") -> None:
-        """Report, plot, evaluate and save what is due after this step."""
-        settings, step = self.settings, self.step
-        is_last = step == settings.max_steps
-        is_evaluation_due = step % self.config.evaluation.eval_freq == 0 or is_last
+    def _after_step(self, rollout: Rollout, progress: "tqdm[Any]", is_last: bool) -> None:
+        """Report, plot, save and evaluate what is due after this step."""
+        settings, step = self.settings, self.state.step
+        is_plot_due = step % settings.action_direction_plotting_freq == 0
+        is_evaluation_due = step % self.config.evaluation.eval_freq == 0 or self.state.is_complete
         is_numbered_save_due = step % settings.save_freq == 0
-        if step % self.config.logging.log_freq == 0 or is_evaluation_due or is_numbered_save_due or self._stop_signal:
+        is_save_due = is_evaluation_due or is_numbered_save_due or is_last
+        if step % self.config.logging.log_freq == 0 or is_plot_due or is_save_due:
             self._report(progress)
-        if step % settings.action_direction_plotting_freq == 0:
-            self.logger.log_image(step, "training_actions", self._plot_actions(rollout))
-        if is_evaluation_due:
-            self._evaluate()
-        if is_evaluation_due or is_numbered_save_due:
-            self._save_latest()
+        if is_plot_due:
+            self._plot_actions(rollout)
+        if is_save_due:
+            self._save()
         if is_numbered_save_due:
             self._save(numbered_checkpoint(self.config.logging.save_directory, step).name)
+        if is_evaluation_due:
+            self._evaluate()
 
     def _report(self, progress: "tqdm[Any]") -> None:
         """Read the terms of all steps since the last report from the device, at once, and log their means.
@@ -226,81 +142,79 @@ class Trainer:
         Raises:
             UserError: a term is not finite.
         """
-        rows = torch.stack(self._unread_terms).cpu()
-        first_step = self.step - len(rows) + 1
-        self._unread_terms.clear()
-        is_finite = rows.isfinite()
-        if not is_finite.all():
-            row = int((~is_finite.all(dim=1)).nonzero()[0])
-            terms = [name for name, good in zip(self._term_names, is_finite[row], strict=True) if not good]
-            raise UserError(
-                f"the loss is not finite since step {first_step + row} (terms: {', '.join(terms)}); the checkpoints in "
-                f"{self.config.logging.save_directory} are from before: lower training.learning_rate or the weight of "
-                "that term, then run the same command again"
-            )
-        means = dict(zip(self._term_names, rows.mean(dim=0).tolist(), strict=True))
-        scalars = {f"train/{name}": value for name, value in means.items()}
-        scalars["train/learning_rate"] = self.optimizer.param_groups[0]["lr"]
-        scalars["train/gumbel_temperature"] = schedules.gumbel_temperature(self.step, self.settings)
-        scalars["train/observations_count"] = schedules.observations_count(self.step, self.settings.batching)
-        self.logger.log_scalars(self.step, scalars)
+        unread, self._unread_terms = self._unread_terms, []
+        values = iter(torch.stack([value for terms in unread for value in terms.values()]).tolist())
+        rows = [{name: next(values) for name in terms} for terms in unread]
+        for step, row in enumerate(rows, start=self.state.step - len(rows) + 1):
+            if not math.isfinite(row["loss"]):
+                terms = ", ".join(name for name, value in row.items() if not math.isfinite(value))
+                raise UserError(
+                    f"the loss of step {step} is not finite (terms: {terms}); the checkpoints in "
+                    f"{self.config.logging.save_directory} are from before: lower training.learning_rate or the weight "
+                    "of such a term, then run the same command again"
+                )
+        names = dict.fromkeys(name for row in rows for name in row)
+        means = {name: statistics.fmean(row[name] for row in rows if name in row) for name in names}
+        step = self.state.step
+        schedule = {
+            "learning_rate": self.state.learning_rate,
+            "gumbel_temperature": schedules.gumbel_temperature(step, self.settings),
+            "observations_count": schedules.observations_count(step, self.settings.batching),
+            "ground_truth_observations": schedules.ground_truth_observations(step, self.settings),
+        }
+        self.logger.log_scalars(step, {f"train/{name}": value for name, value in (means | schedule).items()})
         progress.set_postfix(loss=f"{means['loss']:.3f}", refresh=False)
 
-    def _plot_actions(self, rollout: Rollout) -> np.ndarray:
+    def _plot_actions(self, rollout: Rollout) -> None:
         inferred = rollout.inferred_actions
-        points = (inferred.sampled_directions, inferred.sampled_action_states[:, :-1], rollout.actions.argmax(dim=-1))
-        arrays = [tensor.detach().flatten(0, 1).cpu().numpy() for tensor in points]
-        return plot_action_space(*arrays, self.model.centroid_estimator.estimated_centroids.cpu().numpy())
+        pixels = plot_action_space(
+            directions=_points(inferred.sampled_directions),
+            action_states=_points(inferred.sampled_action_states[:, :-1]),
+            actions=_points(rollout.actions.argmax(dim=-1)),
+            centroids=self.state.model.centroid_estimator.estimated_centroids.cpu().numpy(),
+        )
+        self.logger.log_image(self.state.step, "training_actions", pixels)
 
     def _evaluate(self) -> None:
-        evaluation = self.evaluator.evaluate(self.model)
-        self.logger.log_scalars(self.step, evaluation.scalars)
-        for name, pixels in evaluation.images.items():
-            self.logger.log_image(self.step, name, pixels)
-        self.logger.tell(f"step {self.step}: {evaluation.summary()}")
-        if not schedules.is_pretraining(self.step, self.settings):
-            self._warn_of_collapse(evaluation)
-
-    def _warn_of_collapse(self, evaluation: Evaluation) -> None:
-        """Warn where two evaluations in a row found the actions unused or without effect."""
-        symptoms = {
-            "collapsed": (
-                evaluation.has_collapsed_actions,
-                "fewer than two actions are used: raise training.loss_weights.action_mutual_information_lambda, or "
-                "start with model.action_network.initial_classifier_spread=1",
-            ),
-            "ineffective": (
-                evaluation.has_ineffective_actions,
-                "frames do not change with the action: train longer, use motion weights if what moves is small "
-                "(training.use_motion_weights=true), or lower the mutual-information weight",
-            ),
-        }
-        for name, (is_present, advice) in symptoms.items():
-            self._symptoms[name] = self._symptoms.get(name, 0) + 1 if is_present else 0
-            if self._symptoms[name] >= 2:
-                self.logger.tell(f"warning: {advice}")
-                self.logger.log_scalars(self.step, {f"health/actions_{name}": 1.0})
-
-    def _save_latest(self) -> None:
-        self._save(LATEST)
-
-    def _save(self, name: str) -> None:
-        random_state = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            random_state["cuda"] = torch.cuda.get_rng_state(self.device)
-        save_checkpoint(
-            self.config.logging.save_directory / name,
-            {
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "lr_scheduler": self.lr_scheduler.state_dict(),
-                "step": self.step,
-                **self.objective.mi_estimator_state(),
-                "config": self.config.model_dump(mode="json"),
-                "random_state": random_state,
-                "data_state": self._data_state(),
-            },
+        step = self.state.step
+        evaluation = self.evaluator.evaluate(self.state.model)
+        symptoms = {} if schedules.is_pretraining(step, self.settings) else self._symptoms(evaluation)
+        self.logger.log_scalars(
+            step, evaluation.scalars | {f"health/{name}": value for name, value in symptoms.items()}
         )
+        for name, pixels in evaluation.images.items():
+            self.logger.log_image(step, name, pixels)
+        tell(f"step {step}: {evaluation.summary()}")
+        for name, is_ill in symptoms.items():
+            if is_ill:
+                tell(f"warning: {ADVICE[name]}")
+
+    def _symptoms(self, evaluation: Evaluation) -> dict[str, bool]:
+        """Whether two evaluations in a row found the actions unused, or without effect."""
+        found = {
+            "actions_collapsed": evaluation.has_collapsed_actions,
+            "actions_ineffective": evaluation.has_ineffective_actions,
+        }
+        self._num_symptoms = {name: self._num_symptoms[name] + 1 if is_ill else 0 for name, is_ill in found.items()}
+        return {name: number >= 2 for name, number in self._num_symptoms.items()}
+
+    def _save(self, name: str = LATEST) -> None:
+        self.state.require_finite_weights()
+        contents = self.state.checkpoint() | {"data_state": self._data_state()}
+        save_checkpoint(self.config.logging.save_directory / name, contents)
+
+    def tell_differences(self, checkpoint: dict[str, Any]) -> None:
+        """Say where the configuration and the data are not those of the checkpoint that is continued."""
+        if "config" in checkpoint:
+            before, now = flatten(checkpoint["config"]), flatten(self.config.model_dump(mode="json"))
+            changes = [f"{key}: {before.get(key)} -> {value}" for key, value in now.items() if before.get(key) != value]
+            if changes:
+                tell("continuing with a changed configuration: " + ", ".join(changes))
+        if checkpoint.get("data_state", self._data_state()) != self._data_state():
+            tell(
+                f"continuing with other data: {checkpoint['data_state']} -> {self._data_state()}; the order of "
+                "sequences is not that of an uninterrupted run"
+            )
 
     def _data_state(self) -> dict[str, int]:
         """What, with the step, decides which sequences come next."""
@@ -312,28 +226,40 @@ class Trainer:
         }
 
     def _progress_bar(self) -> "tqdm[Any]":
+        """Steps/s, loss and time left: on a terminal in one line, in a log as a line every ten seconds."""
+        is_terminal = sys.stderr.isatty()
         return tqdm(
             total=self.settings.max_steps,
-            initial=self.step,
+            initial=self.state.step,
             desc=self.config.logging.run_name,
-            unit="step",
+            unit=" steps",
             dynamic_ncols=True,
             smoothing=0.05,
+            mininterval=0.1 if is_terminal else 10,
+            bar_format=None if is_terminal else LOG_LINE,
         )
 
     @contextmanager
     def _noticing_signals(self) -> Iterator[None]:
-        """Let the first SIGINT or SIGTERM end training after the present step, and a second one at once."""
+        """Let the first SIGINT or SIGTERM end training after the present step; a second one ends it at once."""
 
         def notice(number: int, _frame: FrameType | None) -> None:
-            if self._stop_signal is not None:
-                raise KeyboardInterrupt
-            self._stop_signal = number
-            self.logger.tell(f"{signal.Signals(number).name}: saving after this step (again: stop at once)")
+            self._stop_signal = signal.Signals(number)
+            restore()
+            # print is not safe here: the signal may have interrupted it
+            os.write(1, f"\n{self._stop_signal.name}: saving after this step (again: stop at once)\n".encode())
+
+        def restore() -> None:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
         previous = {number: signal.signal(number, notice) for number in EXIT_CODES}
         try:
             yield
         finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+            restore()
+
+
+def _points(values: Tensor) -> np.ndarray:
+    """(B, T, ...) to (B * T, ...)."""
+    return values.detach().flatten(0, 1).cpu().numpy()

@@ -4,9 +4,9 @@ A checkpoint is a dict with the published keys `model`, `optimizer`, `lr_schedul
 `config`, `random_state`, `data_state` and `format_version` of our own (SPEC section 1, Checkpoint names and shapes).
 """
 
-import os
-import pickle
+import math
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from utils.command import UserError, one_line
+from utils.files import replacing
 
 FORMAT_VERSION = 1
 LATEST = "latest.pth.tar"
 
 
 class CheckpointError(UserError):
-    """A checkpoint that cannot be read, or that belongs to another model."""
+    """A checkpoint that cannot be read or written, or that belongs to another model."""
 
 
 def numbered_checkpoint(directory: Path, step: int) -> Path:
@@ -33,20 +34,17 @@ def save_checkpoint(path: Path, contents: dict[str, Any]) -> None:
     """Write a checkpoint beside its final place, flush it to the disk, and rename it over the old one.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; an older checkpoint at `path` is left intact.
+        CheckpointError: the disk is full or the folder cannot be written; an older checkpoint at `path` is intact.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with replacing(path) as file:
             torch.save({**contents, "format_version": FORMAT_VERSION}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except RuntimeError as error:  # what torch's writer makes of a full disk
-        raise OSError(f"{path}: cannot be written ({one_line(error)})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # torch's writer hides what the system said behind an error of its own
+        reason = one_line(error.__context__ or error)
+        raise CheckpointError(
+            f"{path}: cannot be saved ({reason}); checkpoints saved before are intact: make room or mend the folder, "
+            "then run the same command again"
+        ) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -62,19 +60,19 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except CheckpointError as error:
         intact = newest_intact_checkpoint(path.parent, path)
         remedy = (
-            f"the newest intact checkpoint is {intact}: copy it to {path} to go on from there"
+            f"the newest intact checkpoint is {intact}: copy it to {path.name} to go on from there"
             if intact
-            else "no intact checkpoint lies beside it: move it away to start from the beginning"
+            else "no intact checkpoint lies beside it: move the damaged ones away to start from the beginning"
         )
         raise CheckpointError(f"{error}; {remedy}") from error
 
 
 def newest_intact_checkpoint(directory: Path, excluded: Path | None = None) -> Path | None:
-    """The readable checkpoint with the most steps in a folder, `excluded` aside."""
+    """The readable checkpoint with the most steps in a folder, by file name, `excluded` aside."""
 
-    def steps(path: Path) -> int:
+    def steps(path: Path) -> float:
         number = re.fullmatch(r"checkpoint_(\d+)\.pth\.tar", path.name)
-        return int(number[1]) if number else -1
+        return int(number[1]) if number else math.inf if path.name == LATEST else -1
 
     for path in sorted(directory.glob("*.pth.tar"), key=steps, reverse=True):
         if path != excluded:
@@ -102,21 +100,38 @@ def load_model_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Pa
     ]
     if problems:
         listed = "; ".join(problems[:4]) + (f"; and {len(problems) - 4} more" if len(problems) > 4 else "")
-        raise CheckpointError(f"{path}: made with another configuration ({listed}); use the one that it was made with")
+        raise CheckpointError(
+            f"{path}: made with another configuration ({listed}); use the one that it was made with, or choose another "
+            "logging.run_name"
+        )
     model.load_state_dict(weights)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such checkpoint") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, OSError) as error:
-        raise CheckpointError(f"{path}: not an intact checkpoint") from error
-    if isinstance(contents, dict) and contents and all(isinstance(value, Tensor) for value in contents.values()):
+        _check_sums(path)
+    except (FileNotFoundError, PermissionError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    except Exception as error:  # a damaged or malicious file can make the reader fail in any way
+        raise CheckpointError(f"{path}: damaged, or not a checkpoint") from error
+    if _is_state_dict(contents):
         contents = {"model": contents}
-    if not (isinstance(contents, dict) and isinstance(contents.get("model"), dict)):
+    if not (isinstance(contents, dict) and _is_state_dict(contents.get("model"))):
         raise CheckpointError(f"{path}: not a checkpoint of this project (it has no 'model')")
-    if contents.get("format_version", FORMAT_VERSION) > FORMAT_VERSION:
-        raise CheckpointError(f"{path}: written by a newer version of this project; update to read it")
+    version = contents.get("format_version", FORMAT_VERSION)
+    if version != FORMAT_VERSION:
+        raise CheckpointError(f"{path}: written by another version of this project (format {version})")
     return contents
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the contents with the checksums that torch writes but does not read; older files have none."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise ValueError(f"the checksum of {damaged} differs")
+
+
+def _is_state_dict(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and all(isinstance(tensor, Tensor) for tensor in value.values())

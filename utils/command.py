@@ -1,13 +1,16 @@
 """What every command shares: arguments, exit codes and how errors are told.
 
 Exit codes: 0 done; 2 the user can mend it (one line on stderr); 3 finished, but some inputs were skipped; 130 and 143
-interrupted by Ctrl-C or SIGTERM after saving.
+interrupted by Ctrl-C or SIGTERM.
 """
 
 import argparse
 import errno
+import signal
 import sys
+import textwrap
 from collections.abc import Callable
+from typing import NoReturn
 
 EXIT_DONE = 0
 EXIT_USER_ERROR = 2
@@ -15,8 +18,9 @@ EXIT_INPUTS_SKIPPED = 3
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
-
 DEVICE_CHOICES = ("auto", "cpu", "cuda", "mps")
+
+_FOLDER_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 class UserError(ValueError):
@@ -28,33 +32,51 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def run_command(main: Callable[[], int | None]) -> None:
+def run_command(main: Callable[[], int | None]) -> NoReturn:
     """Run a command's `main` and end the process with the exit code that belongs to its outcome.
 
-    `main` returns an exit code (None means 0). `UserError` and a full disk end with one line on stderr and code 2;
-    Ctrl-C ends with 130. Any other exception is a defect of ours and keeps its traceback.
+    `main` returns an exit code (None means 0). `UserError`, a full disk and a folder that cannot be written end with
+    one line on stderr and code 2; Ctrl-C ends with 130, SIGTERM with 143, both after what `main` does in `finally`. Any
+    other exception is a defect of ours and keeps its traceback.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     try:
         code = main()
     except UserError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        code = EXIT_USER_ERROR
+        code = _tell(one_line(error))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in _FOLDER_ERRORS:
             raise
-        print(f"error: {one_line(error)}; free some space or choose a writable folder", file=sys.stderr)
-        code = EXIT_USER_ERROR
+        code = _tell(f"{one_line(error)}; free some space or choose a writable folder")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = EXIT_INTERRUPTED
     sys.exit(code or EXIT_DONE)
 
 
-def configuration_parser(description: str, example: str) -> argparse.ArgumentParser:
+def _tell(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return EXIT_USER_ERROR
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Arguments of a command. What is wrong with them is a `UserError`, told in one line like any other."""
+
+    def __init__(self, description: str, example: str) -> None:
+        super().__init__(
+            description=textwrap.fill(description, 100),
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments. `UserError`."""
+        raise UserError(f"{message}; see --help")
+
+
+def configuration_parser(description: str, example: str) -> CommandParser:
     """The arguments of every command that works from a configuration: `config`, `overrides` and `device`."""
-    parser = argparse.ArgumentParser(
-        description=description, epilog=f"example: {example}", formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = CommandParser(description, example)
     parser.add_argument("--config", required=True, metavar="FILE", help="a YAML configuration, see configs/")
     parser.add_argument(
         "--set",
@@ -64,21 +86,27 @@ def configuration_parser(description: str, example: str) -> argparse.ArgumentPar
         metavar="SECTION.KEY=VALUE",
         help="override a value of the configuration; may be given several times",
     )
-    parser.add_argument("--device", choices=DEVICE_CHOICES, default="auto", help="the processor to compute on")
+    parser.add_argument(
+        "--device", choices=DEVICE_CHOICES, default="auto", help="the processor to compute on (default: %(default)s)"
+    )
     return parser
 
 
 def positive_int(text: str) -> int:
     """An `argparse` type for counts of at least one."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
-    return value
+    return _int_of_at_least(1, text)
 
 
 def non_negative_int(text: str) -> int:
     """An `argparse` type for counts that may be zero."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 0")
+    return _int_of_at_least(0, text)
+
+
+def _int_of_at_least(minimum: int, text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = minimum - 1
+    if value < minimum:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least {minimum}")
     return value

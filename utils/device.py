@@ -11,10 +11,8 @@ def select_device(name: str) -> torch.device:
     Raises:
         UserError: the device asked for is not there.
     """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(device for device, is_available in available.items() if is_available)
-    if not available[name]:
-        present = ", ".join(device for device, is_available in available.items() if is_available)
-        raise UserError(f"--device {name}: no such device is usable here; use auto or one of: {present}")
-    return torch.device(name)
+    is_usable = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    usable = [device for device in is_usable if is_usable[device]]
+    if name not in ("auto", *usable):
+        raise UserError(f"--device {name}: no such device is usable here; use auto or {' or '.join(usable)}")
+    return torch.device(usable[0] if name == "auto" else name)

@@ -3,7 +3,6 @@
 Dimensions: N images, H x W pixels.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,33 +12,33 @@ from torch import Tensor
 from torch.nn import functional
 
 from dataset.transforms import to_uint8
+from utils.files import replacing
+
+VISIBLE_SIDE = 96
+"""Frames whose longer side has fewer pixels are enlarged in a grid."""
 
 
 def save_image(path: Path, pixels: np.ndarray) -> None:
-    """Write uint8 pixels (H, W, 3) as a PNG file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        Image.fromarray(pixels).save(temporary, format="png")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write uint8 pixels (H, W, 3) as a PNG file, whole or not at all. `OSError` if it cannot be written."""
+    with replacing(path) as file:
+        Image.fromarray(pixels).save(file, format="png")
 
 
 def grid(rows: list[Tensor], gap: int = 2) -> np.ndarray:
-    """Lay out rows of frames, one below the other.
+    """Lay out rows of frames, one below the other; small frames are enlarged by a whole factor.
 
     Args:
-        rows: tensors (N, 3, H, W) in [-1, 1]; H may differ between rows, N and W may not.
+        rows: tensors (N, 3, H, W) in [-1, 1], all of one shape.
         gap: white pixels between frames.
 
     Returns:
         uint8 pixels (height, width, 3).
     """
-    lines = []
-    for row in rows:
-        padded = functional.pad(to_uint8(row), (0, gap, 0, gap), value=255)  # (N, 3, H + gap, W + gap)
-        lines.append(padded.permute(2, 0, 3, 1).flatten(1, 2))
-    return torch.cat(lines)[:-gap, :-gap].cpu().numpy()
+    frames = to_uint8(torch.stack(rows)).permute(0, 3, 1, 4, 2)  # (rows, H, N, W, 3)
+    factor = -(-VISIBLE_SIDE // max(frames.shape[1], frames.shape[3]))
+    frames = frames.repeat_interleave(factor, dim=1).repeat_interleave(factor, dim=3)
+    padded = functional.pad(frames, (0, 0, 0, gap, 0, 0, 0, gap), value=255)
+    return padded.flatten(2, 3).flatten(0, 1)[:-gap, :-gap].cpu().numpy()
 
 
 def overlay(frames: Tensor, heat: Tensor) -> Tensor:

@@ -1,29 +1,42 @@
 """Where a run reports: always to `metrics.jsonl`, and to Weights & Biases unless that is turned off."""
 
+import itertools
 import json
+import math
 import os
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import wandb
 from tqdm import tqdm
 
+from utils.command import one_line
 from utils.configuration import Configuration
+from utils.files import replacing
 from utils.images import save_image
+
+if TYPE_CHECKING:
+    import wandb
 
 PROJECT = "playable-video-generation"
 
 
+def tell(message: str) -> None:
+    """Print a line without breaking a progress bar."""
+    tqdm.write(message)
+    sys.stdout.flush()
+
+
 class RunLogger:
-    """Writes scalars and images of one run under `results/<run_name>` and to W&B.
+    """Writes configuration, scalars and images of one run under `results/<run_name>`, and to W&B.
 
     W&B never asks for anything: without a login, or without a network, the run is an offline one that `wandb sync`
     uploads later.
     """
 
     def __init__(self, config: Configuration) -> None:
-        """Open the run's folder; scalars are appended to what an earlier part of the run left there.
+        """Open the run's folder; what an earlier part of the run left there is kept and added to.
 
         Raises:
             OSError: the folder cannot be written.
@@ -31,30 +44,28 @@ class RunLogger:
         self.directory = config.logging.output_directory
         self.images_directory = self.directory / "images"
         self.images_directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+        self._write_configuration(config)
         self.metrics_file = self.directory / "metrics.jsonl"
+        _remove_torn_line(self.metrics_file)
         self._metrics = self.metrics_file.open("a", encoding="utf-8")
         self._wandb = _start_wandb(config, self.directory) if config.logging.wandb else None
 
     def log_scalars(self, step: int, scalars: dict[str, float]) -> None:
-        """Append one line `{"step": step, name: value, ...}`; non-finite values become null."""
-        finite = {name: value if np.isfinite(value) else None for name, value in scalars.items()}
+        """Append a line `{"step": step, name: value, ...}`; non-finite values become null. `OSError` on a full disk."""
+        finite = {name: value if math.isfinite(value) else None for name, value in scalars.items()}
         self._metrics.write(json.dumps({"step": step, **finite}) + "\n")
         self._metrics.flush()
         if self._wandb is not None:
             self._wandb.log({**scalars, "step": step})
 
-    def log_image(self, step: int, name: str, pixels: np.ndarray) -> Path:
-        """Write uint8 pixels (H, W, 3) to `images/<name>_<step>.png`."""
+    def log_image(self, step: int, name: str, pixels: np.ndarray) -> None:
+        """Write uint8 pixels (H, W, 3) to `images/<name>_<step>.png`. `OSError` if it cannot be written."""
         path = self.images_directory / f"{name}_{step:08d}.png"
         save_image(path, pixels)
         if self._wandb is not None:
-            self._wandb.log({f"images/{name}": wandb.Image(str(path)), "step": step})
-        return path
+            from wandb import Image
 
-    def tell(self, message: str) -> None:
-        """Print a line without breaking a progress bar."""
-        tqdm.write(message)
+            self._wandb.log({f"images/{name}": Image(str(path)), "step": step})
 
     def close(self) -> None:
         """End the run."""
@@ -62,23 +73,50 @@ class RunLogger:
         if self._wandb is not None:
             self._wandb.finish()
 
+    def _write_configuration(self, config: Configuration) -> None:
+        """Write `config.yaml`; one that differs is kept as `config_1.yaml`, `config_2.yaml`, ... in order of age."""
+        path, text = self.directory / "config.yaml", config.to_yaml()
+        if path.exists():
+            if path.read_text(encoding="utf-8", errors="replace") == text:
+                return
+            kept = next(
+                candidate
+                for number in itertools.count(1)
+                if not (candidate := self.directory / f"config_{number}.yaml").exists()
+            )
+            path.rename(kept)
+            tell(f"{path}: not the configuration of the last start, which is kept as {kept.name}")
+        with replacing(path) as file:
+            file.write(text.encode())
 
-def _start_wandb(config: Configuration, directory: Path) -> Any:
-    """A W&B run, or None where even an offline one cannot be started."""
-    settings = wandb.Settings(silent=True, init_timeout=30)
-    try:
-        mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
-        run = wandb.init(
-            project=PROJECT,
-            name=config.logging.run_name,
-            config=config.model_dump(mode="json"),
-            dir=directory,
-            mode=mode,  # type: ignore[arg-type]
-            settings=settings,
-        )
-    except (wandb.Error, OSError) as error:
-        tqdm.write(f"W&B is not available ({error}); scalars still go to {directory / 'metrics.jsonl'}")
-        return None
-    if mode == "offline":
-        tqdm.write("W&B: offline run (log in with `wandb login` to watch runs, `logging.wandb: false` turns it off)")
-    return run
+
+def _remove_torn_line(path: Path) -> None:
+    """Remove what a full disk left of a line that could not be written to its end."""
+    if path.exists():
+        with path.open("r+b") as file:
+            file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def _start_wandb(config: Configuration, directory: Path) -> "wandb.Run | None":
+    """A W&B run: as `WANDB_MODE` says or online, else offline, else None, which training can do with."""
+    for mode in (os.environ.get("WANDB_MODE", "online"), "offline"):
+        try:
+            import wandb
+
+            if mode not in ("offline", "dryrun", "disabled") and not wandb.login(prompt=False, verify=False):
+                raise wandb.Error("not logged in: `wandb login` does it, logging.wandb: false turns W&B off")
+            run = wandb.init(
+                project=PROJECT,
+                name=config.logging.run_name,
+                config=config.model_dump(mode="json"),
+                dir=directory,
+                mode=mode,  # type: ignore[arg-type]
+                settings=wandb.Settings(silent=True, init_timeout=30),
+            )
+            run.define_metric("*", step_metric="step")
+        except Exception as error:  # of any kind: it is no reason not to train
+            tell(f"W&B: no {mode} run ({one_line(error)})")
+        else:
+            tell(f"W&B: {mode} run {run.name} in {directory}")
+            return run
+    return None

@@ -85,7 +85,9 @@ class BreakoutPlayer:
     """Steps before landing at which following begins, and the share of random decisions while following."""
 
     MAX_HOLD_STEPS = 3
-    """Longest hold of an exploring action."""
+    STAYING_RATE = 0.23
+    """Longest hold of an exploring action, and the share of exploring decisions to stay, which together with the stays
+    of following make all three actions about equally frequent."""
 
     def __init__(self, random: np.random.Generator):
         self._random = random
@@ -112,7 +114,9 @@ class BreakoutPlayer:
             action = self._action_towards(landing, paddle)
             self._action, self._hold_steps = action if action in visible else self.STAY, 0
         elif self._hold_steps == 0 or self._action not in visible:
-            self._action = visible[self._random.integers(len(visible))]
+            _, *moves = visible
+            stays = not moves or self._random.random() < self.STAYING_RATE
+            self._action = self.STAY if stays else moves[self._random.integers(len(moves))]
             self._hold_steps = int(self._random.integers(self.MAX_HOLD_STEPS))
         else:
             self._hold_steps -= 1

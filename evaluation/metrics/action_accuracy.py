@@ -1,6 +1,6 @@
 """How well discovered actions agree with true ones (SPEC section 5).
 
-Dimensions: N steps, K discovered actions, G true actions.
+Dimensions: N steps, K discovered actions, G true actions that occur.
 """
 
 import numpy as np
@@ -8,9 +8,16 @@ from scipy.optimize import linear_sum_assignment
 
 
 def confusion_matrix(predicted: np.ndarray, true: np.ndarray, num_predicted: int) -> np.ndarray:
-    """Counts (K, G) of steps by discovered action and true action; both inputs are whole numbers (N,)."""
-    matrix = np.zeros((num_predicted, int(true.max(initial=0)) + 1), dtype=np.int64)
-    np.add.at(matrix, (predicted, true), 1)
+    """Counts (K, G) of steps by discovered action, 0 to K - 1, and by the values of `true` in rising order.
+
+    Args:
+        predicted: (N,) discovered actions.
+        true: (N,) true actions, any whole numbers.
+        num_predicted: K.
+    """
+    values, columns = np.unique(true, return_inverse=True)
+    matrix = np.zeros((num_predicted, len(values)), dtype=np.int64)
+    np.add.at(matrix, (predicted, columns), 1)
     return matrix
 
 

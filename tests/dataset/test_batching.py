@@ -2,8 +2,7 @@ import itertools
 import multiprocessing
 import os
 import pickle
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ import torch
 
 from dataset.batching import (
     Batch,
-    BatchLoader,
     TrainingSampler,
     collate,
     evaluation_keys,
@@ -71,8 +69,8 @@ def test_observations_agree_with_a_slow_reference(make_videos: MakeVideos, stack
     for sample, of_sample in zip(samples, observations, strict=True):
         for time, observation in enumerate(of_sample):
             newest_first = reversed(range(time, time + stacking))
-            planes = [sample.frames[index].permute(2, 0, 1) for index in newest_first]
-            torch.testing.assert_close(observation, torch.cat(planes).float() / 127.5 - 1)
+            planes = np.concatenate([sample.frames[index].transpose(2, 0, 1) for index in newest_first])
+            np.testing.assert_allclose(observation, planes / np.float32(127.5) - 1, atol=1e-6)
     assert torch.equal(batch.true_frames(), observations[:, :, :3])
 
 
@@ -183,10 +181,6 @@ def test_keys_are_grouped_with_a_smaller_rest(dataset: VideoDataset) -> None:
 # The loader
 
 
-def start(loader: BatchLoader) -> Iterator[Batch]:
-    return iter(loader)
-
-
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("cache", ["none", "memory", "disk"])
 def test_loaded_batches_do_not_depend_on_workers_cache_or_resuming(
@@ -221,27 +215,36 @@ def test_an_unreadable_frame_is_one_line(make_videos: MakeVideos, num_workers: i
     (videos[1].path / "00003.png").write_bytes(b"torn")
     dataset = make_dataset(videos)
 
+    before = multiprocessing.active_children()
     with pytest.raises(VideoError) as caught:
         list(make_loader(dataset, in_batches(evaluation_keys(dataset, 4), 2), num_workers))
+    assert multiprocessing.active_children() == before
     assert "00003.png" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_workers_live_through_signals_to_the_process_group(dataset: VideoDataset) -> None:
-    batches = in_batches(evaluation_keys(dataset, 2), 1)
-    loaded = start(make_loader(dataset, batches, num_workers=1))
+def test_signals_to_the_process_group_do_not_reach_workers(dataset: VideoDataset) -> None:
+    loaded = iter(make_loader(dataset, TrainingSampler(dataset, 2, growing, 0), num_workers=1))
     next(loaded)
-    for worker in multiprocessing.active_children():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            os.kill(worker.pid or 0, number)
+    workers = [worker.pid for worker in multiprocessing.active_children() if worker.pid]
 
-    assert len(list(loaded)) == len(batches) - 1
+    assert workers
+    assert all(os.getpgid(worker) == worker for worker in workers)
+
+
+@pytest.mark.parametrize("num_batches", [1, 1000])
+def test_workers_end_with_the_iteration(dataset: VideoDataset, num_batches: int) -> None:
+    before = multiprocessing.active_children()
+    for _ in itertools.islice(make_loader(dataset, in_batches(evaluation_keys(dataset, 2), 1), 2), num_batches):
+        pass
+
+    assert multiprocessing.active_children() == before
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_the_global_random_state_is_left_alone(dataset: VideoDataset, num_workers: int) -> None:
     state = torch.get_rng_state()
-    next(start(make_loader(dataset, TrainingSampler(dataset, 2, growing, 0), num_workers)))
+    next(iter(make_loader(dataset, TrainingSampler(dataset, 2, growing, 0), num_workers)))
 
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -251,4 +254,15 @@ def test_a_dataset_with_frames_on_disk_is_small_to_send(make_videos: MakeVideos)
     copy: VideoDataset = pickle.loads(pickle.dumps(dataset))
 
     assert len(pickle.dumps(dataset)) < dataset[SequenceKey(0, 0, 60)].frames.nbytes
-    assert torch.equal(copy[SequenceKey(1, 3, 4)].frames, dataset[SequenceKey(1, 3, 4)].frames)
+    assert np.array_equal(copy[SequenceKey(1, 3, 4)].frames, dataset[SequenceKey(1, 3, 4)].frames)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_batches_for_cuda_come_in_pinned_memory(dataset: VideoDataset, num_workers: int) -> None:
+    keys = evaluation_keys(dataset, 3, max_sequences=4)
+    (batch,) = make_loader(dataset, [keys], num_workers, "cuda")
+
+    assert batch.frames.is_pinned()
+    assert batch.frames.stride() == collate([dataset[key] for key in keys]).frames.stride()
+    assert torch.equal(batch.to("cuda").observations().cpu(), batch.observations())

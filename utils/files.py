@@ -1,0 +1,42 @@
+"""Writing files so that neither a crash nor a full disk leaves half of one."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from utils.command import UserError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a new file that takes the place of `path`, flushed to the disk, once the block is left without an exception.
+
+    Until then, and after an exception, what was at `path` before is still there. Missing folders are made.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path, remedy: str) -> None:
+    """Find out whether a folder, which need not exist yet, can be written; nothing is created.
+
+    Raises:
+        UserError: it cannot; the message ends with the remedy.
+    """
+    nearest = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+        reason = "is not writable" if nearest.is_dir() else "is no folder"
+        raise UserError(f"{folder}: cannot be written, since {nearest} {reason}; {remedy}")
