@@ -18,11 +18,11 @@ from tqdm import tqdm
 from benchmarks.plain_model import plain_caddy
 from benchmarks.report import write_report
 from dataset.batching import Batch, TrainingSampler, make_loader
-from dataset.splits import open_split
 from dataset.video_dataset import SequenceKey
 from model.caddy import Caddy
 from model.perceptual import PerceptualNetwork, load_perceptual_network
 from training.objective import Objective
+from training.run import open_split
 from utils.command import configuration_parser, positive_int, run_command
 from utils.configuration import Configuration, load_configuration
 from utils.device import select_device

@@ -16,6 +16,7 @@ import logging
 import math
 import os
 import shutil
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -67,9 +68,9 @@ class DecodedFrames:
     def __init__(self, videos: Sequence[Video], transform: FrameTransform) -> None:
         self.videos = videos
         self.transform = transform
-        self._first_rows = np.cumsum([0, *(video.num_frames for video in videos)])
+        self._first_rows = list(itertools.accumulate((video.num_frames for video in videos), initial=0))
         width, height = transform.size
-        self.shape = (int(self._first_rows[-1]), height, width, 3)
+        self.shape = (self._first_rows[-1], height, width, 3)
         self.num_bytes = math.prod(self.shape)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
@@ -77,8 +78,8 @@ class DecodedFrames:
         return np.stack([self._read(row) for row in rows.tolist()])
 
     def _read(self, row: int) -> np.ndarray:
-        index = int(np.searchsorted(self._first_rows, row, side="right")) - 1
-        video, frame = self.videos[index], row - int(self._first_rows[index])
+        index = bisect_right(self._first_rows, row) - 1
+        video, frame = self.videos[index], row - self._first_rows[index]
         image = video.frame(frame)
         try:
             return self.transform(image)

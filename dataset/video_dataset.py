@@ -81,7 +81,7 @@ class VideoDataset(Dataset[Sample]):
         self.observation_stacking = observation_stacking
         self.videos = videos
         self._lengths = np.array([video.num_frames for video in videos])
-        self._first_rows = np.cumsum([0, *self._lengths])
+        self._first_rows = [0, *np.cumsum(self._lengths).tolist()]
         self._sequence_ends: dict[int, list[int]] = {}
         self._check_lengths(observations_count)
 
@@ -93,7 +93,7 @@ class VideoDataset(Dataset[Sample]):
     @property
     def num_frames(self) -> int:
         """The number of frames in all videos: a *row* numbers them from 0, video after video."""
-        return int(self._first_rows[-1])
+        return self._first_rows[-1]
 
     def span(self, observations_count: int) -> int:
         """Return how many frames of a video a sequence of T observations covers, from its first to its last."""
@@ -117,15 +117,15 @@ class VideoDataset(Dataset[Sample]):
 
     def sequence_at(self, row: int, observations_count: int) -> SequenceKey:
         """Return the sequence of T observations that starts at a row."""
-        video = int(np.searchsorted(self._first_rows, row, side="right")) - 1
-        return SequenceKey(video, int(row - self._first_rows[video]), observations_count)
+        video = bisect_right(self._first_rows, row) - 1
+        return SequenceKey(video, row - self._first_rows[video], observations_count)
 
     def __getitem__(self, key: SequenceKey) -> Sample:
         """Read a sequence. `dataset.video.VideoError` if a frame cannot be read, `UserError` if the crop misses it."""
         video, first_frame, observations_count = key
         times = np.arange(1 - self.observation_stacking, observations_count)
         earliest = -(first_frame // self.stride)
-        first_row = int(self._first_rows[video]) + first_frame
+        first_row = self._first_rows[video] + first_frame
         rows = slice(first_row, first_row + self.span(observations_count), self.stride)
         return Sample(
             key=key,

@@ -104,13 +104,7 @@ class Evaluator:
         for batch in self.loader:
             batch = batch.to(self.device)
             observations = batch.observations()
-            rollout = model(
-                observations,
-                self.settings.ground_truth_observations,
-                action_sampler=self._action_sampler(batch),
-                zero_variations=True,
-                generator=generator,
-            )
+            rollout = self._reconstruct(model, observations, self._action_sampler(batch), generator)
             measured.add(batch, observations, rollout, self.perceptual_network)
             effects.append(self._action_effects(model, observations, rollout.actions, generator))
             if not images:
@@ -126,6 +120,17 @@ class Evaluator:
             return true_actions(batch, self.config.data.actions_count)
         return most_probable_actions
 
+    def _reconstruct(
+        self, model: Caddy, observations: Tensor, action_sampler: ActionSampler, generator: torch.Generator
+    ) -> Rollout:
+        return model(
+            observations,
+            self.settings.ground_truth_observations,
+            action_sampler=action_sampler,
+            zero_variations=True,
+            generator=generator,
+        )
+
     def _action_effects(
         self, model: Caddy, observations: Tensor, actions: Tensor, generator: torch.Generator
     ) -> Tensor:
@@ -136,13 +141,7 @@ class Evaluator:
         for action in range(actions.shape[-1]):
             taken = actions[:, : length - 1].clone()
             taken[:, context - 1 :] = functional.one_hot(torch.tensor(action), actions.shape[-1])
-            rollout = model(
-                observations[:, :length],
-                context,
-                action_sampler=lambda _, taken=taken: taken,
-                zero_variations=True,
-                generator=generator,
-            )
+            rollout = self._reconstruct(model, observations[:, :length], lambda _, taken=taken: taken, generator)
             last_frames.append(rollout.frames.full[:, -1])
         frames = torch.stack(last_frames)  # (K, B, 3, H, W)
         return (frames.amax(dim=0) - frames.amin(dim=0)).flatten(1).amax(dim=1)

@@ -66,6 +66,7 @@ def plot_per_position(curves: dict[str, np.ndarray]) -> np.ndarray:
     for axes, (name, values) in zip(panels, curves.items(), strict=True):
         axes.plot(range(1, len(values) + 1), values, marker="o", markersize=3)
         axes.set(xlabel="position in the sequence", title=name, ylim=(0, None))
+        axes.xaxis.get_major_locator().set_params(integer=True)
     return _pixels(figure)
 
 

@@ -1,12 +1,15 @@
 """Fixtures that tests of several rooms share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from model.perceptual import PerceptualNetwork
 from tests.reference import filled_vgg19
+from tests.synthetic import write_configuration, write_square_videos
 
 WITHOUT_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 
@@ -22,3 +25,18 @@ def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
 def perceptual_network() -> PerceptualNetwork:
     """VGG19 with the weights that the reference numbers were computed with."""
     return PerceptualNetwork(filled_vgg19())
+
+
+@pytest.fixture
+def square(tmp_path: Path) -> Path:
+    """A folder with the synthetic data set in `data` and its configuration in `square.yaml`."""
+    write_square_videos(tmp_path / "data")
+    write_configuration(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def _without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make evaluations quick: drawing takes most of their time on tiny data."""
+    for name in ("plot_action_space", "plot_action_usage", "plot_per_position"):
+        monkeypatch.setattr(f"evaluation.evaluator.{name}", lambda *_: np.zeros((1, 1, 3), np.uint8))

@@ -18,23 +18,25 @@ VIDEOS = {"train": 4, "val": 2}
 VIDEO_LENGTH = 12
 
 
-def write_square_videos(root: Path, videos: dict[str, int] | None = None, length: int = VIDEO_LENGTH) -> Path:
-    """Write a data set of a square's random walks, with true actions and positions, and return its folder."""
-    random = np.random.default_rng(0)
-    for split, num_videos in (videos or VIDEOS).items():
+def write_square_videos(
+    root: Path, videos: dict[str, int] | None = None, length: int = VIDEO_LENGTH, side: int = SIDE
+) -> None:
+    """Write a data set of a square's random walks, with true actions and positions; videos that exist are kept."""
+    for number, (split, num_videos) in enumerate((videos or VIDEOS).items()):
         for video in range(num_videos):
-            write_square_video(root / split / f"{video:05d}", random, length)
-    return root
+            path = root / split / f"{video:05d}"
+            if not path.exists():
+                write_square_video(path, np.random.default_rng([number, video]), length, side)
 
 
-def write_square_video(path: Path, random: np.random.Generator, length: int = VIDEO_LENGTH) -> None:
+def write_square_video(path: Path, random: np.random.Generator, length: int, side: int) -> None:
     """Write one random walk: actions 0, 1 and 2 move the square left, not at all, and right."""
-    x, y = (int(random.integers(0, (SIDE - SQUARE) // STRIDE + 1)) * STRIDE for _ in range(2))
+    x, y = (int(random.integers(0, (side - SQUARE) // STRIDE + 1)) * STRIDE for _ in range(2))
     frames, actions, metadata = [], [], []
     for _ in range(length):
-        frame = np.full((SIDE, SIDE, 3), 40, np.uint8)
+        frame = np.full((side, side, 3), 40, np.uint8)
         frame[y : y + SQUARE, x : x + SQUARE] = (220, 90, 60)
-        possible = [action for action in range(3) if 0 <= x + STRIDE * (action - 1) <= SIDE - SQUARE]
+        possible = [action for action in range(3) if 0 <= x + STRIDE * (action - 1) <= side - SQUARE]
         action = int(random.choice(possible))
         frames.append(frame)
         actions.append(action)
@@ -45,7 +47,7 @@ def write_square_video(path: Path, random: np.random.Generator, length: int = VI
 
 def configuration_values(folder: Path) -> dict[str, Any]:
     """A configuration whose steps take milliseconds; everything it reads and writes is in `folder`."""
-    batching = {"batch_size": 2, "observations_count": 4}
+    batching = {"batch_size": 2, "observations_count": 3}
     weights = {"perceptual_loss_lambda": 0, "perceptual_loss_lambda_pretraining": 0}
     return {
         "logging": {
@@ -73,16 +75,16 @@ def configuration_values(folder: Path) -> dict[str, Any]:
         },
         "training": {
             "trainer": "training.smooth_mi_trainer",
-            "max_steps": 40,
+            "max_steps": 12,
             "save_freq": 1000,
-            "pretraining_steps": 5,
-            "ground_truth_observations_start": 3,
+            "pretraining_steps": 3,
+            "ground_truth_observations_start": 2,
             "ground_truth_observations_end": 1,
-            "ground_truth_observations_steps": 30,
-            "batching": {**batching, "observations_count_start": 3, "observations_count_steps": 30},
+            "ground_truth_observations_steps": 11,
+            "batching": {**batching, "observations_count_start": 2, "observations_count_steps": 8},
             "loss_weights": weights,
         },
-        "evaluation": {"eval_freq": 20, "max_evaluation_batches": 1, "batching": batching},
+        "evaluation": {"eval_freq": 6, "max_evaluation_batches": 1, "batching": {**batching, "observations_count": 4}},
     }
 
 

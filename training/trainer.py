@@ -232,7 +232,7 @@ class Trainer:
             total=self.settings.max_steps,
             initial=self.state.step,
             desc=self.config.logging.run_name,
-            unit=" steps",
+            unit="step",
             dynamic_ncols=True,
             smoothing=0.05,
             mininterval=0.1 if is_terminal else 10,

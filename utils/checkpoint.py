@@ -4,6 +4,7 @@ A checkpoint is a dict with the published keys `model`, `optimizer`, `lr_schedul
 `config`, `random_state`, `data_state` and `format_version` of our own (SPEC section 1, Checkpoint names and shapes).
 """
 
+import io
 import math
 import re
 import zipfile
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.command import UserError, one_line
+from utils.command import UserError
 from utils.files import replacing
 
 FORMAT_VERSION = 1
@@ -36,14 +37,15 @@ def save_checkpoint(path: Path, contents: dict[str, Any]) -> None:
     Raises:
         CheckpointError: the disk is full or the folder cannot be written; an older checkpoint at `path` is intact.
     """
+    serialized = io.BytesIO()  # writing to the disk directly, torch would hide why that failed
+    torch.save({**contents, "format_version": FORMAT_VERSION}, serialized)
     try:
         with replacing(path) as file:
-            torch.save({**contents, "format_version": FORMAT_VERSION}, file)
-    except (OSError, RuntimeError) as error:  # torch's writer hides what the system said behind an error of its own
-        reason = one_line(error.__context__ or error)
+            file.write(serialized.getbuffer())
+    except OSError as error:
         raise CheckpointError(
-            f"{path}: cannot be saved ({reason}); checkpoints saved before are intact: make room or mend the folder, "
-            "then run the same command again"
+            f"{path}: cannot be saved ({error.strerror}); checkpoints saved before are intact: make room or mend the "
+            "folder, then run the same command again"
         ) from error
 
 

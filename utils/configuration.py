@@ -16,8 +16,6 @@ from pydantic_core import ErrorDetails
 
 from utils.command import UserError
 
-SPLITS = ("train", "val", "test")
-
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]

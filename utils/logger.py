@@ -23,9 +23,11 @@ PROJECT = "playable-video-generation"
 
 
 def tell(message: str) -> None:
-    """Print a line without breaking a progress bar."""
-    tqdm.write(message)
-    sys.stdout.flush()
+    """Print a line at once, without breaking a progress bar on the terminal."""
+    if sys.stderr.isatty():
+        tqdm.write(message)
+    else:
+        print(message, flush=True)
 
 
 class RunLogger:

@@ -17,7 +17,6 @@ import json
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -32,10 +31,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from dataset.acquisition.atari_players import BreakoutPlayer, Player, RandomPlayer
+from dataset.splits import SPLITS
 from dataset.video import Video, VideoWriter
-from utils.command import EXIT_TERMINATED, UserError, non_negative_int, one_line, positive_int, run_command
-
-SPLITS = ("train", "val", "test")
+from utils.command import UserError, non_negative_int, one_line, positive_int, run_command
 
 SIDE_MULTIPLE = 16
 """The model takes frames whose sides are multiples of this."""
@@ -347,7 +345,6 @@ def recording_of(arguments: argparse.Namespace) -> Recording:
 def main() -> None:
     """Run the command."""
     arguments = parse_arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     recording = recording_of(arguments)
     directory = arguments.output_directory
 

@@ -2,8 +2,8 @@
 
 The references are float32, and in the full pass their gradients are ill-conditioned: activations after batch norms over
 tiny batches sit so close to the kink of LeakyReLU that perturbing weights and inputs by less than one float32 rounding
-(3e-8, computed in float64) changes some gradient norms by 2e-2, and float32 runs scatter by as much as soon as the order
-of their operations changes. One such draw is what the references are. Our side therefore runs in float64, which is
+(3e-8, computed in float64) changes some gradient norms by 2e-2, and float32 runs scatter by as much when the order of
+their operations changes. One such draw is what the references are. Our side therefore runs in float64, which is
 deterministic, and the tolerances lie just above its distance to them. `test_tolerances_discriminate_*` make sure that
 defects of the kind that these tests are there to find are larger than that. Loss terms and statistics have no such
 trouble and are compared in float32.
@@ -62,7 +62,7 @@ TOLERANCES = {
 }
 """Largest error of a parameter's gradient: of its norm, and of its sum relative to norm * sqrt(number of elements)."""
 
-SINGLE_PRECISION_SCATTER = 0.1
+SINGLE_PRECISION_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,13 @@ def run(
     device: torch.device,
     *overrides: str,
     dtype: torch.dtype = torch.float64,
-    modify: Callable[[Caddy], object] = lambda model: None,
+    modify: Callable[[Caddy], object] | None = None,
 ) -> TrainingPass:
     inputs = observations(load_arrays(f"{name}.gradients_{phase}")).to(device, dtype)
     model = filled_caddy(name, (inputs.shape[-2], inputs.shape[-1]), *OVERRIDES, *overrides).to(device, dtype).train()
     torch.nn.init.constant_(model.action_network[0].variance_fc.bias, 0.01)  # type: ignore[union-attr, arg-type]
-    modify(model)
+    if modify:
+        modify(model)
     rollout = model(inputs, ground_truth_observations=2, pretraining=phase == "pretraining")
     objective = Objective(published_configuration(name, *OVERRIDES, *overrides))
     loss = objective(rollout, inputs[:, :, :3], phase == "pretraining")
@@ -138,7 +139,7 @@ def test_single_precision(name: str, phase: str, device: torch.device) -> None:
     assert relative_error(result.model.centroid_estimator.estimated_centroids, arrays["centroids"]) < tolerance
     running_mean = result.model.get_buffer("dynamics_network.recurrent_layers_blocks.0.1.running_mean")
     assert relative_error(running_mean, arrays["running_mean"]) < tolerance
-    assert gradient_error(result, name, phase) < SINGLE_PRECISION_SCATTER
+    assert gradient_error(result, name, phase) < SINGLE_PRECISION_TOLERANCE
 
 
 WRONG_SETTINGS = [

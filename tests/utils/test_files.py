@@ -1,0 +1,80 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.faults import file_size_limit
+from utils.command import UserError
+from utils.files import replacing, require_writable
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    for contents in (b"first", b"second"):
+        with replacing(path) as file:
+            file.write(contents)
+            assert not path.exists() or path.read_bytes() == b"first"
+        assert path.read_bytes() == contents
+    assert names(path.parent) == ["file"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_exception_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def write() -> None:
+        with replacing(path) as file:
+            file.write(b"new")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(OSError, match="too large"), file_size_limit(1000), replacing(path) as file:
+        file.write(bytes(10_000))
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_disk_that_turns_out_full_at_the_end_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"), replacing(path) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_writable_folders_are_recognised_without_making_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_writable(tmp_path, "")
+    require_writable(tmp_path / "new" / "newer", "")
+    monkeypatch.chdir(tmp_path)
+    require_writable(Path("new"), "")
+    assert not names(tmp_path)
+
+
+def test_other_folders_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file is no folder; choose another"):
+        require_writable(tmp_path / "file" / "below", "choose another")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(UserError, match="is not writable; choose another"):
+        require_writable(tmp_path / "new", "choose another")

@@ -1,0 +1,165 @@
+import json
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.synthetic import square_configuration
+from utils.configuration import Configuration, load_configuration
+from utils.logger import RunLogger
+
+
+class FakeWandb(ModuleType):
+    """Stands in for the `wandb` module and keeps what it is told."""
+
+    Error = RuntimeError
+
+    def __init__(self, logged_in: bool = True, failing_modes: tuple[str, ...] = ()) -> None:
+        super().__init__("wandb")
+        self.logged_in = logged_in
+        self.failing_modes = failing_modes
+        self.modes: list[str] = []
+        self.started: dict[str, Any] = {}
+        self.logged: list[dict[str, Any]] = []
+        self.is_finished = False
+        self.name = "fake"
+
+    def login(self, prompt: bool, verify: bool) -> bool:
+        assert not prompt
+        assert not verify
+        return self.logged_in
+
+    def init(self, mode: str, **arguments: Any) -> "FakeWandb":
+        self.modes.append(mode)
+        if mode in self.failing_modes:
+            raise RuntimeError(f"{mode} is\nimpossible")
+        self.started = arguments
+        return self
+
+    def log(self, values: dict[str, Any]) -> None:
+        self.logged.append(values)
+
+    def finish(self) -> None:
+        self.is_finished = True
+
+    def define_metric(self, name: str, step_metric: str) -> None:
+        assert (name, step_metric) == ("*", "step")
+
+    Settings = dict
+
+    @staticmethod
+    def Image(path: str) -> str:
+        return path
+
+
+@pytest.fixture
+def wandb_mode(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    return monkeypatch
+
+
+def lines(logger: RunLogger) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in logger.metrics_file.read_text().splitlines()]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Configuration:
+    return square_configuration(tmp_path)
+
+
+def test_scalars_are_lines_that_a_resumed_run_adds_to(config: Configuration) -> None:
+    with closing(RunLogger(config)) as logger:
+        logger.log_scalars(1, {"train/loss": 0.5})
+        assert lines(logger) == [{"step": 1, "train/loss": 0.5}]
+    with closing(RunLogger(config)) as logger:
+        logger.log_scalars(2, {"train/loss": math.nan, "train/kl": math.inf, "health/ill": True})
+    assert lines(logger)[1:] == [{"step": 2, "train/loss": None, "train/kl": None, "health/ill": True}]
+
+
+def test_a_line_torn_by_a_full_disk_is_removed(config: Configuration) -> None:
+    with closing(RunLogger(config)) as logger:
+        logger.log_scalars(1, {"train/loss": 0.5})
+    with logger.metrics_file.open("a") as file:
+        file.write('{"step": 2, "train/')
+    with closing(RunLogger(config)) as logger:
+        logger.log_scalars(3, {})
+    assert [line["step"] for line in lines(logger)] == [1, 3]
+
+
+def test_images(config: Configuration) -> None:
+    with closing(RunLogger(config)) as logger:
+        logger.log_image(20, "attention", np.zeros((4, 5, 3), np.uint8))
+    assert [path.name for path in logger.images_directory.iterdir()] == ["attention_00000020.png"]
+
+
+def test_the_configuration_in_force_is_saved_and_earlier_ones_are_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = square_configuration(tmp_path), square_configuration(tmp_path, "training.seed=1")
+    for config in (first, first, second, first):
+        RunLogger(config).close()
+    folder = first.logging.output_directory
+    assert [load_configuration(folder / f"{name}.yaml") for name in ("config_1", "config_2", "config")] == [
+        first,
+        second,
+        first,
+    ]
+    assert not (folder / "config_3.yaml").exists()
+    assert capsys.readouterr().out.count("not the configuration of the last start") == 2
+
+
+def test_without_wandb_it_is_not_even_imported(config: Configuration, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    RunLogger(config).close()
+
+
+def with_wandb(folder: Path) -> Configuration:
+    return square_configuration(folder, "logging.wandb=true")
+
+
+@pytest.mark.parametrize(
+    ("environment", "fake", "modes"),
+    [
+        (None, FakeWandb(), ["online"]),
+        (None, FakeWandb(logged_in=False), ["offline"]),
+        ("online", FakeWandb(logged_in=False), ["offline"]),
+        (None, FakeWandb(failing_modes=("online",)), ["online", "offline"]),
+        ("offline", FakeWandb(logged_in=False), ["offline"]),
+        ("disabled", FakeWandb(logged_in=False), ["disabled"]),
+        ("nonsense", FakeWandb(failing_modes=("nonsense",)), ["nonsense", "offline"]),
+    ],
+)
+def test_wandb_runs_online_if_that_is_possible_without_asking(
+    tmp_path: Path, wandb_mode: pytest.MonkeyPatch, environment: str | None, fake: FakeWandb, modes: list[str]
+) -> None:
+    wandb_mode.setitem(sys.modules, "wandb", fake)
+    if environment:
+        wandb_mode.setenv("WANDB_MODE", environment)
+    config = with_wandb(tmp_path)
+    with closing(RunLogger(config)) as logger:
+        logger.log_scalars(3, {"train/loss": 0.5})
+        logger.log_image(3, "attention", np.zeros((4, 5, 3), np.uint8))
+    assert fake.modes == modes
+    assert fake.started["config"] == config.model_dump(mode="json")
+    assert fake.started["name"] == "square"
+    image = str(logger.images_directory / "attention_00000003.png")
+    assert fake.logged == [{"train/loss": 0.5, "step": 3}, {"images/attention": image, "step": 3}]
+    assert fake.is_finished
+
+
+@pytest.mark.parametrize("module", [FakeWandb(failing_modes=("online", "offline")), None], ids=["failing", "missing"])
+def test_training_does_without_wandb_where_it_cannot_be_had(
+    tmp_path: Path, wandb_mode: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], module: ModuleType | None
+) -> None:
+    wandb_mode.setitem(sys.modules, "wandb", module)
+    with closing(RunLogger(with_wandb(tmp_path))) as logger:
+        logger.log_scalars(1, {"train/loss": 0.5})
+    assert len(lines(logger)) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(" (")[0] for line in told] == ["W&B: no online run", "W&B: no offline run"]
