@@ -61,7 +61,7 @@ def measure(config: Configuration, device: torch.device, num_videos: int, num_ba
     files = [file for video in videos for file in video.path.iterdir() if file.suffix.lower() in FRAME_SUFFIXES]
     random.Random(0).shuffle(files)
     files = list(itertools.islice(itertools.cycle(files), num_frames))
-    rates = {"bare decoding": num_frames / _median_seconds(partial(_decode, files))}
+    runs: dict[str, Callable[[], object]] = {"bare decoding": partial(_decode, files)}
     for cache in get_args(Cache):
         dataset = VideoDataset(
             videos,
@@ -76,18 +76,18 @@ def measure(config: Configuration, device: torch.device, num_videos: int, num_ba
         batches = list(itertools.islice(sampler, num_batches))
         for num_workers in sorted({0, batching.num_workers}):
             loader = make_loader(dataset, batches, num_workers, device)
-            rate = num_frames / _median_seconds(partial(deque, loader, maxlen=0))
-            rates[f"cache {cache}, {num_workers} workers"] = rate
+            runs[f"cache {cache}, {num_workers} workers"] = partial(deque, loader, maxlen=0)
     return {
         "frame_size": config.model.representation_network.target_input_size,
         "frames_per_batch": frames_per_batch,
-        "frames_per_second": {name: round(rate) for name, rate in rates.items()},
+        "frames_per_second": {name: round(num_frames / seconds) for name, seconds in _median_seconds(runs).items()},
     }
 
 
-def _median_seconds(run: Callable[[], object]) -> float:
-    _warm_up, *times = timeit.repeat(run, number=1, repeat=1 + NUM_REPEATS)
-    return statistics.median(times)
+def _median_seconds(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """The time that each run takes. They take turns, so that a busy machine slows all alike; the first turn warms up."""
+    turns = [{name: timeit.timeit(run, number=1) for name, run in runs.items()} for _ in range(1 + NUM_REPEATS)]
+    return {name: statistics.median(turn[name] for turn in turns[1:]) for name in runs}
 
 
 def _decode(files: Iterable[Path]) -> None:

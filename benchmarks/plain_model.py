@@ -77,7 +77,7 @@ PLAIN_CLASSES: dict[type[nn.Module], type[nn.Module]] = {
 
 def plain_caddy(config: Configuration) -> Caddy:
     """A model with the parameters of `Caddy(config)` that computes everything in the plainest way."""
-    model = Caddy(config).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    model = Caddy(config).to(memory_format=torch.contiguous_format)
     for module in model.modules():
         if type(module) in PLAIN_CLASSES:
             module.__class__ = PLAIN_CLASSES[type(module)]

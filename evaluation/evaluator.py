@@ -4,6 +4,7 @@ Dimensions: B batch, T observations in a sequence, K actions, D action-space dim
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from dataset.batching import Batch, evaluation_keys, in_batches, make_loader
 from dataset.video_dataset import VideoDataset
 from evaluation.metrics.action_accuracy import confusion_matrix, hungarian_accuracy, movement_accuracy
 from evaluation.plots import plot_action_space, plot_action_usage, plot_per_position
+from model.action import InferredActions
 from model.caddy import ActionSampler, Caddy, Rollout, most_probable_actions
 from model.perceptual import PerceptualNetwork
 from training import losses
@@ -141,7 +143,7 @@ class Evaluator:
         for action in range(actions.shape[-1]):
             taken = actions[:, : length - 1].clone()
             taken[:, context - 1 :] = functional.one_hot(torch.tensor(action), actions.shape[-1])
-            rollout = self._reconstruct(model, observations[:, :length], lambda _, taken=taken: taken, generator)
+            rollout = self._reconstruct(model, observations[:, :length], partial(_take, taken), generator)
             last_frames.append(rollout.frames.full[:, -1])
         frames = torch.stack(last_frames)  # (K, B, 3, H, W)
         return (frames.amax(dim=0) - frames.amin(dim=0)).flatten(1).amax(dim=1)
@@ -166,6 +168,11 @@ class Evaluator:
         motion = motion / motion.amax().clamp_min(torch.finfo(motion.dtype).eps)
         pictures["motion_weights"] = grid([overlay(row, heat) for row, heat in zip(true_frames, motion, strict=True)])
         return pictures
+
+
+def _take(actions: Tensor, _: InferredActions) -> Tensor:
+    """The action sampler that takes given actions."""
+    return actions
 
 
 class _Measurements:

@@ -90,7 +90,7 @@ class Caddy(nn.Module):
         )
         self.rendering_network = RenderingNetwork(hidden_features, (first, second, third))
         self.centroid_estimator = CentroidEstimator(actions_count, dimension, model.centroid_estimator.alpha)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def forward(
         self,

@@ -32,7 +32,7 @@ class PerceptualNetwork(nn.Module):
         self.levels = nn.ModuleList(features[start:end] for start, end in LEVELS)
         self.requires_grad_(False)
         self.eval()
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         """The five feature maps of frames (N, 3, H, W), H and W at least 16: (N, 64..512, H..H/16, W..W/16)."""

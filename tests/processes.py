@@ -63,6 +63,7 @@ def _train(arguments: tuple[str, ...], outputs: tuple[Path, Path], environment: 
     os.environ.update(environment)
     sys.argv = ["train.py", *arguments]
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    multiprocessing.set_start_method(None, force=True)  # workers start as they do from a command line
 
     import torch
 

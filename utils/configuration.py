@@ -379,7 +379,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     """The keys that the section at `location` admits."""
     section: type[BaseModel] = Configuration
     for part in location:
-        annotation = section.model_fields[part].annotation if part in section.model_fields else None  # type: ignore[index]
+        annotation = section.model_fields[part].annotation if part in section.model_fields else None
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return []
         section = annotation

@@ -143,10 +143,11 @@ def test_the_most_probable_actions_drive_the_model_without_variations(
 
 def fixed_classifier(model: Caddy, action: int) -> None:
     """Let the action network choose one action whatever it sees."""
-    classifier = model.action_network[0].final_fc
     with torch.no_grad():
-        classifier.weight.zero_()
-        classifier.bias.copy_(10 * torch.nn.functional.one_hot(torch.tensor(action), 3))
+        model.get_parameter("action_network.0.final_fc.weight").zero_()
+        model.get_parameter("action_network.0.final_fc.bias").copy_(
+            10 * torch.nn.functional.one_hot(torch.tensor(action), 3)
+        )
 
 
 @pytest.mark.usefixtures("_without_plots")
@@ -174,7 +175,7 @@ def test_actions_that_change_frames_are_seen_to(square: Path) -> None:
     model = new_model(config)
     with torch.no_grad():
         for parameter in model.rendering_network.parameters():
-            parameter *= 3
+            parameter.mul_(3)
     found = evaluator(config).evaluate(model)
     assert not found.has_ineffective_actions
 

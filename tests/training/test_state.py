@@ -274,6 +274,6 @@ def test_weights_that_are_not_finite_are_found(config: Configuration) -> None:
     state = new_state(config)
     state.require_finite_weights()
     with torch.no_grad():
-        state.model.action_network[0].mean_fc.bias[0] = torch.inf
+        state.model.get_parameter("action_network.0.mean_fc.bias")[0] = torch.inf
     with pytest.raises(UserError, match=r"1 weights are not finite after step 0 \(action_network.0.mean_fc.bias"):
         state.require_finite_weights()

@@ -112,6 +112,8 @@ def test_variants_resume_exactly(square: Path, overrides: tuple[str, ...]) -> No
 
 def test_the_perceptual_loss_trains_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class SmallPerceptualNetwork(PerceptualNetwork):
+        weight: Tensor
+
         def __init__(self) -> None:
             torch.nn.Module.__init__(self)
             generator = torch.Generator().manual_seed(0)

@@ -1,7 +1,6 @@
 import json
 import math
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
@@ -59,7 +58,7 @@ class FakeWandb(ModuleType):
 
 
 @pytest.fixture
-def wandb_mode(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+def wandb_mode(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.delenv("WANDB_MODE", raising=False)
     return monkeypatch
 

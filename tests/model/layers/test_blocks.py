@@ -48,10 +48,12 @@ def plain_final(block: FinalBlock, x: Tensor) -> Tensor:
 
 
 def randomized(block: nn.Module, training: bool) -> nn.Module:
-    """The block with every parameter and statistic away from its start."""
-    for tensor in block.state_dict().values():
-        if tensor.is_floating_point():
-            tensor.uniform_(0.5, 1.5)
+    """The block with its batch norms away from their start."""
+    for norm in block.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            for tensor in (norm.weight.data, norm.bias.data, norm.running_mean, norm.running_var):
+                assert tensor is not None
+                tensor.uniform_(0.5, 1.5)
     return block.double().train(training)
 
 

@@ -6,7 +6,7 @@ from tests.reference import load_arrays, relative_error
 
 
 def estimator_at(centroids: torch.Tensor, alpha: float) -> CentroidEstimator:
-    estimator = CentroidEstimator(*centroids.shape, alpha)
+    estimator = CentroidEstimator(centroids.shape[0], centroids.shape[1], alpha)
     estimator.estimated_centroids.copy_(centroids)
     return estimator
 
