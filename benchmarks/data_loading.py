@@ -85,7 +85,7 @@ def measure(config: Configuration, device: torch.device, num_videos: int, num_ba
 
 
 def _median_seconds(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """The time that each run takes. They take turns, so that a busy machine slows all alike; the first turn warms up."""
+    """The time of each run. They take turns, so that a busy machine slows all alike; the first turn warms up."""
     turns = [{name: timeit.timeit(run, number=1) for name, run in runs.items()} for _ in range(1 + NUM_REPEATS)]
     return {name: statistics.median(turn[name] for turn in turns[1:]) for name in runs}
 
