@@ -2,7 +2,6 @@
 
 import pickle
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +26,8 @@ class PerceptualNetwork(nn.Module):
         with torch.device("meta"):
             network = vgg19()
         features = network.features[: LEVELS[-1][1]]
-        used = {name.removeprefix("features."): tensor for name, tensor in weights.items()}
-        features.load_state_dict({name: used[name] for name in features.state_dict() if name in used}, assign=True)
+        published = {name: f"features.{name}" for name in features.state_dict()}
+        features.load_state_dict({name: weights[key] for name, key in published.items() if key in weights}, assign=True)
         self.levels = nn.ModuleList(features[start:end] for start, end in LEVELS)
         self.requires_grad_(False)
         self.eval()
@@ -54,9 +53,9 @@ def load_perceptual_network() -> PerceptualNetwork:
     try:
         weights = torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
         return PerceptualNetwork(weights)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise UserError(f"{file}: not intact VGG19 weights; delete the file so that it is fetched again") from error
-    except (URLError, OSError) as error:
+    except (pickle.UnpicklingError, EOFError, RuntimeError, OSError) as error:
+        if file.exists():
+            raise UserError(f"{file}: not intact VGG19 weights; delete the file so that it is fetched again") from error
         raise UserError(
             f"the perceptual loss needs torchvision's VGG19 weights and they cannot be fetched ({error}); put "
             f"{Path(url).name} at {file} (TORCH_HOME chooses the folder), or train without it: "

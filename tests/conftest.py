@@ -21,7 +21,7 @@ def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
         yield torch.device(request.param)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def perceptual_network() -> PerceptualNetwork:
     """VGG19 with the weights that the reference numbers were computed with."""
     return PerceptualNetwork(filled_vgg19())

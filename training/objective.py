@@ -78,11 +78,11 @@ class Objective(nn.Module):
         if rollout.encoded_hidden_states is not None:
             terms["hidden_states"] = losses.states_loss(rollout.hidden_states, rollout.encoded_hidden_states[:, 1:])
         weighted = [weights.scalars[name] * term for name, term in terms.items() if weights.scalars[name]]
-        total = torch.stack(weighted).sum()
         if perceptual_losses:
             levels = torch.stack(perceptual_losses).mean(dim=0)
-            total = total + (levels * levels.new_tensor(weights.perceptual_levels)).sum()
+            weighted.append((levels * levels.new_tensor(weights.perceptual_levels)).sum())
             terms["perceptual"] = levels.sum()
+        total = torch.stack(weighted).sum()
         return Loss(total, {"loss": total.detach(), **{name: term.detach() for name, term in terms.items()}})
 
     def mi_estimator_state(self) -> dict[str, dict[str, Tensor]]:

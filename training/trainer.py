@@ -16,7 +16,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dataset.batching import Batch, TrainingSampler, make_loader
-from dataset.video import VideoError
 from dataset.video_dataset import VideoDataset
 from evaluation.evaluator import Evaluation, Evaluator, true_actions
 from evaluation.plots import plot_action_space
@@ -74,6 +73,36 @@ class Trainer:
         Raises:
             UserError: the loss or a weight is not finite, a frame cannot be read, or a checkpoint cannot be saved.
         """
+        self.state.model.train()
+        with self._noticing_signals(), self._progress_bar() as progress:
+            for batch in self._batches(progress):
+                rollout = self._train_step(batch)
+                progress.update()
+                is_last = self.state.is_complete or self._stop_signal is not None
+                self._after_step(rollout, progress, is_last)
+                if is_last:
+                    break
+        return EXIT_DONE if self._stop_signal is None or self.state.is_complete else EXIT_CODES[self._stop_signal]
+
+    def tell_differences(self, checkpoint: dict[str, Any]) -> None:
+        """Say where the configuration and the data are not those of the checkpoint that is continued."""
+        if "config" in checkpoint:
+            before, now = flatten(checkpoint["config"]), flatten(self.config.model_dump(mode="json"))
+            changes = [
+                f"{key}: {before[key]} -> {value}"
+                for key, value in now.items()
+                if key in before and before[key] != value
+            ]
+            if changes:
+                tell("continuing with a changed configuration: " + ", ".join(changes))
+        if checkpoint.get("data_state", self._data_state()) != self._data_state():
+            tell(
+                f"continuing with other data: {checkpoint['data_state']} -> {self._data_state()}; the order of "
+                "sequences is not that of an uninterrupted run"
+            )
+
+    def _batches(self, progress: "tqdm[Any]") -> Iterator[Batch]:
+        """The batches of the steps to come. If one cannot be read, a mended data set will continue from before it."""
         sampler = TrainingSampler(
             self.dataset,
             self.settings.batching.batch_size,
@@ -81,23 +110,13 @@ class Trainer:
             self.settings.seed,
             first_step=self.state.step + 1,
         )
-        loader = make_loader(self.dataset, sampler, self.settings.batching.num_workers, self.state.device)
-        self.state.model.train()
-        with self._noticing_signals(), self._progress_bar() as progress:
-            try:
-                for batch in loader:
-                    rollout = self._train_step(batch)
-                    progress.update()
-                    is_last = self.state.is_complete or self._stop_signal is not None
-                    self._after_step(rollout, progress, is_last)
-                    if is_last:
-                        break
-            except VideoError:  # what was learned is kept: a mended data set continues from here
-                if self._unread_terms:
-                    self._report(progress)
-                    self._save()
-                raise
-        return EXIT_DONE if self._stop_signal is None or self.state.is_complete else EXIT_CODES[self._stop_signal]
+        try:
+            yield from make_loader(self.dataset, sampler, self.settings.batching.num_workers, self.state.device)
+        except UserError:
+            if self.state.step:
+                self._report(progress)
+                self._save()
+            raise
 
     def _train_step(self, batch: Batch) -> Rollout:
         """Roll the model out over a batch, weigh the terms of the objective, and update the model."""
@@ -137,12 +156,14 @@ class Trainer:
             self._evaluate()
 
     def _report(self, progress: "tqdm[Any]") -> None:
-        """Read the terms of all steps since the last report from the device, at once, and log their means.
+        """Read the terms of all steps since the last report, if any, from the device, at once, and log their means.
 
         Raises:
             UserError: a term is not finite.
         """
         unread, self._unread_terms = self._unread_terms, []
+        if not unread:
+            return
         values = iter(torch.stack([value for terms in unread for value in terms.values()]).tolist())
         rows = [{name: next(values) for name in terms} for terms in unread]
         for step, row in enumerate(rows, start=self.state.step - len(rows) + 1):
@@ -202,19 +223,6 @@ class Trainer:
         self.state.require_finite_weights()
         contents = self.state.checkpoint() | {"data_state": self._data_state()}
         save_checkpoint(self.config.logging.save_directory / name, contents)
-
-    def tell_differences(self, checkpoint: dict[str, Any]) -> None:
-        """Say where the configuration and the data are not those of the checkpoint that is continued."""
-        if "config" in checkpoint:
-            before, now = flatten(checkpoint["config"]), flatten(self.config.model_dump(mode="json"))
-            changes = [f"{key}: {before.get(key)} -> {value}" for key, value in now.items() if before.get(key) != value]
-            if changes:
-                tell("continuing with a changed configuration: " + ", ".join(changes))
-        if checkpoint.get("data_state", self._data_state()) != self._data_state():
-            tell(
-                f"continuing with other data: {checkpoint['data_state']} -> {self._data_state()}; the order of "
-                "sequences is not that of an uninterrupted run"
-            )
 
     def _data_state(self) -> dict[str, int]:
         """What, with the step, decides which sequences come next."""

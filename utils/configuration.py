@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from utils.command import UserError
+from utils.command import UserError, one_line
 
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
@@ -22,7 +22,6 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(ge=16, multiple_of=16)]
-OddInt = Annotated[int, Field(ge=1, json_schema_extra={"remedy": "use an odd number"})]
 
 
 class ConfigurationError(UserError):
@@ -339,6 +338,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not a name", key_node.start_mark)
@@ -358,8 +359,8 @@ _Loader.add_implicit_resolver(
 def _read_yaml(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigurationError(f"{where}: not readable as YAML: {error}") from error
+    except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:  # values such as 2024-13-45 raise others
+        raise ConfigurationError(f"{where}: not readable as YAML: {one_line(error)}") from error
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -395,6 +396,7 @@ def _explain(error: ErrorDetails) -> str:
         return f"{key}: unknown key" + (f", did you mean '{close[0]}'?" if close else ", remove it")
     if error["type"] == "missing":
         return f"{key}: missing"
+    key = re.sub(r"\.[\w-]*(\[[\w-]+\]|-float)", "", key)  # the member of a union that was tried, such as list[...]
     message = error["msg"].removeprefix("Value error, ")
     if isinstance(error["input"], dict):
         return f"{key}: {message}"

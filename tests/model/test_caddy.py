@@ -56,7 +56,7 @@ def generator() -> torch.Generator:
 
 
 def close(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a, b, atol=1e-5)
+    return torch.allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
 # Shapes
@@ -235,7 +235,7 @@ def test_pretraining_detach_keeps_the_dynamics_from_shaping_the_encoder(detach: 
 def test_pretraining_detach_concerns_pretraining_alone() -> None:
     model = build("training.pretraining_detach=true")
 
-    roll(model, random_observations(), 1).hidden_states.square().sum().backward()
+    roll(model, random_observations(), TIME - 1).hidden_states.square().sum().backward()
 
     assert all(parameter.grad is not None for parameter in model.representation_network.parameters())
 

@@ -57,7 +57,7 @@ def test_a_disk_that_turns_out_full_at_the_end_leaves_the_old_file(
     path = tmp_path / "file"
     path.write_bytes(b"old")
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="No space"), replacing(path) as file:
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'"), replacing(path) as file:
         file.write(b"new")
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["file"]

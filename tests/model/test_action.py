@@ -1,0 +1,77 @@
+import pytest
+import torch
+
+from model.action import ActionNetwork, Gaussian
+from tests.configurations import small_configuration
+
+
+def test_samples_have_the_mean_and_variance_of_the_gaussian() -> None:
+    mean, variance = torch.tensor([1.0, -2.0]), torch.tensor([0.25, 9.0])
+
+    samples = Gaussian(mean.expand(40_000, 2), variance.expand(40_000, 2)).sample(torch.Generator().manual_seed(0))
+
+    torch.testing.assert_close(samples.mean(dim=0), mean, rtol=0, atol=0.06)
+    torch.testing.assert_close(samples.var(dim=0), variance, rtol=0.04, atol=0)
+
+
+def test_without_variance_samples_are_the_mean() -> None:
+    mean = torch.rand(3, 4)
+
+    assert torch.equal(Gaussian(mean, torch.zeros_like(mean)).sample(), mean)
+
+
+def test_gradients_pass_through_samples_to_mean_and_variance() -> None:
+    mean, variance = torch.zeros(5, requires_grad=True), torch.full((5,), 4.0, requires_grad=True)
+
+    samples = Gaussian(mean, variance).sample()
+    gradients = torch.autograd.grad(samples.sum(), (mean, variance))
+
+    torch.testing.assert_close(gradients[0], torch.ones(5))
+    torch.testing.assert_close(gradients[1], samples.detach() / 2 / (2 * 4.0**0.5))  # noise / (2 standard deviations)
+
+
+def test_a_detached_gaussian_has_no_gradient() -> None:
+    detached = Gaussian(torch.zeros(2, requires_grad=True), torch.ones(2, requires_grad=True)).detach()
+
+    assert not detached.mean.requires_grad
+    assert not detached.variance.requires_grad
+
+
+@pytest.fixture
+def network() -> ActionNetwork:
+    torch.manual_seed(0)
+    return ActionNetwork(small_configuration().model.action_network, state_features=8, actions_count=3).eval()
+
+
+@torch.no_grad()
+def test_what_attention_hides_is_not_seen(network: ActionNetwork) -> None:
+    states, attention = torch.rand(2, 3, 8, 4, 4), torch.ones(2, 3, 1, 4, 4)
+    attention[..., 2:] = 0
+    others = states.clone()
+    others[..., 2:] += 5
+
+    means = network(states, attention).action_states.mean
+
+    assert torch.equal(means, network(others, attention).action_states.mean)
+    assert not torch.equal(means, network(others, torch.ones_like(attention)).action_states.mean)
+
+
+@torch.no_grad()
+def test_logits_are_linear_in_the_sampled_directions(network: ActionNetwork) -> None:
+    inferred = network(torch.rand(2, 3, 8, 4, 4), torch.ones(2, 3, 1, 4, 4))
+
+    torch.testing.assert_close(inferred.logits, network.final_fc(inferred.sampled_directions))
+    torch.testing.assert_close(inferred.probabilities, inferred.logits.softmax(dim=-1))
+    torch.testing.assert_close(inferred.log_probabilities.exp(), inferred.probabilities)
+
+
+@torch.no_grad()
+def test_each_observation_has_an_action_state_of_its_own(network: ActionNetwork) -> None:
+    states, attention = torch.rand(2, 3, 8, 4, 4), torch.rand(2, 3, 1, 4, 4)
+
+    together = network(states, attention).action_states
+
+    for t in range(3):
+        alone = network(states[:, [t]], attention[:, [t]]).action_states
+        torch.testing.assert_close(together.mean[:, [t]], alone.mean)
+        torch.testing.assert_close(together.variance[:, [t]], alone.variance)

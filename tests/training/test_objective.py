@@ -1,0 +1,300 @@
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.caddy import Caddy, Rollout
+from model.perceptual import PerceptualNetwork
+from tests.configurations import small_configuration
+from training import losses
+from training.objective import Loss, Objective
+
+BATCH, TIME = 2, 4
+PHASES = pytest.mark.parametrize("pretraining", [False, True], ids=["full", "pretraining"])
+
+WEIGHTS = {
+    "reconstruction": ("reconstruction_loss_lambda", 2.0),
+    "states": ("states_rec_lambda", 0.3),
+    "entropy": ("entropy_lambda", -0.5),
+    "action_directions_kl": ("action_directions_kl_lambda", 0.07),
+    "action_mutual_information": ("action_mutual_information_lambda", 1.1),
+    "action_state_distribution_kl": ("action_state_distribution_kl_lambda", 0.013),
+}
+"""The key and a weight of each term that both phases have; pretraining uses ten times the weight."""
+
+
+class ToyPerceptualNetwork(PerceptualNetwork):
+    """Five levels that are the frames at three resolutions, some of them scaled."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+    def forward(self, frames: Tensor) -> list[Tensor]:
+        pooled = functional.avg_pool2d(frames, 2)
+        return [frames, 2 * frames, pooled, 3 * pooled, functional.avg_pool2d(pooled, 2)]
+
+
+def build(*overrides: str, perceptual: bool = False) -> Objective:
+    config = small_configuration("training.trainer=training.trainer", *overrides)
+    return Objective(config, ToyPerceptualNetwork() if perceptual else None)
+
+
+def weight(key: str, value: object) -> str:
+    return f"training.loss_weights.{key}={value}"
+
+
+def all_weights(value: float = 0) -> list[str]:
+    """Every weight of both phases at one value."""
+    keys = [key for key, _ in WEIGHTS.values()]
+    twins = [weight(key + phase, value) for key in keys for phase in ("", "_pretraining")]
+    return [*twins, weight("hidden_states_rec_lambda_pretraining", value)]
+
+
+@pytest.fixture
+def frames() -> Tensor:
+    return torch.rand(BATCH, TIME, 3, 16, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def roll(frames: Tensor, pretraining: bool) -> Rollout:
+    torch.manual_seed(1)
+    rollout = Caddy(small_configuration())(frames, 2, pretraining=pretraining)
+    assert isinstance(rollout, Rollout)
+    return rollout
+
+
+def l1_over_resolutions(rollout: Rollout, truth: Tensor, motion: Tensor | None = None) -> Tensor:
+    """Mean over resolutions of the L1 between frames of equal number."""
+    terms = []
+    for reconstruction in rollout.frames:
+        size = (reconstruction.shape[-2], reconstruction.shape[-1])
+        distance = (losses.resize_frames(truth, size) - reconstruction).abs().mean(dim=2, keepdim=True)
+        if motion is None:
+            terms.append(distance.mean())
+        else:
+            weights = losses.resize_frames(motion, size)
+            terms.append(((distance * weights).sum(dim=(2, 3, 4)) / weights.sum(dim=(2, 3, 4))).mean())
+    return torch.stack(terms).mean()
+
+
+@PHASES
+def test_the_total_is_the_weighted_sum_of_the_terms_of_the_phase(pretraining: bool, frames: Tensor) -> None:
+    overrides = [weight("hidden_states_rec_lambda_pretraining", 0.9)]
+    for key, value in WEIGHTS.values():
+        overrides += [weight(key, value), weight(f"{key}_pretraining", 10 * value)]
+
+    loss = build(*overrides)(roll(frames, pretraining), frames, pretraining)
+
+    signs = {"action_mutual_information": -1}  # it is maximised
+    scale = 10 if pretraining else 1
+    expected = sum(scale * signs.get(name, 1) * value * loss.terms[name] for name, (_, value) in WEIGHTS.items())
+    if pretraining:
+        expected += 0.9 * loss.terms["hidden_states"]
+    torch.testing.assert_close(loss.total.detach(), expected)
+    assert loss.terms.keys() == {"loss", *WEIGHTS} | ({"hidden_states"} if pretraining else set())
+    assert torch.equal(loss.terms["loss"], loss.total.detach())
+    assert not any(term.requires_grad for term in loss.terms.values())
+
+
+@PHASES
+def test_terms_are_what_they_are_called(pretraining: bool, frames: Tensor) -> None:
+    rollout = roll(frames, pretraining)
+
+    terms = build()(rollout, frames, pretraining).terms
+
+    inferred, reconstructed = rollout.inferred_actions, rollout.reconstructed_actions
+    joint = losses.joint_action_matrix(inferred.probabilities, reconstructed.probabilities)
+    expected = {
+        "reconstruction": l1_over_resolutions(rollout, frames if pretraining else frames[:, 1:]),
+        "states": (rollout.reconstructed_states - rollout.states).square().mean(),
+        "action_directions_kl": losses.kl_to_standard_normal(inferred.directions),
+        "action_mutual_information": losses.mutual_information(joint),
+        "action_state_distribution_kl": losses.kl_between_action_states(
+            reconstructed.action_states, inferred.action_states
+        ),
+        "entropy": -(inferred.probabilities * inferred.log_probabilities).sum(dim=-1).mean(),
+    }
+    if pretraining:
+        assert rollout.encoded_hidden_states is not None
+        distance = rollout.hidden_states - rollout.encoded_hidden_states[:, 1:]
+        expected["hidden_states"] = distance.square().mean()
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value.detach(), msg=name)
+
+
+def test_hidden_states_follow_the_encoded_ones(frames: Tensor) -> None:
+    """The term moves the dynamics alone; state-to-hidden learns from what is decoded."""
+    rollout = roll(frames, pretraining=True)
+    assert rollout.encoded_hidden_states is not None
+    objective = build(*all_weights(), weight("hidden_states_rec_lambda_pretraining", 1))
+
+    gradients = torch.autograd.grad(
+        objective(rollout, frames, True).total,
+        (rollout.hidden_states, rollout.encoded_hidden_states),
+        allow_unused=True,
+    )
+
+    assert gradients[0] is not None
+    assert gradients[1] is None
+
+
+def test_a_term_of_weight_zero_is_reported_without_a_part_in_the_total(frames: Tensor) -> None:
+    rollout = roll(frames, pretraining=False)
+    objective = build(*all_weights(), weight("states_rec_lambda", 1))
+
+    loss = objective(rollout, frames, False)
+
+    assert torch.equal(loss.total.detach(), loss.terms["states"])
+    assert loss.terms["reconstruction"] > 0
+    assert torch.autograd.grad(loss.total, rollout.frames.full, allow_unused=True) == (None,)
+
+
+# Perceptual
+
+
+def perceptual_over_resolutions(rollout: Rollout, truth: Tensor, motion: Tensor | None = None) -> Tensor:
+    """Mean over resolutions of the toy network's five level losses."""
+    network, levels = ToyPerceptualNetwork(), torch.zeros(5)
+    for reconstruction in rollout.frames:
+        size = (reconstruction.shape[-2], reconstruction.shape[-1])
+        distances = losses.perceptual_level_losses(
+            network(losses.resize_frames(truth, size).flatten(0, 1)),
+            network(reconstruction.detach().flatten(0, 1)),
+            (BATCH, reconstruction.shape[1]),
+            None if motion is None else losses.resize_frames(motion, size),
+        )
+        levels += torch.stack(distances) / 3
+    return levels
+
+
+def perceptual(frames: Tensor, *overrides: str, pretraining: bool = False) -> Loss:
+    return build(*all_weights(), *overrides, perceptual=True)(roll(frames, pretraining), frames, pretraining)
+
+
+@PHASES
+def test_perceptual_term_over_levels_and_resolutions(pretraining: bool, frames: Tensor) -> None:
+    """Every other weight is zero, so that the total is this term."""
+    key = "perceptual_loss_lambda_pretraining" if pretraining else "perceptual_loss_lambda"
+
+    loss = perceptual(frames, weight(key, 0.5), pretraining=pretraining)
+
+    levels = perceptual_over_resolutions(roll(frames, pretraining), frames if pretraining else frames[:, 1:])
+    torch.testing.assert_close(loss.terms["perceptual"], levels.sum())
+    torch.testing.assert_close(loss.total.detach(), 0.5 * (levels * torch.tensor([1.0, 2, 2, 2, 2])).sum())
+
+
+def test_a_perceptual_list_replaces_scalar_times_level_weights(frames: Tensor) -> None:
+    levels = weight("perceptual_level_weights", [1.0, 0.5, 0.25, 2.0, 4.0])
+
+    as_scalar = perceptual(frames, levels, weight("perceptual_loss_lambda", 2))
+    as_list = perceptual(frames, levels, weight("perceptual_loss_lambda", [2.0, 1.0, 0.5, 4.0, 8.0]))
+    one_level = perceptual(frames, levels, weight("perceptual_loss_lambda", [0, 0, 0, 0, 1.0]))
+
+    torch.testing.assert_close(as_scalar.total, as_list.total)
+    assert one_level.total < as_list.total / 8
+    assert as_scalar.terms["perceptual"] == as_list.terms["perceptual"] == one_level.terms["perceptual"]
+
+
+def test_each_phase_has_its_own_perceptual_weight(frames: Tensor) -> None:
+    override = weight("perceptual_loss_lambda_pretraining", 1)
+
+    assert "perceptual" in perceptual(frames, override, pretraining=True).terms
+    without = build(override)(roll(frames, False), frames, False)  # and needs no network
+    assert "perceptual" not in without.terms
+
+
+def test_perceptual_network_is_needed_where_either_phase_weighs_it() -> None:
+    for overrides, needed in (
+        ([], False),
+        ([weight("perceptual_loss_lambda", 0.1)], True),
+        ([weight("perceptual_loss_lambda_pretraining", [0, 0, 1, 0, 0])], True),
+        ([weight("perceptual_loss_lambda", [0, 0, 0, 0, 0])], False),
+    ):
+        assert small_configuration(*overrides).training.loss_weights.need_perceptual_network == needed
+
+
+# Motion weights
+
+
+@PHASES
+@pytest.mark.parametrize("source", ["truth_and_reconstruction", "truth"])
+def test_motion_weights(source: str, pretraining: bool, frames: Tensor) -> None:
+    rollout = roll(frames, pretraining)
+    objective = build(
+        "training.use_motion_weights=true",
+        f"training.motion_weights_source={source}",
+        "training.motion_weights_bias=0.2",
+        "training.motion_weights_dilation=3",
+        "training.motion_weights_limit=5.0",
+        weight("perceptual_loss_lambda", 1),
+        weight("perceptual_loss_lambda_pretraining", 1),
+        perceptual=True,
+    )
+
+    terms = objective(rollout, frames, pretraining).terms
+
+    reconstruction = rollout.frames.full if pretraining else torch.cat([frames[:, :1], rollout.frames.full], dim=1)
+    motion = losses.motion_weights(
+        frames, reconstruction if source == "truth_and_reconstruction" else None, bias=0.2, dilation=3, limit=5.0
+    )
+    truth = frames
+    if not pretraining:
+        motion, truth = motion[:, 1:], truth[:, 1:]
+    assert motion.std() > 0.1
+    torch.testing.assert_close(terms["reconstruction"], l1_over_resolutions(rollout, truth, motion).detach())
+    torch.testing.assert_close(terms["perceptual"], perceptual_over_resolutions(rollout, truth, motion).sum())
+
+
+# Mutual information
+
+
+def test_the_smooth_trainer_blends_joints_over_steps(frames: Tensor) -> None:
+    rollout = roll(frames, pretraining=False)
+    objective = build(
+        "training.trainer=training.smooth_mi_trainer", "training.mutual_information_estimation_alpha=0.25"
+    )
+    joint = losses.joint_action_matrix(
+        rollout.inferred_actions.probabilities, rollout.reconstructed_actions.probabilities
+    ).detach()
+
+    running = torch.full((3, 3), 1 / 9)
+    for _ in range(3):
+        term = objective(rollout, frames, False).terms["action_mutual_information"]
+        running = 0.75 * running + 0.25 * joint
+        torch.testing.assert_close(term, losses.mutual_information(running))
+
+    state = objective.mi_estimator_state()
+    assert state.keys() == {"mi_estimator"}
+    assert state["mi_estimator"].keys() == {"matrix_estimator.estimated_matrix"}
+    torch.testing.assert_close(state["mi_estimator"]["matrix_estimator.estimated_matrix"], running)
+
+
+def test_the_running_joint_is_restored() -> None:
+    objective = build("training.trainer=training.smooth_mi_trainer")
+    matrix = torch.rand(3, 3)
+
+    objective.load_mi_estimator_state({"matrix_estimator.estimated_matrix": matrix})
+
+    assert objective.mi_estimator is not None
+    assert torch.equal(objective.mi_estimator.estimated_matrix, matrix)
+    with pytest.raises(RuntimeError):
+        objective.load_mi_estimator_state({"matrix_estimator.estimated_matrix": torch.rand(7, 7)})
+
+
+def test_the_plain_trainer_keeps_nothing() -> None:
+    objective = build()
+
+    assert objective.mi_estimator_state() == {}
+    objective.load_mi_estimator_state({"matrix_estimator.estimated_matrix": torch.rand(3, 3)})  # of a smooth run
+    assert not list(objective.parameters())
+
+
+def test_the_entropy_lambda_weighs_marginals(frames: Tensor) -> None:
+    rollout = roll(frames, pretraining=False)
+
+    term = build("training.action_mutual_information_entropy_lambda=1.5")(rollout, frames, False).terms
+
+    joint = losses.joint_action_matrix(
+        rollout.inferred_actions.probabilities, rollout.reconstructed_actions.probabilities
+    )
+    expected = losses.mutual_information(joint, entropy_lambda=1.5).detach()
+    torch.testing.assert_close(term["action_mutual_information"], expected)
