@@ -65,6 +65,35 @@ def kl_between_action_states(reconstructed: Gaussian, true: Gaussian) -> Tensor:
     return 0.5 * (log_ratio + (variance + distance) / true_variance - 1).sum(dim=-1).mean()
 
 
+def motion_alignment_loss(direction_means: Tensor, frames: Tensor) -> Tensor:
+    """How far the first axes of the action space are from the visible movement: a start for the action network.
+
+    The movement between two frames is read off without labels as the change of the brightness's first moments, which is
+    how far bright things moved times how large they are, divided by its root mean square over the batch. Where things
+    stand still, however large, they add nothing. The axes are x and y, or x alone in one dimension.
+
+    Args:
+        direction_means: (B, T-1, D).
+        frames: (B, T, C, H, W).
+
+    Returns:
+        The mean squared distance.
+    """
+    num_axes = min(direction_means.shape[-1], 2)
+    movement = _brightness_moments(frames)[..., :num_axes].diff(dim=1)
+    scale = movement.square().mean(dim=(0, 1)).sqrt().clamp_min(torch.finfo(movement.dtype).eps)
+    return functional.mse_loss(direction_means[..., :num_axes], movement / scale)
+
+
+def _brightness_moments(frames: Tensor) -> Tensor:
+    """(B, T, 2) mean of x and of y, both in [-1, 1] over the frame, weighted by brightness."""
+    brightness = frames.detach().mean(dim=2)
+    height, width = brightness.shape[-2:]
+    x = torch.linspace(-1, 1, width, device=frames.device, dtype=frames.dtype)
+    y = torch.linspace(-1, 1, height, device=frames.device, dtype=frames.dtype)
+    return torch.stack([brightness.mean(dim=-2) @ x / width, brightness.mean(dim=-1) @ y / height], dim=-1)
+
+
 def joint_action_matrix(p: Tensor, q: Tensor) -> Tensor:
     """Joint distribution (K, K) of the actions read from true and from reconstructed sequences.
 

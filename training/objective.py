@@ -75,6 +75,8 @@ class Objective(nn.Module):
             ),
             "entropy": losses.entropy(probabilities),
         }
+        if weights.scalars["action_directions_motion"]:
+            terms["action_directions_motion"] = losses.motion_alignment_loss(inferred.directions.mean, true_frames)
         if rollout.encoded_hidden_states is not None:
             terms["hidden_states"] = losses.states_loss(rollout.hidden_states, rollout.encoded_hidden_states[:, 1:])
         weighted = [weights.scalars[name] * term for name, term in terms.items() if weights.scalars[name]]

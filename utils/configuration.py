@@ -172,7 +172,9 @@ class LossWeights(Section):
     """The weight of each term of the objective, and of its twin in the pretraining phase.
 
     A perceptual lambda that is one number multiplies `perceptual_level_weights`; a list gives the five levels' weights
-    as they are. `action_divergence_lambda` is read but unused, as published.
+    as they are. `action_directions_motion_lambda` is ours, an unsupervised start for the action network that the
+    published objective lacks (`training.losses.motion_alignment_loss`). `action_divergence_lambda` is read but unused,
+    as published.
     """
 
     reconstruction_loss_lambda: NonNegativeFloat = 1.0
@@ -191,6 +193,8 @@ class LossWeights(Section):
     action_mutual_information_lambda_pretraining: NonNegativeFloat = 0.15
     action_state_distribution_kl_lambda: NonNegativeFloat = 0.0
     action_state_distribution_kl_lambda_pretraining: NonNegativeFloat = 0.0
+    action_directions_motion_lambda: NonNegativeFloat = 0.0
+    action_directions_motion_lambda_pretraining: NonNegativeFloat = 0.0
     action_divergence_lambda: NonNegativeFloat = 0.0
     action_divergence_lambda_pretraining: NonNegativeFloat = 0.0
 
@@ -210,6 +214,7 @@ class LossWeights(Section):
                 "hidden_states": self.hidden_states_rec_lambda_pretraining if pretraining else 0.0,
                 "entropy": weight("entropy_lambda"),
                 "action_directions_kl": weight("action_directions_kl_lambda"),
+                "action_directions_motion": weight("action_directions_motion_lambda"),
                 "action_mutual_information": -weight("action_mutual_information_lambda"),
                 "action_state_distribution_kl": weight("action_state_distribution_kl_lambda"),
             },
