@@ -4,7 +4,7 @@ PYTHON ?= python3
 DEMO_CONFIG := configs/00_breakout_demo.yaml
 DEMO_DATA := data/breakout_demo
 DEMO_RECORDING := --game breakout --train_videos 300 --val_videos 40 --test_videos 40 --video_length 60 \
-	--crop 0 80 160 208 --target_size 80 64
+	--crop 0 16 160 208 --target_size 80 96
 
 # The copy of the lock that ends an installation. Without it there is none, or one that was interrupted.
 INSTALLED := .venv/requirements.lock

@@ -20,8 +20,8 @@ def main() -> int:
     from training.run import train  # takes seconds, for which --help and a mistyped key need not wait
 
     code = train(config, arguments.device)
-    if code != EXIT_DONE:
-        print(f"to go on    python {shlex.join(sys.argv)}")
+    longer = ["--set", f"training.max_steps={2 * config.training.max_steps}"] if code == EXIT_DONE else []
+    print(f"to go on    python {shlex.join([*sys.argv, *longer])}")
     return code
 
 

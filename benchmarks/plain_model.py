@@ -30,9 +30,9 @@ class PlainResidualBlock(ResidualBlock):
 class PlainSameBlock(SameBlock):
     """conv3x3 -> average-pool -> BN -> act."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, step: int = 0) -> Tensor:
         """See the class."""
-        return functional.leaky_relu(self.bn1(functional.avg_pool2d(self.conv1(x), self.downscale)), 0.2)
+        return functional.leaky_relu(self.bn1(functional.avg_pool2d(self.conv1(x), self.downscale), step), 0.2)
 
 
 class PlainConvLSTMCell(ConvLSTMCell):

@@ -122,7 +122,7 @@ class Video:
         """
         if not 0 <= index < self.num_frames:
             raise IndexError(f"{self.path}: frame {index} of {self.num_frames}")
-        file = self.path / _frame_name(index, self._suffix)
+        file = os.path.join(self.path, _frame_name(index, self._suffix))  # a third of the time of joining Paths
         try:
             with Image.open(file, formats=_FRAME_FORMATS) as image:
                 size = _checked_size(image, self._size)

@@ -84,7 +84,13 @@ class Caddy(nn.Module):
         self.action_network = nn.ModuleList(
             ActionNetwork(self.action_config, features, actions_count) for _ in range(self.action_config.ensamble_size)
         )
-        self.dynamics_network = DynamicsNetwork(features, hidden_features, actions_count + dimension, (height, width))
+        self.dynamics_network = DynamicsNetwork(
+            features,
+            hidden_features,
+            actions_count + dimension,
+            (height, width),
+            model.dynamics_network.first_steps_statistics,
+        )
         self.representation_network = RepresentationNetwork(
             3 * config.training.batching.observation_stacking, features, model.width_multiplier
         )

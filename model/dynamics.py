@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from model.layers.conv_lstm import ConvLSTM, FusedGates, LSTMState
 from model.layers.same_block import SameBlock
+from model.layers.step_batch_norm import StepBatchNorm2d
 from model.layers.up_block import UpBlock
 
 
@@ -18,28 +19,39 @@ class DynamicsState:
     """The recurrent state: a value that goes in and comes out of every step."""
 
     layers: tuple[LSTMState, ...]  # one per ConvLSTM
+    step: int  # how many steps led to it
 
 
 class DynamicsNetwork(nn.Module):
     """R of the paper, section 3.3: three ConvLSTMs, the middle one at half resolution (SPEC section 1)."""
 
     def __init__(
-        self, state_features: int, hidden_features: int, auxiliary_features: int, resolution: tuple[int, int]
+        self,
+        state_features: int,
+        hidden_features: int,
+        auxiliary_features: int,
+        resolution: tuple[int, int],
+        num_first_steps: int = 0,
     ) -> None:
         super().__init__()
         f, h, a = state_features, hidden_features, auxiliary_features
+        n = num_first_steps  # with normalisation statistics of their own
         half = (resolution[0] // 2, resolution[1] // 2)
         self.recurrent_layers_blocks = nn.ModuleList(
-            nn.ModuleList([ConvLSTM(i + a, o, size), nn.BatchNorm2d(o)])
+            nn.ModuleList([ConvLSTM(i + a, o, size), StepBatchNorm2d(o, n)])
             for i, o, size in ((f, h, resolution), (2 * h, 2 * h, half), (h, h, resolution))
         )
         self.non_recurrent_blocks = nn.ModuleList(
-            [SameBlock(h + a, 2 * h, downscale=2), UpBlock(2 * h + a, h, late=True), SameBlock(h + a, h)]
+            [
+                SameBlock(h + a, 2 * h, downscale=2, num_first_steps=n),
+                UpBlock(2 * h + a, h, late=True, num_first_steps=n),
+                SameBlock(h + a, h, num_first_steps=n),
+            ]
         )
 
     def initial_state(self, batch_size: int) -> DynamicsState:
         """The learned recurrent state before the first step."""
-        return DynamicsState(tuple(lstm.initial_state(batch_size) for lstm, _ in self._recurrent_layers()))
+        return DynamicsState(tuple(lstm.initial_state(batch_size) for lstm, _ in self._recurrent_layers()), step=0)
 
     def fused_gates(self) -> tuple[FusedGates, ...]:
         """Each ConvLSTM's gates as one convolution, to be built once and used for all steps of a rollout."""
@@ -72,8 +84,8 @@ class DynamicsNetwork(nn.Module):
         ):
             new_layer = lstm([x, before], layer, gate)
             new_layers.append(new_layer)
-            x = block(torch.cat([norm(new_layer.hidden), after], dim=1))
-        return x, DynamicsState(tuple(new_layers))
+            x = block(torch.cat([norm(new_layer.hidden, memory.step), after], dim=1), memory.step)
+        return x, DynamicsState(tuple(new_layers), memory.step + 1)
 
-    def _recurrent_layers(self) -> list[tuple[ConvLSTM, nn.BatchNorm2d]]:
+    def _recurrent_layers(self) -> list[tuple[ConvLSTM, StepBatchNorm2d]]:
         return [(layer[0], layer[1]) for layer in self.recurrent_layers_blocks]  # type: ignore[index]

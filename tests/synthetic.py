@@ -85,6 +85,7 @@ def configuration_values(folder: Path) -> dict[str, Any]:
             "loss_weights": weights,
         },
         "evaluation": {"eval_freq": 6, "max_evaluation_batches": 1, "batching": {**batching, "observations_count": 4}},
+        "evaluation_dataset": {"ground_truth_observations_init": 1},
     }
 
 

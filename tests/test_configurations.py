@@ -269,6 +269,7 @@ def test_overrides_that_cannot_be_read_are_quoted(override: str) -> None:
         ("data.actions_count=1", "data.actions_count", "greater than or equal to 2"),
         ("data.dataset_splits=[0.5, 0.2, 0.2]", "dataset_splits", "must sum to 1"),
         ("evaluation.ground_truth_observations=30", "ground_truth_observations (30)", "30 observations"),
+        ("evaluation_dataset.ground_truth_observations_init=30", "ground_truth_observations_init (30)", "of 30"),
         ("training.batching.observations_count=5", "observations_count_start (7)", "observations_count (5)"),
         ("training.batching.observations_count_start=6", "ground_truth_observations_end (6)", "at most 5"),
         ("training.ground_truth_observations_start=5", "ground_truth_observations_end", "falls from"),

@@ -80,18 +80,18 @@ def motion_alignment_loss(direction_means: Tensor, frames: Tensor) -> Tensor:
         The mean squared distance.
     """
     num_axes = min(direction_means.shape[-1], 2)
-    movement = _brightness_moments(frames)[..., :num_axes].diff(dim=1)
+    movement = _change_of_brightness_moments(frames)[..., :num_axes]
     scale = movement.square().mean(dim=(0, 1)).sqrt().clamp_min(torch.finfo(movement.dtype).eps)
     return functional.mse_loss(direction_means[..., :num_axes], movement / scale)
 
 
-def _brightness_moments(frames: Tensor) -> Tensor:
-    """(B, T, 2) mean of x and of y, both in [-1, 1] over the frame, weighted by brightness."""
-    brightness = frames.detach().mean(dim=2)
-    height, width = brightness.shape[-2:]
+def _change_of_brightness_moments(frames: Tensor) -> Tensor:
+    """(B, T-1, 2) change between consecutive frames of the mean of brightness times x, and times y, both in [-1, 1]."""
+    change = frames.detach().mean(dim=2).diff(dim=1)
+    height, width = change.shape[-2:]
     x = torch.linspace(-1, 1, width, device=frames.device, dtype=frames.dtype)
     y = torch.linspace(-1, 1, height, device=frames.device, dtype=frames.dtype)
-    return torch.stack([brightness.mean(dim=-2) @ x / width, brightness.mean(dim=-1) @ y / height], dim=-1)
+    return torch.stack([change.mean(dim=-2) @ x / width, change.mean(dim=-1) @ y / height], dim=-1)
 
 
 def joint_action_matrix(p: Tensor, q: Tensor) -> Tensor:

@@ -95,11 +95,16 @@ class RepresentationNetwork(Section):
 
 
 class DynamicsNetwork(Section):
-    """The recurrent network R. `embedding_mlp_size` and `random_noise_size` are read but unused, as published."""
+    """The recurrent network R. `embedding_mlp_size` and `random_noise_size` are read but unused, as published.
+
+    `first_steps_statistics` is how many first steps have batch-normalisation statistics of their own in evaluation
+    mode; published: none.
+    """
 
     hidden_state_size: PositiveInt
     embedding_mlp_size: NonNegativeInt = 64
     random_noise_size: NonNegativeInt = 32
+    first_steps_statistics: NonNegativeInt = 0
 
 
 class RenderingNetwork(Section):
@@ -329,6 +334,12 @@ class Configuration(Section):
             raise ValueError(
                 f"evaluation.batching.observation_stacking must be {stacking}, as in training.batching: "
                 "the network has one input size"
+            )
+        context = self.evaluation_dataset.ground_truth_observations_init
+        if context >= self.evaluation.batching.observations_count:
+            raise ValueError(
+                f"evaluation_dataset.ground_truth_observations_init ({context}) leaves nothing to predict in sequences "
+                f"of {self.evaluation.batching.observations_count} observations (evaluation.batching)"
             )
         return self
 

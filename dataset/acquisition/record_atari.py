@@ -48,10 +48,10 @@ MAX_WARM_UP_STEPS = 300
 RECORDING_FILE = "recording.json"
 
 EXAMPLE = """
-example, the lower half of the Breakout screen at half size:
+example, the playfield of the Breakout screen at half size:
   python -m dataset.acquisition.record_atari --game breakout --output_directory data/breakout_demo \\
       --train_videos 300 --val_videos 40 --test_videos 40 --video_length 60 \\
-      --crop 0 80 160 208 --target_size 80 64
+      --crop 0 16 160 208 --target_size 80 96
 
 Running the same command again completes a recording that was interrupted.
 """

@@ -278,3 +278,38 @@ def test_perceptual_losses_are_weighted_at_each_level_s_resolution() -> None:
 
     assert float(levels[0]) == pytest.approx(float(reconstruction[0][..., :2].mean()))
     assert float(levels[1]) == pytest.approx(float(reconstruction[1][..., :1].mean()))
+
+
+def moving_square(*corners: tuple[int, int]) -> Tensor:
+    """Black frames (1, T, 3, 16, 24) with a bright square whose top left corner is at each (x, y) in turn."""
+    frames = -torch.ones(1, len(corners), 3, 16, 24)
+    for frame, (x, y) in zip(frames[0], corners, strict=True):
+        frame[:, y : y + 4, x : x + 4] = 1
+    return frames
+
+
+def test_directions_that_follow_the_visible_movement_lose_nothing() -> None:
+    frames = moving_square((8, 4), (12, 4), (12, 8), (8, 8), (8, 4))
+    directions = 2**0.5 * torch.tensor([[[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]]])
+
+    assert losses.motion_alignment_loss(directions, frames) < 1e-10
+    assert losses.motion_alignment_loss(-directions, frames).item() == pytest.approx(4)
+    assert losses.motion_alignment_loss(directions[..., :1], frames) < 1e-10
+
+
+def test_dimensions_beyond_the_second_are_left_free() -> None:
+    frames = moving_square((8, 4), (12, 8))
+    directions = torch.tensor([[[1.0, 1.0, 7.0]]])
+
+    assert losses.motion_alignment_loss(directions, frames) < 1e-10
+
+
+def test_a_still_video_pulls_directions_to_zero() -> None:
+    directions = torch.ones(1, 2, 2, requires_grad=True)
+
+    loss = losses.motion_alignment_loss(directions, moving_square((8, 4), (8, 4), (8, 4)))
+
+    assert loss.item() == pytest.approx(1)
+    loss.backward()
+    assert directions.grad is not None
+    assert directions.grad.isfinite().all()

@@ -1,0 +1,45 @@
+"""A short run of the demo on real play: the loss falls, and the actions are found before anything collapses."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parent.parent
+CONFIG = "configs/00_breakout_demo.yaml"
+NUM_STEPS = 120
+
+
+def test_the_demo_finds_the_actions(tmp_path: Path) -> None:
+    recording = re.search(r"--game breakout.*(?:\\\n.*)*", (REPOSITORY / "Makefile").read_text())
+    assert recording
+    options = recording[0].replace("\\\n", " ").split()
+    for option, number in (("--train_videos", 24), ("--val_videos", 6), ("--test_videos", 1)):
+        options[options.index(option) + 1] = str(number)
+    run("-m", "dataset.acquisition.record_atari", *options, "--output_directory", str(tmp_path / "data"))
+
+    overrides = {
+        "data.data_root": tmp_path / "data",
+        "logging.output_root": tmp_path / "results",
+        "logging.save_root": tmp_path / "checkpoints",
+        "training.max_steps": NUM_STEPS,
+        "training.pretraining_steps": NUM_STEPS // 2,
+        "evaluation.max_evaluation_batches": 4,
+    }
+    run("train.py", "--config", CONFIG, *(f"--set={key}={value}" for key, value in overrides.items()))
+
+    (metrics,) = tmp_path.glob("results/*/metrics.jsonl")
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    pretraining = [line["train/loss"] for line in lines if "train/loss" in line and line["step"] <= NUM_STEPS // 2]
+    assert pretraining[-1] < 0.5 * pretraining[0]
+    found = next(line for line in lines if "eval/action_accuracy" in line)
+    assert found["eval/actions_used"] == 3
+    assert found["eval/action_accuracy"] > 0.7 * found["eval/movement_accuracy"]
+    assert found["eval/movement_accuracy"] > 0.95
+    assert found["eval/reconstruction"] < 0.2
+
+
+def run(*arguments: str) -> None:
+    done = subprocess.run([sys.executable, *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
