@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from model.caddy import Caddy
 from model.layers.conv_lstm import ConvLSTM, ConvLSTMCell, FusedGates, LSTMState
+from model.layers.final_block import FinalBlock
 from model.layers.residual_block import ResidualBlock
 from model.layers.same_block import SameBlock
 from model.representation import Encoding, RepresentationNetwork
@@ -33,6 +34,14 @@ class PlainSameBlock(SameBlock):
     def forward(self, x: Tensor, step: int = 0) -> Tensor:
         """See the class."""
         return functional.leaky_relu(self.bn1(functional.avg_pool2d(self.conv1(x), self.downscale), step), 0.2)
+
+
+class PlainFinalBlock(FinalBlock):
+    """Convolution k x k -> tanh."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return torch.tanh(self.conv(x))
 
 
 class PlainConvLSTMCell(ConvLSTMCell):
@@ -69,6 +78,7 @@ class PlainRepresentationNetwork(RepresentationNetwork):
 PLAIN_CLASSES: dict[type[nn.Module], type[nn.Module]] = {
     ResidualBlock: PlainResidualBlock,
     SameBlock: PlainSameBlock,
+    FinalBlock: PlainFinalBlock,
     ConvLSTM: PlainConvLSTM,
     ConvLSTMCell: PlainConvLSTMCell,
     RepresentationNetwork: PlainRepresentationNetwork,
