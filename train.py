@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from pathlib import Path
 
 from utils.command import EXIT_DONE, configuration_parser, run_command
 from utils.configuration import load_configuration
@@ -20,9 +21,21 @@ def main() -> int:
     from training.run import train  # takes seconds, for which --help and a mistyped key need not wait
 
     code = train(config, arguments.device)
-    longer = ["--set", f"training.max_steps={2 * config.training.max_steps}"] if code == EXIT_DONE else []
-    print(f"to go on    python {shlex.join([*sys.argv, *longer])}")
+    overrides = arguments.overrides
+    if code == EXIT_DONE:
+        others = [override for override in overrides if not override.startswith("training.max_steps=")]
+        overrides = [*others, f"training.max_steps={2 * config.training.max_steps}"]
+    again = ["--config", arguments.config, "--device", arguments.device]
+    again += [part for override in overrides for part in ("--set", override)]
+    print(f"to go on    {_python()} {shlex.join([sys.argv[0], *again])}")
     return code
+
+
+def _python() -> str:
+    """How to call the Python that runs this: relative to the working folder if it lies inside of it."""
+    executable = Path(sys.executable)
+    is_inside = executable.is_relative_to(Path.cwd())
+    return shlex.quote(str(executable.relative_to(Path.cwd()) if is_inside else executable))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 python -m benchmarks.demo --config configs/00_breakout_demo.yaml --seeds 0 1 2
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -11,38 +10,46 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.report import write_report
-from utils.command import UserError, run_command
+from utils.command import UserError, configuration_parser, run_command
 from utils.configuration import load_configuration
+from utils.device import select_device
 
 
 def main() -> None:
     """Train once a seed, in folders of its own, and write what the last evaluation of each found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True, metavar="FILE", help="configuration to train")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one training run each (default 0 1 2)")
-    parser.add_argument("--device", default="auto", help="as train.py takes it")
+    parser = configuration_parser(
+        "Train with several seeds and report what the last evaluation of each finds.",
+        "python -m benchmarks.demo --config configs/00_breakout_demo.yaml --seeds 0 1 2",
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run each (default 0 1 2)")
     parser.add_argument("--json", metavar="FILE", help="where to write (default: in benchmarks/results/)")
     arguments = parser.parse_args()
+    device = select_device(arguments.device)
     results = {}
     for seed in arguments.seeds:
-        results[f"seed {seed}"] = found = train(arguments.config, seed, arguments.device)
+        results[f"seed {seed}"] = found = train(arguments.config, arguments.overrides, seed, device)
         print(f"seed {seed}: " + ", ".join(f"{name} {value}" for name, value in found.items()), flush=True)
-    print(f"written to {write_report('demo', arguments.config, results, path=arguments.json)}")
+        path = write_report("demo", arguments.config, results, device, arguments.json)
+    print(f"written to {path}")
 
 
-def train(config_file: str, seed: int, device: str) -> dict[str, Any]:
-    """Train with a seed and return the figures of the last evaluation."""
-    run_name = f"{load_configuration(config_file).logging.run_name}_seed_{seed}"
-    overrides = [f"training.seed={seed}", f"logging.run_name={run_name}"]
+def train(config_file: str, overrides: list[str], seed: int, device: torch.device) -> dict[str, Any]:
+    """Train with a seed and return the figures of the last evaluation. `UserError` if training fails."""
+    run_name = f"{load_configuration(config_file, overrides).logging.run_name}_seed_{seed}"
+    overrides = [*overrides, f"training.seed={seed}", f"logging.run_name={run_name}"]
     config = load_configuration(config_file, overrides)
     if config.logging.output_directory.exists():
         raise UserError(
             f"{config.logging.output_directory}: exists already; move it away, so that the run is timed whole"
         )
-    command = [sys.executable, "train.py", "--config", config_file, "--device", device]
+    command = [sys.executable, "train.py", "--config", config_file, "--device", device.type]
     start = time.perf_counter()
-    subprocess.run([*command, *(part for override in overrides for part in ("--set", override))], check=True)
+    done = subprocess.run([*command, *(part for override in overrides for part in ("--set", override))], check=False)
+    if done.returncode:
+        raise UserError(f"training with seed {seed} ended with exit code {done.returncode}; its own message says why")
     minutes = (time.perf_counter() - start) / 60
     return {
         "minutes": round(minutes, 2),

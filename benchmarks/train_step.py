@@ -4,6 +4,7 @@ python -m benchmarks.train_step --config configs/02_breakout.yaml --set training
 """
 
 import itertools
+import resource
 import statistics
 import time
 from collections.abc import Iterator
@@ -95,6 +96,7 @@ def measure(config: Configuration, device: torch.device, num_steps: int) -> dict
         "observations_count": batching.observations_count,
         "threads": torch.get_num_threads(),
         "batches": origin,
+        "peak_process_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
 
 
@@ -112,7 +114,10 @@ class _Stepper:
         self.model.to(self.device).train()
         self.objective = Objective(self.config, self.perceptual_network).to(self.device)
         options: dict[str, Any] = {} if self.is_plain else {"fused": True}
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.config.training.learning_rate, **options)
+        training = self.config.training
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, **options
+        )
 
     def step(self, batches: Iterator[Batch]) -> list[float]:
         """Take one step; the seconds of each phase."""
@@ -143,6 +148,7 @@ class _Stepper:
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             total = self._forward(batch.to(self.device))
             total.backward()
+        self.optimizer.step()
         activations = sum(size for pointer, size in saved.items() if pointer not in parameters)
         memory = {"saved_for_backward_mib": round(activations / 2**20, 1)}
         if self.device.type == "cuda":
@@ -162,8 +168,8 @@ class _Stepper:
         return loss.total
 
     def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).synchronize()
         return time.perf_counter()
 
 

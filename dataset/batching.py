@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from dataset.transforms import normalize
 from dataset.video_dataset import Sample, SequenceKey, VideoDataset
 from utils.command import UserError
+from utils.images import normalize
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,6 @@ class Batch:
         frames = self.frames.movedim(2, -1)  # (B, T+S-1, H, W, C)
         stacks = [frames[:, first : first + num_observations] for first in range(newest, -1, -1)]
         return normalize(torch.cat(stacks, dim=-1)).movedim(-1, 2)
-
-    def true_frames(self) -> Tensor:
-        """Return the newest frame of each observation, as `observations` does: float32 (B, T, C, H, W) in [-1, 1]."""
-        return normalize(self.frames[:, -self.actions.shape[1] :])
 
     def to(self, device: torch.device | str) -> Self:
         """Return the batch on a device. The copy is asynchronous where the memory is pinned."""

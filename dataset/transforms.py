@@ -1,4 +1,4 @@
-"""From the pixels on disk to the pixels of the model, and back.
+"""From the pixels on disk to the pixels that the model takes.
 
 H height, W width. A box is [left, top, right, bottom] in pixels, right and bottom exclusive.
 """
@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from utils.command import UserError
 
@@ -44,13 +42,3 @@ class FrameTransform:
         if frame.size != self.size:
             frame = frame.resize(self.size, Image.Resampling.BILINEAR)
         return np.asarray(frame)
-
-
-def normalize(pixels: Tensor) -> Tensor:
-    """Map uint8 pixels in 0..255 to float32 in [-1, 1], on the same device and in the same memory layout."""
-    return pixels.to(torch.float32).div_(127.5).sub_(1)
-
-
-def to_uint8(frames: Tensor) -> Tensor:
-    """Map frames in [-1, 1] to the nearest uint8 pixels in 0..255; values outside the range are clamped."""
-    return frames.float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)

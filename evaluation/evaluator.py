@@ -4,7 +4,6 @@ Dimensions: B batch, T observations in a sequence, K actions, D action-space dim
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -15,8 +14,7 @@ from dataset.batching import Batch, evaluation_keys, in_batches, make_loader
 from dataset.video_dataset import VideoDataset
 from evaluation.metrics.action_accuracy import confusion_matrix, hungarian_accuracy, movement_accuracy
 from evaluation.plots import plot_action_space, plot_action_usage, plot_per_position
-from model.action import InferredActions
-from model.caddy import ActionSampler, Caddy, Rollout, most_probable_actions
+from model.caddy import ActionSampler, Caddy, Rollout, given_actions, most_probable_actions, true_actions
 from model.perceptual import PerceptualNetwork
 from training import losses
 from utils.configuration import Configuration
@@ -56,12 +54,6 @@ class Evaluation:
     def has_ineffective_actions(self) -> bool:
         """Whether frames stay the same whichever action is taken."""
         return self.scalars["eval/action_effect"] < NO_EFFECT
-
-
-def true_actions(batch: Batch, actions_count: int) -> ActionSampler:
-    """An action sampler that takes the actions of the data set, each between 0 and K - 1, as one-hot weights."""
-    weights = functional.one_hot(batch.actions[:, :-1], actions_count).to(torch.float32)
-    return lambda _: weights
 
 
 class Evaluator:
@@ -119,7 +111,7 @@ class Evaluator:
 
     def _action_sampler(self, batch: Batch) -> ActionSampler:
         if self.config.training.use_ground_truth_actions:
-            return true_actions(batch, self.config.data.actions_count)
+            return true_actions(batch.actions, self.config.data.actions_count)
         return most_probable_actions
 
     def _reconstruct(
@@ -143,7 +135,7 @@ class Evaluator:
         for action in range(actions.shape[-1]):
             taken = actions[:, : length - 1].clone()
             taken[:, context - 1 :] = functional.one_hot(torch.tensor(action), actions.shape[-1])
-            rollout = self._reconstruct(model, observations[:, :length], partial(_take, taken), generator)
+            rollout = self._reconstruct(model, observations[:, :length], given_actions(taken), generator)
             last_frames.append(rollout.frames.full[:, -1])
         frames = torch.stack(last_frames)  # (K, B, 3, H, W)
         return (frames.amax(dim=0) - frames.amin(dim=0)).flatten(1).amax(dim=1)
@@ -170,9 +162,10 @@ class Evaluator:
         return pictures
 
 
-def _take(actions: Tensor, _: InferredActions) -> Tensor:
-    """The action sampler that takes given actions."""
-    return actions
+def _perceptual_distance(network: PerceptualNetwork, true: Tensor, made: Tensor) -> Tensor:
+    """(B,) sum over the levels of the mean absolute difference of features of frames (B, 3, H, W)."""
+    levels = zip(network(true), network(made), strict=True)
+    return torch.stack([(a - b).abs().mean(dim=(1, 2, 3)) for a, b in levels]).sum(dim=0)
 
 
 class _Measurements:
@@ -192,11 +185,9 @@ class _Measurements:
             "states": (rollout.states - rollout.reconstructed_states)[:, 1:].square().mean(dim=(2, 3, 4)),
         }
         if perceptual_network is not None:
-            levels = zip(
-                perceptual_network(frames.flatten(0, 1)), perceptual_network(generated.flatten(0, 1)), strict=True
-            )
-            distances = torch.stack([(true - made).abs().mean(dim=(1, 2, 3)) for true, made in levels]).sum(dim=0)
-            losses_of_batch["perceptual"] = distances.unflatten(0, frames.shape[:2])
+            pairs = zip(frames.unbind(dim=1), generated.unbind(dim=1), strict=True)  # one position fits into memory
+            distances = [_perceptual_distance(perceptual_network, true, made) for true, made in pairs]
+            losses_of_batch["perceptual"] = torch.stack(distances, dim=1)
         for name, values in losses_of_batch.items():
             self._per_position.setdefault(name, []).append(values.cpu())
 

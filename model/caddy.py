@@ -14,7 +14,7 @@ from torch.nn import functional
 from model.action import ActionNetwork, InferredActions
 from model.dynamics import DynamicsNetwork, DynamicsState
 from model.layers.centroid_estimator import CentroidEstimator
-from model.layers.convolution import conv3x3
+from model.layers.convolution import conv3x3, scaled
 from model.layers.gumbel_softmax import gumbel_softmax
 from model.rendering import Frames, RenderingNetwork
 from model.representation import Encoding, RepresentationNetwork
@@ -61,6 +61,16 @@ def most_probable_actions(inferred: InferredActions) -> Tensor:
     return functional.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
 
 
+def given_actions(weights: Tensor) -> ActionSampler:
+    """An action sampler that takes given weights (B, T-1, K), whatever was inferred."""
+    return lambda _: weights
+
+
+def true_actions(actions: Tensor, actions_count: int) -> ActionSampler:
+    """An action sampler that takes the true actions (B, T) of a data set, each in 0 to K - 1, as one-hot weights."""
+    return given_actions(functional.one_hot(actions[:, :-1], actions_count).to(torch.float32))
+
+
 class Caddy(nn.Module):
     """Clustering for Action Decomposition and DiscoverY (Menapace et al., CVPR 2021).
 
@@ -76,9 +86,7 @@ class Caddy(nn.Module):
         hidden_features = model.dynamics_network.hidden_state_size
         height, width = model.representation_network.state_resolution
         dimension = self.action_config.action_space_dimension
-        first, second, third = (
-            max(1, round(width * model.width_multiplier)) for width in RENDERING_WIDTHS[model.architecture]
-        )
+        first, second, third = (scaled(width, model.width_multiplier) for width in RENDERING_WIDTHS[model.architecture])
 
         self.state_to_hidden_state_layer = nn.Sequential(conv3x3(features, hidden_features, bias=True))
         self.action_network = nn.ModuleList(

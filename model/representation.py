@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from model.layers.activation import activate
-from model.layers.convolution import conv3x3, pooled_conv3x3
+from model.layers.convolution import conv3x3, pooled_conv3x3, scaled
 from model.layers.residual_block import ResidualBlock
 
 
@@ -22,7 +22,7 @@ class RepresentationNetwork(nn.Module):
 
     def __init__(self, in_features: int, state_features: int, width_multiplier: float = 1.0) -> None:
         super().__init__()
-        first, second, third = (max(1, round(width * width_multiplier)) for width in (16, 32, 64))
+        first, second, third = (scaled(width, width_multiplier) for width in (16, 32, 64))
         self.conv1 = conv3x3(in_features, first)
         self.bn1 = nn.BatchNorm2d(first)
         self.residuals = nn.Sequential(

@@ -12,9 +12,10 @@ NUM_STEPS = 120
 
 
 def test_the_demo_finds_the_actions(tmp_path: Path) -> None:
-    recording = re.search(r"--game breakout.*(?:\\\n.*)*", (REPOSITORY / "Makefile").read_text())
+    makefile = (REPOSITORY / "Makefile").read_text().replace("\\\n", "")
+    recording = re.search(r"^DEMO_RECORDING := (.*)$", makefile, re.MULTILINE)
     assert recording
-    options = recording[0].replace("\\\n", " ").split()
+    options = recording[1].split()
     for option, number in (("--train_videos", 24), ("--val_videos", 6), ("--test_videos", 1)):
         options[options.index(option) + 1] = str(number)
     run("-m", "dataset.acquisition.record_atari", *options, "--output_directory", str(tmp_path / "data"))

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -144,7 +145,8 @@ def test_an_interrupted_run_saves_and_goes_on_exactly(
     assert f"{number.name}: saving after this step" in process.stdout
     step = load_checkpoint(square / LATEST)["step"]
     assert f"(step {step})" in process.stdout
-    assert f"to go on    python train.py --config {square}/square.yaml --set training.max_steps=40" in process.stdout
+    again = f"train.py --config {square}/square.yaml --device auto --set training.max_steps=40"
+    assert re.search(f"^to go on    .*python.* {re.escape(again)}", process.stdout, re.MULTILINE)
     assert "Traceback" not in process.stderr
     assert "error" not in process.stderr
 
@@ -267,8 +269,17 @@ def test_a_missing_perceptual_network(command: Command, monkeypatch: pytest.Monk
         raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
-    told = command.refused("training.loss_weights.perceptual_loss_lambda=1")
+    told = command.refused(
+        "training.loss_weights.perceptual_loss_lambda=1",
+        "model.representation_network.target_input_size=[64, 64]",
+        "model.representation_network.state_resolution=[8, 8]",
+    )
     assert "the perceptual loss needs torchvision's VGG19 weights" in told
+
+
+def test_frames_too_small_for_the_perceptual_network(command: Command) -> None:
+    told = command.refused("training.loss_weights.perceptual_loss_lambda=1")
+    assert "the perceptual loss needs sides of at least 64, not 32" in told
 
 
 def tear(path: Path) -> None:

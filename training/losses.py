@@ -172,7 +172,7 @@ def _movement(frames: Tensor) -> Tensor:
 def perceptual_level_losses(
     truth: Sequence[Tensor],
     reconstruction: Sequence[Tensor],
-    frames_shape: tuple[int, int],
+    batch_shape: tuple[int, int],
     weights: Tensor | None = None,
 ) -> list[Tensor]:
     """L1 between the features of each level of a perceptual network.
@@ -180,7 +180,7 @@ def perceptual_level_losses(
     Args:
         truth: per level (B*T, C, h, w) features of true frames.
         reconstruction: per level features of reconstructed frames, of the same shapes.
-        frames_shape: (B, T).
+        batch_shape: (B, T).
         weights: (B, T, 1, H, W) motion weights, resized bilinearly to each level.
 
     Returns:
@@ -188,7 +188,7 @@ def perceptual_level_losses(
     """
     losses = []
     for true_features, features in zip(truth, reconstruction, strict=True):
-        distance = (features - true_features).abs().unflatten(0, frames_shape)
+        distance = (features - true_features).abs().unflatten(0, batch_shape)
         level_weights = None if weights is None else resize_frames(weights, (distance.shape[-2], distance.shape[-1]))
         losses.append(weighted_mean(distance, level_weights))
     return losses

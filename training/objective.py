@@ -33,21 +33,23 @@ class Objective(nn.Module):
             perceptual_network: needed where a perceptual weight is above zero.
         """
         super().__init__()
-        self.config = config.training
+        self.settings = config.training
         self.perceptual_network = perceptual_network
         self.mi_estimator: losses.SmoothJointEstimator | None = None
-        if self.config.trainer == "training.smooth_mi_trainer":
+        if self.settings.trainer == "training.smooth_mi_trainer":
             self.mi_estimator = losses.SmoothJointEstimator(
-                config.data.actions_count, self.config.mutual_information_estimation_alpha
+                config.data.actions_count, self.settings.mutual_information_estimation_alpha
             )
 
     def forward(self, rollout: Rollout, true_frames: Tensor, pretraining: bool) -> Loss:
         """Compute the loss of a rollout whose true frames (B, T, 3, H, W) in [-1, 1] are given."""
-        weights = self.config.loss_weights.in_phase(pretraining)
+        weights = self.settings.loss_weights.in_phase(pretraining)
         needs_features = any(weights.perceptual_levels)
         num_frames = rollout.frames.full.shape[1]
         truth = true_frames[:, -num_frames:]
-        motion = self._motion_weights(rollout, true_frames)[:, -num_frames:] if self.config.use_motion_weights else None
+        motion = None
+        if self.settings.use_motion_weights:
+            motion = self._motion_weights(rollout, true_frames)[:, -num_frames:]
 
         reconstruction_losses, perceptual_losses = [], []
         for frames in rollout.frames:
@@ -68,7 +70,7 @@ class Objective(nn.Module):
             "states": losses.states_loss(rollout.reconstructed_states, rollout.states),
             "action_directions_kl": losses.kl_to_standard_normal(inferred.directions),
             "action_mutual_information": losses.mutual_information(
-                joint, self.config.action_mutual_information_entropy_lambda
+                joint, self.settings.action_mutual_information_entropy_lambda
             ),
             "action_state_distribution_kl": losses.kl_between_action_states(
                 reconstructed.action_states, inferred.action_states
@@ -105,15 +107,15 @@ class Objective(nn.Module):
     def _motion_weights(self, rollout: Rollout, true_frames: Tensor) -> Tensor:
         """(B, T, 1, H, W)."""
         reconstruction = None
-        if self.config.motion_weights_source == "truth_and_reconstruction":
+        if self.settings.motion_weights_source == "truth_and_reconstruction":
             missing = true_frames.shape[1] - rollout.frames.full.shape[1]
             reconstruction = torch.cat([true_frames[:, :missing], rollout.frames.full], dim=1)
         return losses.motion_weights(
             true_frames,
             reconstruction,
-            self.config.motion_weights_bias,
-            self.config.motion_weights_dilation,
-            self.config.motion_weights_limit,
+            self.settings.motion_weights_bias,
+            self.settings.motion_weights_dilation,
+            self.settings.motion_weights_limit,
         )
 
     def _perceptual_levels(self, truth: Tensor, frames: Tensor, motion: Tensor | None) -> Tensor:

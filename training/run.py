@@ -1,5 +1,6 @@
 """A training run: everything it is made of, built in the order in which mistakes are cheapest to find."""
 
+import re
 from contextlib import closing
 
 import torch
@@ -9,7 +10,7 @@ from dataset.video import Video
 from dataset.video_dataset import VideoDataset
 from evaluation.evaluator import Evaluator
 from model.caddy import Caddy
-from model.perceptual import load_perceptual_network
+from model.perceptual import PerceptualNetwork, load_perceptual_network
 from training.objective import Objective
 from training.state import TrainingState
 from training.trainer import Trainer
@@ -17,8 +18,11 @@ from utils.checkpoint import LATEST
 from utils.command import EXIT_DONE, UserError
 from utils.configuration import Batching, Configuration
 from utils.device import select_device
-from utils.files import require_writable
-from utils.logger import RunLogger, tell
+from utils.files import only_process, require_writable
+from utils.logger import IMAGES, METRICS, RunLogger, has_evaluation, tell
+
+SMALLEST_PERCEPTUAL_SIDE = 64
+"""Pixels: VGG19 halves frames four times, and the smallest it sees are a quarter of the size."""
 
 
 def train(config: Configuration, device_name: str) -> int:
@@ -37,41 +41,66 @@ def train(config: Configuration, device_name: str) -> int:
         UserError: something is missing, damaged, impossible or not finite.
     """
     device = select_device(device_name)
-    save_directory = config.logging.save_directory
-    require_writable(config.logging.output_directory, "choose another logging.output_root")
+    output_directory, save_directory = config.logging.output_directory, config.logging.save_directory
+    require_writable(output_directory, "choose another logging.output_root")
     require_writable(save_directory, "choose another logging.save_root")
+    for split in ("train", "val"):
+        find_videos(config.data.data_root, split, config.data.dataset_splits)
+    perceptual_network = _perceptual_network(config)
+    try:
+        code, step = _train(config, device, perceptual_network)
+    except RuntimeError as error:
+        if not re.search("out of memory|can't allocate memory", str(error)):
+            raise
+        raise UserError(
+            f"{device} has too little memory: lower batch_size or observations_count of training.batching or "
+            "evaluation.batching, then run the same command again"
+        ) from error
+    print(f"images      {output_directory / IMAGES}")
+    print(f"log         {output_directory / METRICS}")
+    print(f"checkpoint  {save_directory / LATEST} (step {step})")
+    return code
 
-    perceptual_network = load_perceptual_network() if config.training.loss_weights.need_perceptual_network else None
+
+def _train(
+    config: Configuration, device: torch.device, perceptual_network: PerceptualNetwork | None
+) -> tuple[int, int]:
+    """Build the run and train; the exit code, and the step that was reached."""
     torch.manual_seed(config.training.seed)
     model = Caddy(config).to(device)
     objective = Objective(config, perceptual_network).to(device)
     state = TrainingState(config, model, objective)
-    checkpoint = state.resume(save_directory)
-    if state.is_complete:
-        tell(f"{save_directory / LATEST}: training is complete, {state.step} of {config.training.max_steps} steps")
-        return EXIT_DONE
+    continued = state.resume(config.logging.save_directory)
+    if state.is_complete and has_evaluation(config.logging.output_directory / METRICS, state.step):
+        tell(f"{config.logging.run_name}: training is complete, {state.step} of {config.training.max_steps} steps")
+        return EXIT_DONE, state.step
 
     evaluator = Evaluator(config, open_split(config, "val", config.evaluation.batching), device, perceptual_network)
     dataset = open_split(config, "train", config.training.batching)
     if config.training.use_ground_truth_actions:
         for split in (evaluator.dataset, dataset):
             require_known_actions(split, config.data.actions_count)
-    with closing(RunLogger(config)) as logger:
+    alone = only_process(config.logging.save_directory, "wait for it, or choose another logging.run_name")
+    with alone, closing(RunLogger(config)) as logger:
         trainer = Trainer(config, state, dataset, evaluator, logger)
-        if checkpoint:
+        if continued is not None:
             tell(f"continuing {config.logging.run_name} after step {state.step} of {config.training.max_steps}")
-            trainer.tell_differences(checkpoint)
-        try:
-            code = trainer.train()
-        except torch.OutOfMemoryError as error:
-            raise UserError(
-                f"{device} has too little memory: lower batch_size or observations_count of training.batching or "
-                "evaluation.batching, then run the same command again"
-            ) from error
-    print(f"images      {logger.images_directory}")
-    print(f"log         {logger.metrics_file}")
-    print(f"checkpoint  {save_directory / LATEST} (step {state.step})")
-    return code
+            trainer.tell_differences(continued)
+        return trainer.train(), state.step
+
+
+def _perceptual_network(config: Configuration) -> PerceptualNetwork | None:
+    """The network of the perceptual loss, if that has a weight."""
+    if not config.training.loss_weights.need_perceptual_network:
+        return None
+    side = min(config.model.representation_network.target_input_size)
+    if side < SMALLEST_PERCEPTUAL_SIDE:
+        raise UserError(
+            f"model.representation_network.target_input_size: the perceptual loss needs sides of at least "
+            f"{SMALLEST_PERCEPTUAL_SIDE}, not {side}; enlarge it, or train without the loss: set "
+            "training.loss_weights.perceptual_loss_lambda and perceptual_loss_lambda_pretraining to 0"
+        )
+    return load_perceptual_network()
 
 
 def open_split(config: Configuration, split: str, batching: Batching) -> VideoDataset:

@@ -86,7 +86,7 @@ class TrainingState:
         training starts from them at step 0.
 
         Returns:
-            The checkpoint, or None in a folder without any.
+            What the checkpoint says of its configuration and data, or None in a folder without any.
 
         Raises:
             CheckpointError: the file is torn, foreign, of another model, or missing beside older checkpoints.
@@ -104,7 +104,7 @@ class TrainingState:
                     f"{path}: its optimiser state is not of this model ({one_line(error)}); use the configuration that "
                     "it was made with, or choose another logging.run_name"
                 ) from error
-        return checkpoint
+        return {name: checkpoint[name] for name in ("config", "data_state") if name in checkpoint}
 
     def _restore(self, checkpoint: dict[str, Any]) -> None:
         self.step = int(checkpoint["step"])

@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from dataset.batching import Batch, TrainingSampler, make_loader
 from dataset.video_dataset import VideoDataset
-from evaluation.evaluator import Evaluation, Evaluator, true_actions
+from evaluation.evaluator import Evaluation, Evaluator
 from evaluation.plots import plot_action_space
-from model.caddy import Rollout
+from model.caddy import Rollout, true_actions
 from training import schedules
 from training.state import TrainingState
-from utils.checkpoint import LATEST, numbered_checkpoint, save_checkpoint
+from utils.checkpoint import LATEST, checkpoint_name, save_checkpoint
 from utils.command import EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED, UserError
 from utils.configuration import Configuration, flatten
 from utils.logger import RunLogger, tell
@@ -73,6 +73,9 @@ class Trainer:
         Raises:
             UserError: the loss or a weight is not finite, a frame cannot be read, or a checkpoint cannot be saved.
         """
+        if self.state.is_complete:  # but its last evaluation was cut short
+            self._evaluate()
+            return EXIT_DONE
         self.state.model.train()
         with self._noticing_signals(), self._progress_bar() as progress:
             for batch in self._batches(progress):
@@ -124,13 +127,14 @@ class Trainer:
         batch = batch.to(self.state.device)
         observations = batch.observations()
         pretraining = schedules.is_pretraining(step, self.settings)
-        actions_count = self.config.data.actions_count
         rollout = self.state.model(
             observations,
             schedules.ground_truth_observations(step, self.settings),
             schedules.gumbel_temperature(step, self.settings),
             pretraining,
-            action_sampler=true_actions(batch, actions_count) if self.settings.use_ground_truth_actions else None,
+            action_sampler=true_actions(batch.actions, self.config.data.actions_count)
+            if self.settings.use_ground_truth_actions
+            else None,
         )
         loss = self.state.objective(rollout, observations[:, :, :3], pretraining)
         self._unread_terms.append(loss.terms)
@@ -149,9 +153,7 @@ class Trainer:
         if is_plot_due:
             self._plot_actions(rollout)
         if is_save_due:
-            self._save()
-        if is_numbered_save_due:
-            self._save(numbered_checkpoint(self.config.logging.save_directory, step).name)
+            self._save(*([checkpoint_name(step)] if is_numbered_save_due else []))
         if is_evaluation_due:
             self._evaluate()
 
@@ -219,10 +221,12 @@ class Trainer:
         self._num_symptoms = {name: self._num_symptoms[name] + 1 if is_ill else 0 for name, is_ill in found.items()}
         return {name: number >= 2 for name, number in self._num_symptoms.items()}
 
-    def _save(self, name: str = LATEST) -> None:
+    def _save(self, *other_names: str) -> None:
+        """Save `latest.pth.tar`, and the same under other names."""
         self.state.require_finite_weights()
         contents = self.state.checkpoint() | {"data_state": self._data_state()}
-        save_checkpoint(self.config.logging.save_directory / name, contents)
+        for name in (LATEST, *other_names):
+            save_checkpoint(self.config.logging.save_directory / name, contents)
 
     def _data_state(self) -> dict[str, int]:
         """What, with the step, decides which sequences come next."""

@@ -26,9 +26,9 @@ class CheckpointError(UserError):
     """A checkpoint that cannot be read or written, or that belongs to another model."""
 
 
-def numbered_checkpoint(directory: Path, step: int) -> Path:
-    """The path of the checkpoint that is kept for a step."""
-    return directory / f"checkpoint_{step}.pth.tar"
+def checkpoint_name(step: int) -> str:
+    """The file name of the checkpoint that is kept for a step."""
+    return f"checkpoint_{step}.pth.tar"
 
 
 def save_checkpoint(path: Path, contents: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Writing files so that neither a crash nor a full disk leaves half of one."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,24 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_process(folder: Path, remedy: str) -> Iterator[None]:
+    """Be the only process that works in a folder, which is made if it is missing, until the block is left.
+
+    The lock ends with this process, also when it is killed while processes that it started live on.
+
+    Raises:
+        UserError: another process works there; the message ends with the remedy.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{folder}: another process is at work there; {remedy}") from error
+        yield
 
 
 def require_writable(folder: Path, remedy: str) -> None:

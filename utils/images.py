@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from dataset.transforms import to_uint8
 from utils.files import replacing
 
 VISIBLE_SIDE = 96
@@ -46,3 +45,13 @@ def overlay(frames: Tensor, heat: Tensor) -> Tensor:
     heat = functional.interpolate(heat, size=frames.shape[-2:], mode="nearest")
     red = frames.new_tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1)
     return torch.lerp(frames, red, 0.6 * heat) * (0.4 + 0.6 * heat) - 0.6 * (1 - heat)
+
+
+def normalize(pixels: Tensor) -> Tensor:
+    """Map uint8 pixels in 0..255 to float32 in [-1, 1], on the same device and in the same memory layout."""
+    return pixels.to(torch.float32).div_(127.5).sub_(1)
+
+
+def to_uint8(frames: Tensor) -> Tensor:
+    """Map frames in [-1, 1] to the nearest uint8 pixels in 0..255; values outside the range are clamped."""
+    return frames.float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)

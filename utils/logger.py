@@ -4,9 +4,10 @@ import itertools
 import json
 import math
 import os
+import secrets
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import wandb
 
 PROJECT = "playable-video-generation"
+IMAGES = "images"
+METRICS = "metrics.jsonl"
 
 
 def tell(message: str) -> None:
@@ -44,10 +47,10 @@ class RunLogger:
             OSError: the folder cannot be written.
         """
         self.directory = config.logging.output_directory
-        self.images_directory = self.directory / "images"
+        self.images_directory = self.directory / IMAGES
         self.images_directory.mkdir(parents=True, exist_ok=True)
         self._write_configuration(config)
-        self.metrics_file = self.directory / "metrics.jsonl"
+        self.metrics_file = self.directory / METRICS
         _remove_torn_line(self.metrics_file)
         self._metrics = self.metrics_file.open("a", encoding="utf-8")
         self._wandb = _start_wandb(config, self.directory) if config.logging.wandb else None
@@ -57,8 +60,7 @@ class RunLogger:
         finite = {name: value if math.isfinite(value) else None for name, value in scalars.items()}
         self._metrics.write(json.dumps({"step": step, **finite}) + "\n")
         self._metrics.flush()
-        if self._wandb is not None:
-            self._wandb.log({**scalars, "step": step})
+        self._log_to_wandb({**scalars, "step": step})
 
     def log_image(self, step: int, name: str, pixels: np.ndarray) -> None:
         """Write uint8 pixels (H, W, 3) to `images/<name>_<step>.png`. `OSError` if it cannot be written."""
@@ -67,13 +69,21 @@ class RunLogger:
         if self._wandb is not None:
             from wandb import Image
 
-            self._wandb.log({f"images/{name}": Image(str(path)), "step": step})
+            self._log_to_wandb({f"images/{name}": Image(str(path)), "step": step})
 
     def close(self) -> None:
         """End the run."""
         self._metrics.close()
         if self._wandb is not None:
             self._wandb.finish()
+
+    def _log_to_wandb(self, values: dict[str, Any]) -> None:
+        if self._wandb is not None:
+            try:
+                self._wandb.log(values)
+            except Exception as error:  # of any kind: it is no reason to stop training
+                tell(f"W&B: {one_line(error)}; going on without")
+                self._wandb = None
 
     def _write_configuration(self, config: Configuration) -> None:
         """Write `config.yaml`; one that differs is kept as `config_1.yaml`, `config_2.yaml`, ... in order of age."""
@@ -90,6 +100,14 @@ class RunLogger:
             tell(f"{path}: not the configuration of the last start, which is kept as {kept.name}")
         with replacing(path) as file:
             file.write(text.encode())
+
+
+def has_evaluation(metrics_file: Path, step: int) -> bool:
+    """Whether an evaluation after `step` is in a run's `metrics.jsonl`."""
+    if not metrics_file.exists():
+        return False
+    lines = metrics_file.read_text(encoding="utf-8").splitlines()
+    return any(f'"step": {step},' in line and '"eval/' in line for line in lines)
 
 
 def _remove_torn_line(path: Path) -> None:
@@ -112,6 +130,8 @@ def _start_wandb(config: Configuration, directory: Path) -> "wandb.Run | None":
                 name=config.logging.run_name,
                 config=config.model_dump(mode="json"),
                 dir=directory,
+                id=_wandb_id(directory),
+                resume="allow",
                 mode=mode,  # type: ignore[arg-type]
                 settings=wandb.Settings(silent=True, init_timeout=30),
             )
@@ -122,3 +142,11 @@ def _start_wandb(config: Configuration, directory: Path) -> "wandb.Run | None":
             tell(f"W&B: {mode} run {run.name} in {directory}")
             return run
     return None
+
+
+def _wandb_id(directory: Path) -> str:
+    """The identity of the W&B run, the same in all parts of a run that was interrupted."""
+    path = directory / "wandb_id"
+    if not path.exists():
+        path.write_text(secrets.token_hex(4), encoding="utf-8")
+    return path.read_text(encoding="utf-8").strip()

@@ -7,6 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+def scaled(width: int, multiplier: float) -> int:
+    """A number of channels times `model.width_multiplier`, at least 1."""
+    return max(1, round(width * multiplier))
+
+
 def conv3x3(in_features: int, out_features: int, bias: bool = False) -> nn.Conv2d:
     """A 3x3 convolution that keeps the resolution."""
     return nn.Conv2d(in_features, out_features, kernel_size=3, padding=1, bias=bias)

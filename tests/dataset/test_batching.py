@@ -71,13 +71,12 @@ def test_observations_agree_with_a_slow_reference(make_videos: MakeVideos, stack
             newest_first = reversed(range(time, time + stacking))
             planes = np.concatenate([sample.frames[index].transpose(2, 0, 1) for index in newest_first])
             np.testing.assert_allclose(observation, planes / np.float32(127.5) - 1, atol=1e-6)
-    assert torch.equal(batch.true_frames(), observations[:, :, :3])
 
 
 def test_frames_and_observations_are_channels_last_in_memory(dataset: VideoDataset) -> None:
     batch = collate([dataset[SequenceKey(0, 0, 3)], dataset[SequenceKey(1, 2, 3)]])
 
-    for tensor in (batch.frames, batch.observations(), batch.true_frames()):
+    for tensor in (batch.frames, batch.observations()):
         assert tensor.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
 
 

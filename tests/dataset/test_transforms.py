@@ -3,8 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
-from dataset.transforms import FrameTransform, normalize, to_uint8
+from dataset.transforms import FrameTransform
 from utils.command import UserError
+from utils.images import normalize, to_uint8
 
 
 @pytest.fixture

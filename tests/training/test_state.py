@@ -15,7 +15,7 @@ from tests.configurations import AUTHORS_CONFIGURATIONS, FIXTURES, published_con
 from tests.synthetic import square_configuration
 from training.objective import Objective
 from training.state import TrainingState
-from utils.checkpoint import LATEST, CheckpointError, load_checkpoint, numbered_checkpoint, save_checkpoint
+from utils.checkpoint import LATEST, CheckpointError, checkpoint_name, load_checkpoint, save_checkpoint
 from utils.command import UserError
 from utils.configuration import Configuration
 
@@ -201,7 +201,7 @@ def test_a_missing_latest_checkpoint_beside_others_is_not_a_new_beginning(
     config: Configuration, tmp_path: Path
 ) -> None:
     state = new_state(config)
-    other = numbered_checkpoint(tmp_path, 3000)
+    other = tmp_path / checkpoint_name(3000)
     other.write_bytes(b"torn")
     with pytest.raises(CheckpointError, match=f"{LATEST}: cannot be read .*; no intact checkpoint lies beside it"):
         state.resume(tmp_path)

@@ -16,10 +16,10 @@ from tests.faults import file_size_limit
 from utils.checkpoint import (
     LATEST,
     CheckpointError,
+    checkpoint_name,
     load_checkpoint,
     load_model_weights,
     newest_intact_checkpoint,
-    numbered_checkpoint,
     save_checkpoint,
 )
 
@@ -146,9 +146,9 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 
 def test_the_newest_intact_checkpoint_is_offered(tmp_path: Path) -> None:
     for step in (900, 1000, 20):
-        save_checkpoint(numbered_checkpoint(tmp_path, step), CONTENTS)
+        save_checkpoint((tmp_path / checkpoint_name(step)), CONTENTS)
     save_checkpoint(tmp_path / "mine.pth.tar", CONTENTS)
-    numbered_checkpoint(tmp_path, 3000).write_bytes(INTACT[:-100])
+    (tmp_path / checkpoint_name(3000)).write_bytes(INTACT[:-100])
     (tmp_path / LATEST).write_bytes(INTACT[:1000])
     (tmp_path / f".{LATEST}.unfinished").write_bytes(INTACT)
     with pytest.raises(CheckpointError, match=f"{tmp_path}/checkpoint_1000.pth.tar: copy it to {LATEST} to go on"):
