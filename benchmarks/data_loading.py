@@ -8,10 +8,10 @@ import random
 import statistics
 import timeit
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -19,15 +19,13 @@ from PIL import Image
 
 from benchmarks.report import write_report
 from dataset.batching import TrainingSampler, make_loader
-from dataset.splits import find_videos
 from dataset.video import FRAME_SUFFIXES, Video
-from dataset.video_dataset import VideoDataset
+from training.run import open_split
 from utils.command import configuration_parser, positive_int, run_command
-from utils.configuration import Configuration, load_configuration
+from utils.configuration import Cache, Configuration, load_configuration
 from utils.device import select_device
 
 NUM_REPEATS = 5
-Cache = Literal["none", "memory", "disk"]
 
 
 def main() -> None:
@@ -54,24 +52,14 @@ def main() -> None:
 
 def measure(config: Configuration, device: torch.device, num_videos: int, num_batches: int) -> dict[str, Any]:
     """Return medians of frames per second: of bare decoding, and of batches by cache and number of workers."""
-    data, batching = config.data, config.training.batching
-    videos = [Video(path) for path in find_videos(data.data_root, "train", data.dataset_splits)[:num_videos]]
+    batching = config.training.batching
     frames_per_batch = batching.batch_size * (batching.observations_count + batching.observation_stacking - 1)
     num_frames = num_batches * frames_per_batch
-    files = [file for video in videos for file in video.path.iterdir() if file.suffix.lower() in FRAME_SUFFIXES]
-    random.Random(0).shuffle(files)
-    files = list(itertools.islice(itertools.cycle(files), num_frames))
-    runs: dict[str, Callable[[], object]] = {"bare decoding": partial(_decode, files)}
+    runs: dict[str, Callable[[], object]] = {}
     for cache in get_args(Cache):
-        dataset = VideoDataset(
-            videos,
-            crop=data.crop,
-            size=config.model.representation_network.target_input_size,
-            observations_count=batching.observations_count,
-            skip_frames=batching.skip_frames,
-            observation_stacking=batching.observation_stacking,
-            cache=cache,
-        )
+        cached = config.model_copy(update={"data": config.data.model_copy(update={"cache": cache})})
+        dataset = open_split(cached, "train", batching, num_videos)
+        runs.setdefault("bare decoding", partial(_decode, _frame_files(dataset.videos, num_frames)))
         sampler = TrainingSampler(dataset, batching.batch_size, lambda _step: batching.observations_count, seed=0)
         batches = list(itertools.islice(sampler, num_batches))
         for num_workers in sorted({0, batching.num_workers}):
@@ -82,6 +70,13 @@ def measure(config: Configuration, device: torch.device, num_videos: int, num_ba
         "frames_per_batch": frames_per_batch,
         "frames_per_second": {name: round(num_frames / seconds) for name, seconds in _median_seconds(runs).items()},
     }
+
+
+def _frame_files(videos: Sequence[Video], num_frames: int) -> list[Path]:
+    """Files of frames in random order, as often as it takes to have `num_frames`."""
+    files = [file for video in videos for file in video.path.iterdir() if file.suffix.lower() in FRAME_SUFFIXES]
+    random.Random(0).shuffle(files)
+    return list(itertools.islice(itertools.cycle(files), num_frames))
 
 
 def _median_seconds(runs: dict[str, Callable[[], object]]) -> dict[str, float]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from utils.files import replacing
+
 RESULTS_DIRECTORY = Path(__file__).parent / "results"
 
 
@@ -42,7 +44,6 @@ def write_report(
     machine = describe_machine(device)
     name = ".".join((benchmark, Path(configuration).stem, _slug(machine["device"]), "json"))
     path = Path(path) if path else RESULTS_DIRECTORY / name
-    path.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "benchmark": benchmark,
         "configuration": Path(configuration).stem,
@@ -50,7 +51,8 @@ def write_report(
         "machine": machine,
         "results": results,
     }
-    path.write_text(json.dumps(report, indent=2) + "\n")
+    with replacing(path) as file:
+        file.write(json.dumps(report, indent=2).encode() + b"\n")
     return path
 
 

@@ -12,7 +12,6 @@ import errno
 import fcntl
 import hashlib
 import itertools
-import logging
 import math
 import os
 import shutil
@@ -20,7 +19,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 import torch
@@ -29,9 +28,9 @@ from tqdm import tqdm
 
 from dataset.transforms import FrameTransform
 from dataset.video import FRAME_SUFFIXES, Video
-from utils.command import UserError
-
-logger = logging.getLogger(__name__)
+from utils.command import UserError, tell
+from utils.configuration import Cache
+from utils.files import replacing
 
 FORMAT_VERSION = 1
 BLOCK_ROWS = 16
@@ -45,9 +44,7 @@ class FrameReader(Protocol):
         ...
 
 
-def open_frames(
-    videos: Sequence[Video], transform: FrameTransform, cache: Literal["none", "memory", "disk"]
-) -> FrameReader:
+def open_frames(videos: Sequence[Video], transform: FrameTransform, cache: Cache) -> FrameReader:
     """Return a reader of the videos' frames, which worker processes share without copies.
 
     With `none` it decodes frames when they are asked for; with `memory` all are decoded now; with `disk` they are too,
@@ -198,11 +195,11 @@ def _lock_first_writable(paths: Sequence[Path]) -> tuple[Path, IO[str]]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                logger.warning("%s: waiting for another process that is decoding frames", path)
+                tell(f"{path}: waiting for another process that is decoding frames")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             return path, lock
         except OSError as error:
-            logger.warning("%s: decoded frames cannot be kept there (%s)", path.parent, error.strerror)
+            tell(f"warning: {path.parent}: decoded frames cannot be kept there ({error.strerror})")
     raise UserError(
         f"data.cache 'disk' can write neither to {' nor to '.join(str(path.parent) for path in paths)}; "
         f"make one of them writable or set data.cache to 'memory' or 'none'"
@@ -210,18 +207,14 @@ def _lock_first_writable(paths: Sequence[Path]) -> tuple[Path, IO[str]]:
 
 
 def _write(path: Path, decoded: DecodedFrames, fingerprint: bytes) -> None:
-    """Write the file under another name first, so that nobody sees half of it. The caller holds the lock."""
-    partial = path.with_suffix(".partial")
+    """Decode all frames into the file. The caller holds the lock."""
     try:
         if shutil.disk_usage(path.parent).free < decoded.num_bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        with partial.open("wb") as file:
+        with replacing(path) as file:
             file.write(fingerprint)
             for block in decoded.read_all(f"decoding {_megabytes(decoded.num_bytes)} into {path}"):
                 file.write(block.data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -229,8 +222,6 @@ def _write(path: Path, decoded: DecodedFrames, fingerprint: bytes) -> None:
             f"{path.parent}: the disk is full: data.cache 'disk' needs {_megabytes(decoded.num_bytes)}; "
             f"free some space or set data.cache to 'none'"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _megabytes(num_bytes: int) -> str:

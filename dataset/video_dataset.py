@@ -3,11 +3,10 @@
 T observations in a sequence, S stacked frames in an observation (`observation_stacking`), H height, W width.
 """
 
-import logging
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -15,9 +14,8 @@ from torch.utils.data import Dataset
 from dataset.frame_cache import open_frames
 from dataset.transforms import FrameTransform
 from dataset.video import Video
-from utils.command import UserError
-
-logger = logging.getLogger(__name__)
+from utils.command import UserError, tell
+from utils.configuration import Cache
 
 
 class SequenceKey(NamedTuple):
@@ -63,7 +61,7 @@ class VideoDataset(Dataset[Sample]):
         observations_count: int,
         skip_frames: int = 0,
         observation_stacking: int = 1,
-        cache: Literal["none", "memory", "disk"] = "none",
+        cache: Cache = "none",
     ) -> None:
         """Index the videos and, with a `cache`, decode all their frames once.
 
@@ -159,9 +157,7 @@ class VideoDataset(Dataset[Sample]):
                 f"{folder}: all {len(short)} videos are too short: they {reason}; "
                 f"lower observations_count or skip_frames, or add longer videos"
             )
-        logger.warning(
-            "%s: %d of %d videos are too short and skipped: they %s", folder, len(short), len(self.videos), reason
-        )
+        tell(f"warning: {folder}: {len(short)} of {len(self.videos)} videos are too short and skipped: they {reason}")
 
 
 def _annotation_arrays(video: Video) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

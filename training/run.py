@@ -15,11 +15,11 @@ from training.objective import Objective
 from training.state import TrainingState
 from training.trainer import Trainer
 from utils.checkpoint import LATEST
-from utils.command import EXIT_DONE, UserError
+from utils.command import EXIT_DONE, UserError, tell
 from utils.configuration import Batching, Configuration
 from utils.device import select_device
 from utils.files import only_process, require_writable
-from utils.logger import IMAGES, METRICS, RunLogger, has_evaluation, tell
+from utils.logger import IMAGES, METRICS, RunLogger, has_evaluation
 
 SMALLEST_PERCEPTUAL_SIDE = 64
 """Pixels: VGG19 halves frames four times, and the smallest it sees are a quarter of the size."""
@@ -103,13 +103,13 @@ def _perceptual_network(config: Configuration) -> PerceptualNetwork | None:
     return load_perceptual_network()
 
 
-def open_split(config: Configuration, split: str, batching: Batching) -> VideoDataset:
-    """The sequences of one split as the configuration wants them.
+def open_split(config: Configuration, split: str, batching: Batching, max_videos: int | None = None) -> VideoDataset:
+    """The sequences of one split, or of its first `max_videos` videos, as the configuration wants them.
 
     Raises:
         UserError: there are none, a video is refused, or the first sequence cannot be read.
     """
-    paths = find_videos(config.data.data_root, split, config.data.dataset_splits)
+    paths = find_videos(config.data.data_root, split, config.data.dataset_splits)[:max_videos]
     dataset = VideoDataset(
         [Video(path) for path in paths],
         crop=config.data.crop,

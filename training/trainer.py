@@ -23,9 +23,9 @@ from model.caddy import Rollout, true_actions
 from training import schedules
 from training.state import TrainingState
 from utils.checkpoint import LATEST, checkpoint_name, save_checkpoint
-from utils.command import EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED, UserError
+from utils.command import EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED, UserError, tell
 from utils.configuration import Configuration, flatten
-from utils.logger import RunLogger, tell
+from utils.logger import RunLogger
 
 EXIT_CODES = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_TERMINATED}
 

@@ -11,6 +11,8 @@ import textwrap
 from collections.abc import Callable
 from typing import NoReturn
 
+from tqdm import tqdm
+
 EXIT_DONE = 0
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -28,6 +30,14 @@ class UserError(ValueError):
 def one_line(error: BaseException) -> str:
     """The message of an error without line breaks, so that it stays one line on stderr."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def tell(message: str) -> None:
+    """Print a line at once, without breaking a progress bar on the terminal."""
+    if sys.stderr.isatty():
+        tqdm.write(message)
+    else:
+        print(message, flush=True)
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:
@@ -61,7 +71,9 @@ class CommandParser(argparse.ArgumentParser):
     """Arguments of a command. What is wrong with them is a `UserError`, told in one line like any other."""
 
     def __init__(self, description: str, example: str) -> None:
+        module = getattr(sys.modules["__main__"], "__spec__", None)
         super().__init__(
+            prog=f"python -m {module.name}" if module else None,
             description=textwrap.fill(description, 100),
             epilog=f"example:\n  {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -21,6 +21,7 @@ NonNegativeInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Cache = Literal["none", "memory", "disk"]
 Side = Annotated[int, Field(ge=16, multiple_of=16)]
 
 
@@ -62,7 +63,7 @@ class Data(Section):
     actions_count: Annotated[int, Field(ge=2)]
     ground_truth_available: bool = False
     dataset_splits: Annotated[list[Fraction], Field(min_length=3, max_length=3)] | None = None
-    cache: Literal["none", "memory", "disk"] = "none"
+    cache: Cache = "none"
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -5,14 +5,12 @@ import json
 import math
 import os
 import secrets
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
-from utils.command import one_line
+from utils.command import one_line, tell
 from utils.configuration import Configuration
 from utils.files import replacing
 from utils.images import save_image
@@ -23,14 +21,6 @@ if TYPE_CHECKING:
 PROJECT = "playable-video-generation"
 IMAGES = "images"
 METRICS = "metrics.jsonl"
-
-
-def tell(message: str) -> None:
-    """Print a line at once, without breaking a progress bar on the terminal."""
-    if sys.stderr.isatty():
-        tqdm.write(message)
-    else:
-        print(message, flush=True)
 
 
 class RunLogger:

@@ -33,7 +33,8 @@ from tqdm import tqdm
 from dataset.acquisition.atari_players import BreakoutPlayer, Player, RandomPlayer
 from dataset.splits import SPLITS
 from dataset.video import Video, VideoWriter
-from utils.command import UserError, non_negative_int, one_line, positive_int, run_command
+from utils.command import CommandParser, UserError, non_negative_int, one_line, positive_int, run_command
+from utils.files import replacing
 
 SIDE_MULTIPLE = 16
 """The model takes frames whose sides are multiples of this."""
@@ -47,14 +48,10 @@ MAX_WARM_UP_STEPS = 300
 
 RECORDING_FILE = "recording.json"
 
-EXAMPLE = """
-example, the playfield of the Breakout screen at half size:
-  python -m dataset.acquisition.record_atari --game breakout --output_directory data/breakout_demo \\
+EXAMPLE = """\
+python -m dataset.acquisition.record_atari --game breakout --output_directory data/breakout_demo \\
       --train_videos 300 --val_videos 40 --test_videos 40 --video_length 60 \\
-      --crop 0 16 160 208 --target_size 80 96
-
-Running the same command again completes a recording that was interrupted.
-"""
+      --crop 0 16 160 208 --target_size 80 96"""
 
 
 @dataclass(frozen=True)
@@ -224,7 +221,6 @@ def _video_path(directory: Path, split: str, index: int) -> Path:
 def _claim(directory: Path, recording: Recording) -> None:
     """Write the options into an empty or new folder, or find the same ones there."""
     file = directory / RECORDING_FILE
-    temporary = file.with_suffix(".unfinished")
     options = json.loads(json.dumps(asdict(recording)))
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -233,10 +229,10 @@ def _claim(directory: Path, recording: Recording) -> None:
             f"{directory}: not a usable folder ({error.strerror}); choose another --output_directory"
         ) from error
     if not file.exists():
-        if any(path != temporary for path in directory.iterdir()):
+        if any(not path.name.endswith(".unfinished") for path in directory.iterdir()):
             raise UserError(f"{directory}: holds files but no {RECORDING_FILE}; choose a new --output_directory")
-        temporary.write_text(json.dumps(options, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(file)
+        with replacing(file) as stream:
+            stream.write(json.dumps(options, indent=2).encode() + b"\n")
         return
     try:
         recorded = dict(json.loads(file.read_text(encoding="utf-8")))
@@ -253,11 +249,10 @@ def _claim(directory: Path, recording: Recording) -> None:
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the parsed command line (`sys.argv` if None)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dataset.acquisition.record_atari",
-        description="Record real play of an Atari game as a data set with train, val and test videos.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = CommandParser(
+        "Record real play of an Atari game as a data set with train, val and test videos. Running the same command "
+        "again completes a recording that was interrupted.",
+        EXAMPLE,
     )
     add = parser.add_argument
     add("--game", required=True, help="breakout (played by a ball follower), or pong, seaquest, ... (random actions)")

@@ -1,4 +1,3 @@
-import logging
 import multiprocessing
 import os
 import shutil
@@ -157,7 +156,7 @@ def test_a_killed_builder_blocks_nobody(make_videos: MakeVideos, monkeypatch: py
 
     assert not cache_files(videos)
     assert np.array_equal(read_all(open_frames(videos, TRANSFORM, "disk"), videos), decode_all(videos))
-    assert not list((videos[0].path.parent / ".cache").glob("*.partial"))
+    assert not list((videos[0].path.parent / ".cache").glob("*.unfinished"))
 
 
 def test_an_unwritable_dataset_uses_the_users_cache(
@@ -209,11 +208,11 @@ def test_an_unreadable_frame_leaves_nothing_behind(make_videos: MakeVideos, cach
     with pytest.raises(VideoError, match=r"00002\.png"):
         open_frames(videos, TRANSFORM, cache)
     assert not cache_files(videos)
-    assert not list(videos[0].path.parent.rglob("*.partial"))
+    assert not list(videos[0].path.parent.rglob("*.unfinished"))
 
 
 def test_waiting_for_another_process_is_told(
-    make_videos: MakeVideos, caplog: pytest.LogCaptureFixture, decoded_frames: Callable[[], int]
+    make_videos: MakeVideos, capsys: pytest.CaptureFixture[str], decoded_frames: Callable[[], int]
 ) -> None:
     fcntl = pytest.importorskip("fcntl")
     videos = make_videos(4)
@@ -231,9 +230,9 @@ def test_waiting_for_another_process_is_told(
     process = FORK.Process(target=hold)
     process.start()
     assert holding.wait(30)
-    with caplog.at_level(logging.WARNING):
-        open_frames(videos, TRANSFORM, "disk")
+    capsys.readouterr()
+    open_frames(videos, TRANSFORM, "disk")
     process.join()
 
-    assert "waiting for another process" in caplog.text
+    assert "waiting for another process" in capsys.readouterr().out
     assert decoded_frames() == 8

@@ -1,5 +1,4 @@
 import itertools
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,14 +118,12 @@ def test_frames_are_cropped_and_resized(make_videos: MakeVideos) -> None:
     assert dataset[SequenceKey(0, 0, 2)].frames.shape == (2, 3, 5, 3)
 
 
-def test_short_videos_are_skipped_with_one_warning(make_videos: MakeVideos, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        dataset = make_dataset(make_videos(5, 12, 3, 11, 9), observations_count=4, skip_frames=2)
-        num_sequences = dataset.num_sequences(4)
+def test_short_videos_are_skipped_with_one_warning(make_videos: MakeVideos, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = make_dataset(make_videos(5, 12, 3, 11, 9), observations_count=4, skip_frames=2)
 
-    assert num_sequences == 3 + 2
-    (record,) = caplog.records
-    message = record.getMessage()
+    assert dataset.num_sequences(4) == 3 + 2
+    (message,) = capsys.readouterr().out.splitlines()
+    assert message.startswith("warning: ")
     assert "3 of 5 videos are too short and skipped" in message
     assert "3 to 9 frames" in message
     assert "span 10" in message

@@ -181,7 +181,7 @@ def test_impossible_options_are_refused(bad_options: list[str], message: str) ->
     "bad_options", [["--train_videos", "-1"], ["--video_length", "0"], ["--target_size", "0", "16"]]
 )
 def test_impossible_counts_are_refused(bad_options: list[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
+    with pytest.raises(UserError, match=r"not a whole number of at least \d; see --help"):
         parse_arguments(options("unused", *bad_options))
 
 
