@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from dataset.video_dataset import Sample, SequenceKey, VideoDataset
+from dataset.video_dataset import Samples, SequenceKey, VideoDataset
 from utils.command import UserError
 from utils.images import normalize
 
@@ -23,7 +23,7 @@ from utils.images import normalize
 class Batch:
     """Sequences of equal length. The frames stay uint8, and each is held once, until the device unfolds them."""
 
-    keys: list[SequenceKey]
+    keys: Sequence[SequenceKey]
     frames: Tensor
     """uint8 (B, T+S-1, C, H, W), oldest first, channels last in memory."""
     actions: Tensor
@@ -34,6 +34,18 @@ class Batch:
     """bool (B, T)."""
     positions: Tensor | None
     """float32 (B, T, 2): x, y as the metadata gives them, NaN where unknown; None if the dataset knows none."""
+
+    @classmethod
+    def of(cls, samples: Samples) -> Self:
+        """Return the batch that shares the memory of some sequences."""
+        return cls(
+            keys=samples.keys,
+            frames=torch.from_numpy(samples.frames).movedim(-1, 2),
+            actions=torch.from_numpy(samples.actions),
+            rewards=torch.from_numpy(samples.rewards),
+            dones=torch.from_numpy(samples.dones),
+            positions=None if samples.positions is None else torch.from_numpy(samples.positions),
+        )
 
     def observations(self) -> Tensor:
         """Return the observations in [-1, 1] as float32 (B, T, S*C, H, W), channels last in memory.
@@ -58,24 +70,6 @@ class Batch:
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
         changes: dict[str, Any] = {name: function(tensor) for name, tensor in tensors.items()}
         return replace(self, **changes)
-
-
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Return the batch of some sequences of equal length."""
-    positions = [sample.positions for sample in samples if sample.positions is not None]
-    return Batch(
-        keys=[sample.key for sample in samples],
-        frames=_stack([sample.frames for sample in samples]).movedim(-1, 2),
-        actions=_stack([sample.actions for sample in samples]),
-        rewards=_stack([sample.rewards for sample in samples]),
-        dones=_stack([sample.dones for sample in samples]),
-        positions=_stack(positions) if positions else None,
-    )
-
-
-def _stack(arrays: Sequence[np.ndarray]) -> Tensor:
-    # torch.stack would wake the threads that compute with the model, and wait for them
-    return torch.from_numpy(np.stack(arrays))
 
 
 class TrainingSampler(Sampler[list[SequenceKey]]):
@@ -229,7 +223,7 @@ class _BatchReader(Dataset["Batch | UserError"]):
 
     def __getitem__(self, keys: Sequence[SequenceKey]) -> Batch | UserError:
         try:
-            return collate([self._dataset[key] for key in keys])
+            return Batch.of(self._dataset[keys])
         except UserError as error:
             return error
 

@@ -72,7 +72,10 @@ class DecodedFrames:
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return the frames of some rows (N) as uint8 (N, H, W, 3)."""
-        return np.stack([self._read(row) for row in rows.tolist()])
+        frames = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        for index, row in enumerate(rows.tolist()):
+            frames[index] = self._read(row)
+        return frames
 
     def _read(self, row: int) -> np.ndarray:
         index = bisect_right(self._first_rows, row) - 1

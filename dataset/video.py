@@ -412,4 +412,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         canvas = Image.new("RGB", image.size, "white")
         canvas.paste(rgba, mask=rgba)
         return canvas
+    if image.mode == "RGB":
+        image.load()
+        return image
     return image.convert("RGB")

@@ -27,23 +27,23 @@ class SequenceKey(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One sequence. The frames of overlapping stacks are held once."""
+class Samples:
+    """B sequences of equal length. The frames of overlapping stacks are held once."""
 
-    key: SequenceKey
+    keys: Sequence[SequenceKey]
     frames: np.ndarray
-    """uint8 (T+S-1, H, W, 3), oldest first: observation t stacks the frames t to t+S-1."""
+    """uint8 (B, T+S-1, H, W, 3), oldest first: observation t stacks the frames t to t+S-1."""
     actions: np.ndarray
-    """int64 (T)."""
+    """int64 (B, T)."""
     rewards: np.ndarray
-    """float32 (T)."""
+    """float32 (B, T)."""
     dones: np.ndarray
-    """bool (T)."""
+    """bool (B, T)."""
     positions: np.ndarray | None
-    """float32 (T, 2): x, y as the metadata gives them, NaN where unknown; None if the dataset knows none."""
+    """float32 (B, T, 2): x, y as the metadata gives them, NaN where unknown; None if the dataset knows none."""
 
 
-class VideoDataset(Dataset[Sample]):
+class VideoDataset(Dataset[Samples]):
     """All sequences in some videos.
 
     A sequence of T observations starts at any frame for which T + (T-1) * `skip_frames` frames remain. Observation t is
@@ -118,16 +118,21 @@ class VideoDataset(Dataset[Sample]):
         video = bisect_right(self._first_rows, row) - 1
         return SequenceKey(video, row - self._first_rows[video], observations_count)
 
-    def __getitem__(self, key: SequenceKey) -> Sample:
-        """Read a sequence. `dataset.video.VideoError` if a frame cannot be read, `UserError` if the crop misses it."""
-        video, first_frame, observations_count = key
+    def __getitem__(self, keys: Sequence[SequenceKey]) -> Samples:
+        """Read sequences of equal length, all their frames into one array.
+
+        `dataset.video.VideoError` if a frame cannot be read, `UserError` if the crop misses one.
+        """
+        videos, first_frames, (observations_count, *_) = zip(*keys, strict=True)
         times = np.arange(1 - self.observation_stacking, observations_count)
-        earliest = -(first_frame // self.stride)
-        first_row = self._first_rows[video] + first_frame
-        rows = slice(first_row, first_row + self.span(observations_count), self.stride)
-        return Sample(
-            key=key,
-            frames=self._frames.read(first_row + np.maximum(times, earliest) * self.stride),
+        earliest = -(np.array(first_frames) // self.stride)
+        first_rows = np.array([self._first_rows[video] for video in videos]) + first_frames
+        frame_rows = first_rows[:, None] + np.maximum(times, earliest[:, None]) * self.stride
+        rows = first_rows[:, None] + np.arange(observations_count) * self.stride
+        frames = self._frames.read(frame_rows.ravel())
+        return Samples(
+            keys=keys,
+            frames=frames.reshape(*frame_rows.shape, *frames.shape[1:]),
             actions=self._actions[rows],
             rewards=self._rewards[rows],
             dones=self._dones[rows],
@@ -161,7 +166,7 @@ class VideoDataset(Dataset[Sample]):
 
 
 def _annotation_arrays(video: Video) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Actions, rewards, dones and positions, one per frame, in the types of `Sample`."""
+    """Actions, rewards, dones and positions, one per frame, in the types of `Samples`."""
     annotations = video.annotations
     return (
         np.array(annotations.actions, np.int64),

@@ -119,7 +119,7 @@ def open_split(config: Configuration, split: str, batching: Batching, max_videos
         observation_stacking=batching.observation_stacking,
         cache=config.data.cache,
     )
-    dataset[dataset.sequence(0, batching.observations_count)]  # finds a crop that reaches outside of the frames
+    dataset[[dataset.sequence(0, batching.observations_count)]]  # finds a crop that reaches outside of the frames
     return dataset
 
 

@@ -11,7 +11,6 @@ import torch
 from dataset.batching import (
     Batch,
     TrainingSampler,
-    collate,
     evaluation_keys,
     in_batches,
     make_loader,
@@ -59,29 +58,29 @@ def take(sampler: TrainingSampler, num_batches: int) -> list[list[SequenceKey]]:
 def test_observations_agree_with_a_slow_reference(make_videos: MakeVideos, stacking: int, skip_frames: int) -> None:
     dataset = make_dataset(make_videos(*LENGTHS), stacking, skip_frames)
     keys = [dataset.sequence(index, 3) for index in (0, 1, 7)]
-    samples = [dataset[key] for key in keys]
-    batch = collate(samples)
+    samples = dataset[keys]
+    batch = Batch.of(samples)
     observations = batch.observations()
 
     assert batch.frames.shape == (3, 3 + stacking - 1, 3, 10, 12)
     assert observations.shape == (3, 3, 3 * stacking, 10, 12)
     assert observations.dtype == torch.float32
-    for sample, of_sample in zip(samples, observations, strict=True):
+    for frames, of_sample in zip(samples.frames, observations, strict=True):
         for time, observation in enumerate(of_sample):
             newest_first = reversed(range(time, time + stacking))
-            planes = np.concatenate([sample.frames[index].transpose(2, 0, 1) for index in newest_first])
+            planes = np.concatenate([frames[index].transpose(2, 0, 1) for index in newest_first])
             np.testing.assert_allclose(observation, planes / np.float32(127.5) - 1, atol=1e-6)
 
 
 def test_frames_and_observations_are_channels_last_in_memory(dataset: VideoDataset) -> None:
-    batch = collate([dataset[SequenceKey(0, 0, 3)], dataset[SequenceKey(1, 2, 3)]])
+    batch = Batch.of(dataset[[SequenceKey(0, 0, 3), SequenceKey(1, 2, 3)]])
 
     for tensor in (batch.frames, batch.observations()):
         assert tensor.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_a_batch_moves_as_a_whole(dataset: VideoDataset) -> None:
-    batch = collate([dataset[SequenceKey(0, 0, 3)]])
+    batch = Batch.of(dataset[[SequenceKey(0, 0, 3)]])
     moved = batch.to("meta")
 
     assert isinstance(moved, Batch)
@@ -91,7 +90,7 @@ def test_a_batch_moves_as_a_whole(dataset: VideoDataset) -> None:
 
 
 def test_annotations_are_stacked(dataset: VideoDataset) -> None:
-    batch = collate([dataset[SequenceKey(0, 0, 3)], dataset[SequenceKey(1, 2, 3)]])
+    batch = Batch.of(dataset[[SequenceKey(0, 0, 3), SequenceKey(1, 2, 3)]])
 
     assert batch.actions.tolist() == [[0, 1, 2], [102, 103, 104]]
     assert batch.rewards.tolist() == [[0.0, 0.5, 1.0], [1.0, 1.5, 2.0]]
@@ -187,7 +186,7 @@ def test_loaded_batches_do_not_depend_on_workers_cache_or_resuming(
 ) -> None:
     videos = make_videos(*LENGTHS)
     plain = make_dataset(videos, stacking=2)
-    expected = [collate([plain[key] for key in keys]) for keys in take(TrainingSampler(plain, 3, growing, 0), 17)]
+    expected = [Batch.of(plain[keys]) for keys in take(TrainingSampler(plain, 3, growing, 0), 17)]
 
     dataset = make_dataset(videos, stacking=2, cache=cache)
     for first_step in (1, 8):
@@ -252,8 +251,8 @@ def test_a_dataset_with_frames_on_disk_is_small_to_send(make_videos: MakeVideos)
     dataset = make_dataset(make_videos(60, 60), cache="disk")
     copy: VideoDataset = pickle.loads(pickle.dumps(dataset))
 
-    assert len(pickle.dumps(dataset)) < dataset[SequenceKey(0, 0, 60)].frames.nbytes
-    assert np.array_equal(copy[SequenceKey(1, 3, 4)].frames, dataset[SequenceKey(1, 3, 4)].frames)
+    assert len(pickle.dumps(dataset)) < dataset[[SequenceKey(0, 0, 60)]].frames.nbytes
+    assert np.array_equal(copy[[SequenceKey(1, 3, 4)]].frames, dataset[[SequenceKey(1, 3, 4)]].frames)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -263,5 +262,5 @@ def test_batches_for_cuda_come_in_pinned_memory(dataset: VideoDataset, num_worke
     (batch,) = make_loader(dataset, [keys], num_workers, "cuda")
 
     assert batch.frames.is_pinned()
-    assert batch.frames.stride() == collate([dataset[key] for key in keys]).frames.stride()
+    assert batch.frames.stride() == Batch.of(dataset[keys]).frames.stride()
     assert torch.equal(batch.to("cuda").observations().cpu(), batch.observations())

@@ -66,23 +66,34 @@ def test_samples_agree_with_a_slow_reference(make_videos: MakeVideos, stacking: 
     stride = skip_frames + 1
 
     for key in (dataset.sequence(index, 3) for index in range(dataset.num_sequences(3))):
-        sample = dataset[key]
+        samples = dataset[[key]]
         times = [key.first_frame + time * stride for time in range(3)]
-        assert sample.frames.dtype == np.uint8
-        assert sample.frames.shape == (3 + stacking - 1, 10, 12, 3)
-        assert (sample.frames[..., 0] == key.video).all()
+        assert samples.frames.dtype == np.uint8
+        assert samples.frames.shape == (1, 3 + stacking - 1, 10, 12, 3)
+        assert (samples.frames[..., 0] == key.video).all()
         for time in range(3):
-            newest_first = sample.frames[time : time + stacking, 0, 0, 1].tolist()[::-1]
+            newest_first = samples.frames[0, time : time + stacking, 0, 0, 1].tolist()[::-1]
             assert newest_first == stack_by_hand(key.first_frame, time, stride, stacking)
-        assert sample.actions.tolist() == [100 * key.video + frame for frame in times]
-        assert sample.rewards.tolist() == [frame / 2 for frame in times]
-        assert sample.dones.tolist() == [frame == [13, 16][key.video] for frame in times]
-        assert sample.positions is not None
-        assert sample.positions.tolist() == [[key.video, frame] for frame in times]
+        assert samples.actions.tolist() == [[100 * key.video + frame for frame in times]]
+        assert samples.rewards.tolist() == [[frame / 2 for frame in times]]
+        assert samples.dones.tolist() == [[frame == [13, 16][key.video] for frame in times]]
+        assert samples.positions is not None
+        assert samples.positions.tolist() == [[[key.video, frame] for frame in times]]
+
+
+def test_sequences_are_read_together_as_they_are_alone(make_videos: MakeVideos) -> None:
+    dataset = make_dataset(make_videos(14, 17), skip_frames=1, observation_stacking=2)
+    keys = [dataset.sequence(index, 3) for index in (20, 0, 7, 0)]
+
+    together = dataset[keys]
+    assert together.keys == keys
+    for index, alone in enumerate(dataset[[key]] for key in keys):
+        for name in ("frames", "actions", "rewards", "dones", "positions"):
+            assert np.array_equal(getattr(together, name)[index : index + 1], getattr(alone, name))
 
 
 def test_types_are_those_of_the_documentation(make_videos: MakeVideos) -> None:
-    sample = make_dataset(make_videos(4))[SequenceKey(0, 1, 2)]
+    sample = make_dataset(make_videos(4))[[SequenceKey(0, 1, 2)]]
 
     assert sample.positions is not None
     assert (sample.actions.dtype, sample.rewards.dtype) == (np.int64, np.float32)
@@ -99,23 +110,23 @@ def test_positions_come_from_either_key_and_are_nan_elsewhere(tmp_path: Path) ->
     ]
     frames = [np.zeros((10, 12, 3), np.uint8)] * 5
     write_video(tmp_path / "video", frames, Annotations([0] * 5, [0.0] * 5, metadata, [False] * 5))
-    positions = make_dataset([Video(tmp_path / "video")])[SequenceKey(0, 0, 5)].positions
+    positions = make_dataset([Video(tmp_path / "video")])[[SequenceKey(0, 0, 5)]].positions
 
     assert positions is not None
-    assert positions[:2].tolist() == [[1, 2], [4, 5]]
-    assert np.isnan(positions[2:]).all()
+    assert positions[0, :2].tolist() == [[1, 2], [4, 5]]
+    assert np.isnan(positions[0, 2:]).all()
 
 
 def test_positions_that_nobody_knows_are_none(tmp_path: Path) -> None:
     write_video(tmp_path / "video", [np.zeros((10, 12, 3), np.uint8)] * 3)
 
-    assert make_dataset([Video(tmp_path / "video")])[SequenceKey(0, 0, 3)].positions is None
+    assert make_dataset([Video(tmp_path / "video")])[[SequenceKey(0, 0, 3)]].positions is None
 
 
 def test_frames_are_cropped_and_resized(make_videos: MakeVideos) -> None:
     dataset = make_dataset(make_videos(3), crop=[2, 4, 12, 10], size=[5, 3])
 
-    assert dataset[SequenceKey(0, 0, 2)].frames.shape == (2, 3, 5, 3)
+    assert dataset[[SequenceKey(0, 0, 2)]].frames.shape == (1, 2, 3, 5, 3)
 
 
 def test_short_videos_are_skipped_with_one_warning(make_videos: MakeVideos, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,6 +150,6 @@ def test_errors_name_the_file_and_the_frame(make_videos: MakeVideos) -> None:
     (videos[0].path / "00002.png").write_bytes(b"torn")
 
     with pytest.raises(VideoError, match=r"00002\.png"):
-        make_dataset(videos)[SequenceKey(0, 1, 2)]
+        make_dataset(videos)[[SequenceKey(0, 1, 2)]]
     with pytest.raises(UserError, match=r"00000, frame 0: data\.crop"):
-        make_dataset(videos, crop=[0, 0, 13, 10])[SequenceKey(0, 0, 2)]
+        make_dataset(videos, crop=[0, 0, 13, 10])[[SequenceKey(0, 0, 2)]]
