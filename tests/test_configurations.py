@@ -1,9 +1,11 @@
 """The shipped configurations, the authors' form of them, and what is said of files that cannot be used."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.configurations import AUTHORS_CONFIGURATIONS, published_configuration
 from utils.configuration import ConfigurationError, flatten, load_configuration, parse_configuration
@@ -156,6 +158,25 @@ def test_shipped_configurations_load(path: Path) -> None:
 
 def test_the_demo_and_the_three_published_configurations_are_shipped() -> None:
     assert [path.stem for path in SHIPPED] == ["00_breakout_demo", *PUBLISHED]
+
+
+def test_one_file_explains_every_key_and_marks_ours() -> None:
+    file = REPOSITORY / "configs/02_breakout.yaml"
+    comments: dict[str, str] = {}  # by the last part of a key; the first place where it stands counts
+    for key, comment in re.findall(r"^ +(\w+): \S.*  # (.+)$", file.read_text(), re.MULTILINE):
+        comments.setdefault(key, comment)
+
+    published = flatten(yaml.safe_load(AUTHORS_CONFIGURATIONS["02_breakout"].read_text()))
+    stated = flatten(yaml.safe_load(file.read_text()))
+    known = flatten(load_configuration(file).model_dump())
+    inapplicable = {f"evaluation.batching.observations_count_{name}" for name in ("start", "steps")}
+
+    assert stated.keys() == known.keys() - inapplicable
+    for key in stated:
+        name = key.split(".")[-1]
+        if key.removesuffix("_pretraining") in stated:
+            name = name.removesuffix("_pretraining")  # a twin is explained by the other
+        assert comments[name].startswith("[ours]") == (key not in published), key
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
