@@ -1,0 +1,92 @@
+"""The benchmarks measure what they say, on tiny data."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import data_loading, demo, train_step
+from benchmarks.plain_model import PLAIN_CLASSES, plain_caddy
+from model.caddy import Caddy, most_probable_actions
+from tests.configurations import small_configuration
+from tests.synthetic import square_configuration
+from utils.command import UserError
+
+
+@pytest.fixture(autouse=True)
+def _restore_threads() -> Any:
+    num_threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(num_threads)
+
+
+def report(monkeypatch: pytest.MonkeyPatch, benchmark: Any, folder: Path, *options: str) -> Any:
+    """The results that a benchmark writes about the tiny configuration."""
+    arguments = ["--config", str(folder / "square.yaml"), "--device", "cpu", "--json", str(folder / "report.json")]
+    monkeypatch.setattr(sys, "argv", [benchmark.__file__, *arguments, *options])
+    benchmark.main()
+    written = json.loads((folder / "report.json").read_text())
+    assert written["configuration"] == "square"
+    assert written["machine"]["torch"] == torch.__version__
+    return written["results"]
+
+
+def test_the_plain_model_computes_the_same() -> None:
+    config = small_configuration()
+    torch.manual_seed(0)
+    ours = Caddy(config).eval()
+    plain = plain_caddy(config).eval()
+    plain.load_state_dict(ours.state_dict())
+    assert {type(module) for module in plain.modules()} >= set(PLAIN_CLASSES.values())
+    assert not {type(module) for module in plain.modules()} & PLAIN_CLASSES.keys()
+
+    observations = torch.rand(2, 4, 3, 16, 32) * 2 - 1
+    frames = []
+    for model in (ours, plain):
+        torch.manual_seed(1)  # of the variations and the noise
+        frames.append(model(observations, 1, action_sampler=most_probable_actions).frames.full)
+    torch.testing.assert_close(*frames, atol=1e-5, rtol=0)
+
+
+def test_train_step(square: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = report(monkeypatch, train_step, square, "--steps", "2")
+    assert results["batches"] == str(square / "data")
+    for variant in ("plain", "ours"):
+        milliseconds = results[variant]["milliseconds"]
+        assert milliseconds.keys() == {*train_step.PHASES, "step"}
+        assert 0 < milliseconds["forward"] < milliseconds["step"]
+        assert results[variant]["saved_for_backward_mib"] > 0
+        assert results[variant]["frames_per_second"] > 0
+    assert results["speedup"] > 0
+
+
+def test_train_step_without_data(square: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = report(monkeypatch, train_step, square, "--steps", "1", "--set", "data.data_root=absent")
+    assert results["batches"] == "noise (absent is absent)"
+
+
+def test_data_loading(square: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = report(monkeypatch, data_loading, square, "--batches", "2", "--videos", "2")
+    assert results["frame_size"] == [32, 32]
+    assert results["frames_per_batch"] == 6
+    runs = {"bare decoding", *(f"cache {cache}, 0 workers" for cache in ("none", "memory", "disk"))}
+    assert results["frames_per_second"].keys() == runs
+    assert all(frames_per_second > 0 for frames_per_second in results["frames_per_second"].values())
+
+
+def test_demo(square: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = report(monkeypatch, demo, square, "--seeds", "4", "7", "--set", "training.max_steps=4")
+    assert results.keys() == {"seed 4", "seed 7"}
+    for seed in (4, 7):
+        config = square_configuration(square, f"logging.run_name=square_seed_{seed}")
+        last = json.loads((config.logging.output_directory / "metrics.jsonl").read_text().splitlines()[-1])
+        found = results[f"seed {seed}"]
+        assert found["steps"] == 4
+        assert found["action_accuracy"] == round(last["eval/action_accuracy"], 4)
+        assert found["l1"] == round(last["eval/reconstruction"], 5)
+
+    with pytest.raises(UserError, match="square_seed_4: exists already; move it away"):
+        report(monkeypatch, demo, square, "--seeds", "4")
