@@ -1,13 +1,12 @@
 # docker build -t video-generation:1.0 .
-# docker run -it --gpus all --ipc=host -v "$PWD/data:/video-generation/data" video-generation:1.0
+# docker run -it --gpus all --ipc=host -v "$PWD/data:/video-generation/data" video-generation:1.0    (README: as any user)
 
 # The base image brings the CUDA runtime alone: PyTorch's wheels bring the libraries of the same CUDA version.
 FROM nvidia/cuda:13.0.2-base-ubuntu24.04
 
-# torch.compile calls g++ and needs Python's headers.
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        ffmpeg fonts-dejavu-core g++ python3-dev python3-venv \
+        ffmpeg fonts-dejavu-core python3-venv \
     && rm -rf /var/lib/apt/lists/*
 
 ENV PATH=/opt/venv/bin:$PATH

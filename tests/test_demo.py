@@ -39,6 +39,7 @@ def test_the_demo_finds_the_actions(tmp_path: Path) -> None:
     assert found["eval/action_accuracy"] > 0.7 * found["eval/movement_accuracy"]
     assert found["eval/movement_accuracy"] > 0.95
     assert found["eval/reconstruction"] < 0.2
+    assert found["eval/action_effect"] > 0.1
 
 
 def run(*arguments: str) -> None:

@@ -1,5 +1,10 @@
-"""Every command of README runs, on less data and for fewer steps."""
+"""Every command of README is right: recording and training run, on less data and for fewer steps.
 
+What `make` does is tried by `test_packaging.py` and `test_demo.py`, what benchmarks do by `benchmarks/`.
+"""
+
+import itertools
+import json
 import re
 import shlex
 import subprocess
@@ -7,6 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from utils.configuration import load_configuration
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text()
@@ -65,6 +72,17 @@ def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(arguments, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
 
 
+def test_no_command_goes_untried() -> None:
+    kinds = ("make ", "python -m dataset.acquisition.record_atari ", "python train.py ", "python -m benchmarks.")
+    (installation,) = (command for command in commands() if not command.startswith(kinds))
+    python, activation, pip = installation.split(" && ")
+    assert python == "python3 -m venv .venv"
+    assert activation == ". .venv/bin/activate"
+    assert f".venv/bin/python -m {pip} " in (REPOSITORY / "Makefile").read_text().replace(
+        "--disable-pip-version-check ", ""
+    ).replace("\n", " ")
+
+
 def test_readme_has_the_two_commands() -> None:
     assert {"make demo", "make test"} <= set(commands())
 
@@ -91,7 +109,18 @@ def test_benchmarks_are_called_as_they_ask_to_be(command: str) -> None:
     assert done.returncode == 0, done.stderr
     options = {argument for argument in arguments if argument.startswith("--")}
     assert options <= set(re.findall(r"--\w+", done.stdout))
-    assert (REPOSITORY / arguments[arguments.index("--config") + 1]).is_file()
+    overrides = [value for option, value in itertools.pairwise(arguments) if option == "--set"]
+    load_configuration(REPOSITORY / arguments[arguments.index("--config") + 1], overrides)
+
+
+def test_figures_are_those_of_the_committed_results() -> None:
+    file = REPOSITORY / "benchmarks/results/demo.00_breakout_demo.amd-epyc-cpu.json"
+    runs = json.loads(file.read_text())["results"]
+    rows = [
+        f"| {seed.removeprefix('seed ')} | {run['minutes']:.1f} min | {run['action_accuracy']:.2f} | {run['l1']:.3f} |"
+        for seed, run in runs.items()
+    ]
+    assert "\n".join(rows) in README
 
 
 def test_files_that_readme_names_exist() -> None:
