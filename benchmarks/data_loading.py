@@ -51,7 +51,10 @@ def main() -> None:
 
 
 def measure(config: Configuration, device: torch.device, num_videos: int, num_batches: int) -> dict[str, Any]:
-    """Return medians of frames per second: of bare decoding, and of batches by cache and number of workers."""
+    """Return medians of frames per second: of bare decoding, and of batches by cache and number of workers.
+
+    The time of workers includes their start, which weighs little over many batches.
+    """
     batching = config.training.batching
     frames_per_batch = batching.batch_size * (batching.observations_count + batching.observation_stacking - 1)
     num_frames = num_batches * frames_per_batch

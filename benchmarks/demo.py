@@ -41,10 +41,11 @@ def train(config_file: str, overrides: list[str], seed: int, device: torch.devic
     run_name = f"{load_configuration(config_file, overrides).logging.run_name}_seed_{seed}"
     overrides = [*overrides, f"training.seed={seed}", f"logging.run_name={run_name}"]
     config = load_configuration(config_file, overrides)
-    if config.logging.output_directory.exists():
-        raise UserError(
-            f"{config.logging.output_directory}: exists already; move it away, so that the run is timed whole"
-        )
+    if not config.data.ground_truth_available:
+        raise UserError(f"{config_file}: action accuracy needs true actions, but data.ground_truth_available is false")
+    for folder in (config.logging.output_directory, config.logging.save_directory):
+        if folder.exists():
+            raise UserError(f"{folder}: exists already; move it away, so that the run is timed whole")
     command = [sys.executable, "train.py", "--config", config_file, "--device", device.type]
     start = time.perf_counter()
     done = subprocess.run([*command, *(part for override in overrides for part in ("--set", override))], check=False)

@@ -1,11 +1,15 @@
 """How long a training step takes and what it needs, beside a plain transcription of the method.
 
+The plain variant is `benchmarks.plain_model` trained plainly: Adam is not fused, and each term of the loss is read from
+the device at every step.
+
 python -m benchmarks.train_step --config configs/02_breakout.yaml --set training.batching.batch_size=2
 """
 
 import itertools
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +32,7 @@ from utils.command import configuration_parser, positive_int, run_command
 from utils.configuration import Configuration, load_configuration
 from utils.device import select_device
 
+MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 PHASES = ("data", "forward", "backward", "optimiser")
 
 
@@ -96,7 +101,7 @@ def measure(config: Configuration, device: torch.device, num_steps: int) -> dict
         "observations_count": batching.observations_count,
         "threads": torch.get_num_threads(),
         "batches": origin,
-        "peak_process_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_process_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MAXRSS_PER_MIB),
     }
 
 
@@ -144,6 +149,7 @@ class _Stepper:
 
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+            resident = torch.cuda.memory_allocated(self.device)
         parameters = {parameter.untyped_storage().data_ptr() for parameter in self.model.parameters()}
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             total = self._forward(batch.to(self.device))
@@ -152,7 +158,8 @@ class _Stepper:
         activations = sum(size for pointer, size in saved.items() if pointer not in parameters)
         memory = {"saved_for_backward_mib": round(activations / 2**20, 1)}
         if self.device.type == "cuda":
-            memory["peak_device_mib"] = round(torch.cuda.max_memory_allocated(self.device) / 2**20, 1)
+            peak = torch.cuda.max_memory_allocated(self.device) - resident
+            memory["peak_beyond_weights_mib"] = round(peak / 2**20, 1)
         return memory
 
     def _forward(self, batch: Batch) -> Tensor:

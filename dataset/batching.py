@@ -48,19 +48,20 @@ class Batch:
         )
 
     def observations(self) -> Tensor:
-        """Return the observations in [-1, 1] as float32 (B, T, S*C, H, W), channels last in memory.
+        """Return the observations in [-1, 1] as float32 (B, T, S*C, H, W), in memory time-major and channels last.
 
         The channels of an observation are those of its newest frame, then of the ones before.
         """
         num_observations = self.actions.shape[1]
         newest = self.frames.shape[1] - num_observations
-        frames = self.frames.movedim(2, -1)  # (B, T+S-1, H, W, C)
-        stacks = [frames[:, first : first + num_observations] for first in range(newest, -1, -1)]
-        return normalize(torch.cat(stacks, dim=-1)).movedim(-1, 2)
+        frames = self.frames.transpose(0, 1).movedim(2, -1)  # (T+S-1, B, H, W, C)
+        stacks = [frames[first : first + num_observations] for first in range(newest, -1, -1)]
+        return normalize(torch.cat(stacks, dim=-1)).movedim(-1, 2).transpose(0, 1)
 
     def to(self, device: torch.device | str) -> Self:
-        """Return the batch on a device. The copy is asynchronous where the memory is pinned."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        """Return the batch on a device; a copy to CUDA is asynchronous where the memory is pinned."""
+        is_asynchronous = torch.device(device).type == "cuda"  # elsewhere the source may be freed during the copy
+        return self._map(lambda tensor: tensor.to(device, non_blocking=is_asynchronous))
 
     def pin_memory(self) -> Self:
         """Return the batch in page-locked memory, from which copies to a CUDA device are asynchronous."""

@@ -18,7 +18,7 @@ import reprlib
 import shutil
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
@@ -63,6 +63,8 @@ class Annotations:
     """JSON values under string keys, None for numbers that are not finite; {} if unknown."""
     dones: list[bool]
     """Whether an episode ends with this frame's action; False if unknown."""
+    actions_are_known: bool = True
+    """Whether `actions` are true ones."""
 
     def __post_init__(self) -> None:
         lengths = {len(self.actions), len(self.rewards), len(self.metadata), len(self.dones)}
@@ -75,7 +77,8 @@ class Annotations:
     @classmethod
     def unknown(cls, num_frames: int) -> Self:
         """Annotations that say nothing about `num_frames` frames."""
-        return cls([0] * num_frames, [0.0] * num_frames, [{} for _ in range(num_frames)], [False] * num_frames)
+        metadata: list[dict[str, Any]] = [{} for _ in range(num_frames)]
+        return cls([0] * num_frames, [0.0] * num_frames, metadata, [False] * num_frames, actions_are_known=False)
 
 
 class Video:
@@ -246,7 +249,8 @@ def write_video(
             for frame in frames:
                 writer.append(frame)
             return
-        rows = zip(annotations.actions, annotations.rewards, annotations.metadata, annotations.dones, strict=True)
+        actions = annotations.actions if annotations.actions_are_known else [None] * len(annotations)
+        rows = zip(actions, annotations.rewards, annotations.metadata, annotations.dones, strict=True)
         for frame, row in zip_longest(frames, rows):
             if frame is None or row is None:
                 raise VideoError(f"{path}: there are not as many annotations as frames; give one of each per frame")
@@ -296,7 +300,9 @@ def _read_annotations(folder: Path, num_frames: int) -> Annotations:
             stored = _load_json(folder / ANNOTATIONS_FILE)
         else:
             stored = {field: restricted_pickle.load(folder / f"{field}.pkl") for field in _FIELDS}
-        return Annotations(**{field: _column(field, stored[field], num_frames) for field in _FIELDS})
+        columns = {field: _column(field, stored[field], num_frames) for field in _FIELDS}
+        known = {field: column for field, column in columns.items() if column is not None}
+        return replace(Annotations.unknown(num_frames), **known, actions_are_known="actions" in known)
     except restricted_pickle.RestrictedPickleError as error:
         raise VideoError(str(error)) from error
     except ValueError as error:
@@ -321,8 +327,8 @@ def _load_json(file: Path) -> dict[str, Any]:
     return stored
 
 
-def _column(field: str, stored: Any, num_frames: int) -> list[Any]:
-    """The entries of one annotation for all frames, in plain Python types, with the value for unknown filled in."""
+def _column(field: str, stored: Any, num_frames: int) -> list[Any] | None:
+    """The entries of one annotation for all frames, in plain Python types; None if they are unknown."""
     if isinstance(stored, np.ndarray):
         stored = stored.tolist()
     if not isinstance(stored, list | tuple):
@@ -335,9 +341,7 @@ def _column(field: str, stored: Any, num_frames: int) -> list[Any]:
             entries.append(_entry(field, value))
         except ValueError as error:
             raise ValueError(f"frame {index}: {error}") from error
-    if _is_known(field, entries):
-        return entries
-    return getattr(Annotations.unknown(num_frames), field)
+    return entries if _is_known(field, entries) else None
 
 
 def _is_known(field: str, entries: list[Any]) -> bool:

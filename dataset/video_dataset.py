@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from dataset.frame_cache import open_frames
 from dataset.transforms import FrameTransform
-from dataset.video import Video
+from dataset.video import Annotations, Video
 from utils.command import UserError, tell
 from utils.configuration import Cache
 
@@ -44,7 +44,7 @@ class Samples:
 
 
 class VideoDataset(Dataset[Samples]):
-    """All sequences in some videos.
+    """All sequences in some videos. `knows_actions` says whether the true actions of all of them are known.
 
     A sequence of T observations starts at any frame for which T + (T-1) * `skip_frames` frames remain. Observation t is
     the frame first + t * (skip_frames + 1); its stack reaches back by the same stride and, where the video begins,
@@ -83,7 +83,9 @@ class VideoDataset(Dataset[Samples]):
         self._sequence_ends: dict[int, list[int]] = {}
         self._check_lengths(observations_count)
 
-        columns = zip(*map(_annotation_arrays, videos), strict=True)
+        annotations = [video.annotations for video in videos]
+        self.knows_actions = all(video.actions_are_known for video in annotations)
+        columns = zip(*map(_annotation_arrays, annotations), strict=True)
         self._actions, self._rewards, self._dones, positions = map(np.concatenate, columns)
         self._positions = None if np.isnan(positions).all() else positions
         self._frames = open_frames(videos, FrameTransform.of(crop, size), cache)
@@ -165,9 +167,8 @@ class VideoDataset(Dataset[Samples]):
         tell(f"warning: {folder}: {len(short)} of {len(self.videos)} videos are too short and skipped: they {reason}")
 
 
-def _annotation_arrays(video: Video) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _annotation_arrays(annotations: Annotations) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Actions, rewards, dones and positions, one per frame, in the types of `Samples`."""
-    annotations = video.annotations
     return (
         np.array(annotations.actions, np.int64),
         np.array(annotations.rewards, np.float32),

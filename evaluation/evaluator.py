@@ -17,6 +17,7 @@ from evaluation.plots import plot_action_space, plot_action_usage, plot_per_posi
 from model.caddy import ActionSampler, Caddy, Rollout, given_actions, most_probable_actions, true_actions
 from model.perceptual import PerceptualNetwork
 from training import losses
+from utils.command import tell
 from utils.configuration import Configuration
 from utils.images import grid, overlay
 
@@ -84,6 +85,12 @@ class Evaluator:
         self.perceptual_network = perceptual_network
         batch_size, length = self.settings.batching.batch_size, self.settings.batching.observations_count
         keys = evaluation_keys(dataset, length, self.settings.max_evaluation_batches * batch_size)
+        self.knows_actions = config.data.ground_truth_available and dataset.knows_actions
+        if config.data.ground_truth_available and not dataset.knows_actions:
+            tell(
+                "warning: data.ground_truth_available is true, but not all validation videos have true actions: action "
+                "accuracy is not measured"
+            )
         self.loader = make_loader(dataset, in_batches(keys, batch_size), self.settings.batching.num_workers, device)
 
     @torch.no_grad()
@@ -92,7 +99,7 @@ class Evaluator:
         was_training = model.training
         model.eval()
         generator = torch.Generator(self.device).manual_seed(self.config.training.seed)
-        measured = _Measurements()
+        measured = _Measurements(self.knows_actions)
         images: dict[str, np.ndarray] = {}
         effects = []
         for batch in self.loader:
@@ -171,7 +178,8 @@ def _perceptual_distance(network: PerceptualNetwork, true: Tensor, made: Tensor)
 class _Measurements:
     """What is gathered batch by batch, in CPU memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, knows_actions: bool) -> None:
+        self._knows_actions = knows_actions
         self._per_position: dict[str, list[Tensor]] = {}  # loss name: (B, T-1) per batch
         self._arrays: dict[str, list[np.ndarray]] = {}  # name: (steps, ...) per batch
 
@@ -212,7 +220,7 @@ class _Measurements:
         usage = np.bincount(predicted, minlength=config.data.actions_count) / len(predicted)
         scalars |= {f"eval/action_usage/{action}": float(share) for action, share in enumerate(usage, start=1)}
         scalars["eval/actions_used"] = float((usage > RARELY_USED).sum())
-        if config.data.ground_truth_available:
+        if self._knows_actions:
             scalars["eval/action_accuracy"] = hungarian_accuracy(self._confusion(config))
             scalars["eval/most_frequent_action"] = float(np.unique(true, return_counts=True)[1].max() / len(true))
             if "movements" in self._arrays:

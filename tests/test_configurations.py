@@ -124,6 +124,13 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 }
 
 
+def no_weights(twin: str) -> str:
+    """An override that sets all weights of a phase to 0: `_pretraining`, or nothing for the one after it."""
+    names = "reconstruction_loss", "perceptual_loss", "states_rec", "action_directions_kl", "action_mutual_information"
+    keys = [*(f"{name}_lambda{twin}" for name in names), "hidden_states_rec_lambda_pretraining"]
+    return "training.loss_weights={" + ", ".join(f"{key}: 0" for key in keys) + "}"
+
+
 @pytest.fixture
 def text() -> str:
     """A configuration to spoil."""
@@ -167,6 +174,7 @@ def test_one_file_explains_every_key_and_marks_ours() -> None:
         comments.setdefault(key, comment)
 
     published = flatten(yaml.safe_load(AUTHORS_CONFIGURATIONS["02_breakout"].read_text()))
+    published["data.dataset_splits"] = None  # optional, and in none of the authors' files
     stated = flatten(yaml.safe_load(file.read_text()))
     known = flatten(load_configuration(file).model_dump())
     inapplicable = {f"evaluation.batching.observations_count_{name}" for name in ("start", "steps")}
@@ -289,6 +297,8 @@ def test_overrides_that_cannot_be_read_are_quoted(override: str) -> None:
         ("data.crop=[9, 0, 9, 256]", "crop", "[left, top, right, bottom]"),
         ("data.actions_count=1", "data.actions_count", "greater than or equal to 2"),
         ("data.dataset_splits=[0.5, 0.2, 0.2]", "dataset_splits", "must sum to 1"),
+        (no_weights("_pretraining"), "loss_weights of the pretraining are 0", "pretraining_steps to 0"),
+        (no_weights(""), "after pretraining are 0", "raise one"),
         ("evaluation.ground_truth_observations=30", "ground_truth_observations (30)", "30 observations"),
         ("evaluation_dataset.ground_truth_observations_init=30", "ground_truth_observations_init (30)", "of 30"),
         ("training.batching.observations_count=5", "observations_count_start (7)", "observations_count (5)"),

@@ -15,7 +15,7 @@ from training.objective import Objective
 from training.state import TrainingState
 from training.trainer import Trainer
 from utils.checkpoint import LATEST
-from utils.command import EXIT_DONE, UserError, tell
+from utils.command import EXIT_DONE, UserError, one_line, tell
 from utils.configuration import Batching, Configuration
 from utils.device import select_device
 from utils.files import only_process, require_writable
@@ -49,17 +49,30 @@ def train(config: Configuration, device_name: str) -> int:
     perceptual_network = _perceptual_network(config)
     try:
         code, step = _train(config, device, perceptual_network)
-    except RuntimeError as error:
-        if not re.search("out of memory|can't allocate memory", str(error)):
+    except (RuntimeError, MemoryError) as error:
+        remedy = _memory_remedy(error, device)
+        if remedy is None:
             raise
-        raise UserError(
-            f"{device} has too little memory: lower batch_size or observations_count of training.batching or "
-            "evaluation.batching, then run the same command again"
-        ) from error
+        raise UserError(f"{remedy}, then run the same command again") from error
     print(f"images      {output_directory / IMAGES}")
     print(f"log         {output_directory / METRICS}")
     print(f"checkpoint  {save_directory / LATEST} (step {step})")
     return code
+
+
+def _memory_remedy(error: RuntimeError | MemoryError, device: torch.device) -> str | None:
+    """What helps against an error that means too little memory; None for other errors."""
+    if "DataLoader worker" in str(error):
+        return (
+            f"a process that reads data was ended ({one_line(error)}), mostly for want of memory: lower num_workers of "
+            "training.batching and evaluation.batching, or in Docker add --ipc=host"
+        )
+    if isinstance(error, MemoryError) or re.search("out of memory|can't allocate memory", str(error)):
+        return (
+            f"{device} has too little memory: lower batch_size or observations_count of training.batching or "
+            "evaluation.batching"
+        )
+    return None
 
 
 def _train(
@@ -82,6 +95,7 @@ def _train(
             require_known_actions(split, config.data.actions_count)
     alone = only_process(config.logging.save_directory, "wait for it, or choose another logging.run_name")
     with alone, closing(RunLogger(config)) as logger:
+        state.resume(config.logging.save_directory)  # once more: another process may have been at work until now
         trainer = Trainer(config, state, dataset, evaluator, logger)
         if continued is not None:
             tell(f"continuing {config.logging.run_name} after step {state.step} of {config.training.max_steps}")
@@ -124,9 +138,15 @@ def open_split(config: Configuration, split: str, batching: Batching, max_videos
 
 
 def require_known_actions(dataset: VideoDataset, actions_count: int) -> None:
-    """`UserError` if a video has true actions other than 0 to `actions_count` - 1, which could not drive the model."""
+    """`UserError` if a video has no true actions, or others than 0 to `actions_count` - 1, to drive the model."""
     for video in dataset.videos:
-        for action in set(video.annotations.actions):
+        annotations = video.annotations
+        if not annotations.actions_are_known:
+            raise UserError(
+                f"{video.path}: has no true actions, but training.use_ground_truth_actions needs them; set it to false "
+                "or annotate the video"
+            )
+        for action in set(annotations.actions):
             if not 0 <= action < actions_count:
                 raise UserError(
                     f"{video.path}: has an action {action}, but training.use_ground_truth_actions needs 0 to "

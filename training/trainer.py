@@ -83,6 +83,7 @@ class Trainer:
                 progress.update()
                 is_last = self.state.is_complete or self._stop_signal is not None
                 self._after_step(rollout, progress, is_last)
+                del rollout  # makes room for that of the next step
                 if is_last:
                     break
         return EXIT_DONE if self._stop_signal is None or self.state.is_complete else EXIT_CODES[self._stop_signal]
@@ -222,10 +223,10 @@ class Trainer:
         return {name: number >= 2 for name, number in self._num_symptoms.items()}
 
     def _save(self, *other_names: str) -> None:
-        """Save `latest.pth.tar`, and the same under other names."""
+        """Save under other names and, last, as `latest.pth.tar`: a run that goes on from there has the others."""
         self.state.require_finite_weights()
         contents = self.state.checkpoint() | {"data_state": self._data_state()}
-        for name in (LATEST, *other_names):
+        for name in (*other_names, LATEST):
             save_checkpoint(self.config.logging.save_directory / name, contents)
 
     def _data_state(self) -> dict[str, int]:
@@ -265,7 +266,9 @@ class Trainer:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-        previous = {number: signal.signal(number, notice) for number in EXIT_CODES}
+        previous = {number: signal.getsignal(number) for number in EXIT_CODES}
+        for number in previous:
+            signal.signal(number, notice)
         try:
             yield
         finally:

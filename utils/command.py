@@ -20,7 +20,12 @@ EXIT_TERMINATED = 143
 
 DEVICE_CHOICES = ("auto", "cpu", "cuda", "mps")
 
-_FOLDER_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space or choose another disk"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR), "change its permissions or choose another folder"
+    ),
+}
 
 
 class UserError(ValueError):
@@ -43,7 +48,7 @@ def tell(message: str) -> None:
 def run_command(main: Callable[[], int | None]) -> NoReturn:
     """Run a command's `main` and end the process with the exit code that belongs to its outcome.
 
-    `main` returns an exit code (None means 0). `UserError`, a full disk and a folder that cannot be written end with
+    `main` returns an exit code (None means 0). `UserError`, a full disk and a folder that may not be used end with
     one line on stderr and code 2; Ctrl-C ends with 130, SIGTERM with 143, both after what `main` does in `finally`. Any
     other exception is a defect of ours and keeps its traceback.
     """
@@ -53,9 +58,9 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     except UserError as error:
         code = _tell(one_line(error))
     except OSError as error:
-        if error.errno not in _FOLDER_ERRORS:
+        if error.errno not in _REMEDIES:
             raise
-        code = _tell(f"{one_line(error)}; free some space or choose a writable folder")
+        code = _tell(f"{one_line(error)}; {_REMEDIES[error.errno]}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = EXIT_INTERRUPTED

@@ -240,6 +240,11 @@ class PhaseWeights:
     scalars: dict[str, float]
     perceptual_levels: list[float]  # five
 
+    @property
+    def are_zero(self) -> bool:
+        """Whether nothing would be learned."""
+        return not any([*self.scalars.values(), *self.perceptual_levels])
+
 
 class Training(Section):
     """The optimisation: schedules count optimiser updates."""
@@ -283,6 +288,10 @@ class Training(Section):
             raise ValueError(
                 "ground_truth_observations_end is more than ground_truth_observations_start, which it falls from"
             )
+        if self.pretraining_steps and self.loss_weights.in_phase(pretraining=True).are_zero:
+            raise ValueError("all loss_weights of the pretraining are 0: raise one, or set pretraining_steps to 0")
+        if self.max_steps > self.pretraining_steps and self.loss_weights.in_phase(pretraining=False).are_zero:
+            raise ValueError("all loss_weights after pretraining are 0: raise one")
         shortest = self.batching.observations_count_start or self.batching.observations_count
         if self.ground_truth_observations_end >= shortest:
             raise ValueError(

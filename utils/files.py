@@ -1,5 +1,6 @@
 """Writing files so that neither a crash nor a full disk leaves half of one."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ def only_process(folder: Path, remedy: str) -> Iterator[None]:
 
     The lock ends with this process, also when it is killed while processes that it started live on.
 
+    A file system without locks, as some network disks are, does not keep others away.
+
     Raises:
         UserError: another process works there; the message ends with the remedy.
     """
@@ -48,7 +51,8 @@ def only_process(folder: Path, remedy: str) -> Iterator[None]:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(f"{folder}: another process is at work there; {remedy}") from error
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise UserError(f"{folder}: another process is at work there; {remedy}") from error
         yield
 
 

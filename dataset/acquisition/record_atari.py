@@ -34,7 +34,7 @@ from dataset.acquisition.atari_players import BreakoutPlayer, Player, RandomPlay
 from dataset.splits import SPLITS
 from dataset.video import Video, VideoWriter
 from utils.command import CommandParser, UserError, non_negative_int, one_line, positive_int, run_command
-from utils.files import replacing
+from utils.files import only_process, replacing
 
 SIDE_MULTIPLE = 16
 """The model takes frames whose sides are multiples of this."""
@@ -162,20 +162,22 @@ def record(recording: Recording, directory: Path, processes: int) -> int:
     """Record the videos that `directory` lacks, under a progress bar, and return how many those were.
 
     Raises:
-        UserError: `directory` holds something else than a recording with these options.
+        UserError: `directory` holds something else than a recording with these options, or another process records
+            there.
         OSError: a file cannot be written.
     """
     _claim(directory, recording)
     videos = recording.videos()
-    missing = [video for video in videos if not _video_path(directory, *video).exists()]
     record_one = functools.partial(record_video, recording, directory)
-    with tqdm(total=len(videos), initial=len(videos) - len(missing), unit="video") as progress:
-        if processes == 1:
-            for video in missing:
-                record_one(*video)
-                progress.update()
-        elif missing:
-            _record_in_parallel(record_one, missing, min(processes, len(missing)), progress)
+    with only_process(directory, "wait for it, or choose another --output_directory"):
+        missing = [video for video in videos if not _video_path(directory, *video).exists()]
+        with tqdm(total=len(videos), initial=len(videos) - len(missing), unit="video") as progress:
+            if processes == 1:
+                for video in missing:
+                    record_one(*video)
+                    progress.update()
+            elif missing:
+                _record_in_parallel(record_one, missing, min(processes, len(missing)), progress)
     return len(missing)
 
 
@@ -229,7 +231,7 @@ def _claim(directory: Path, recording: Recording) -> None:
             f"{directory}: not a usable folder ({error.strerror}); choose another --output_directory"
         ) from error
     if not file.exists():
-        if any(not path.name.endswith(".unfinished") for path in directory.iterdir()):
+        if any(not path.name.startswith(".") for path in directory.iterdir()):
             raise UserError(f"{directory}: holds files but no {RECORDING_FILE}; choose a new --output_directory")
         with replacing(file) as stream:
             stream.write(json.dumps(options, indent=2).encode() + b"\n")

@@ -75,8 +75,10 @@ def test_observations_agree_with_a_slow_reference(make_videos: MakeVideos, stack
 def test_frames_and_observations_are_channels_last_in_memory(dataset: VideoDataset) -> None:
     batch = Batch.of(dataset[[SequenceKey(0, 0, 3), SequenceKey(1, 2, 3)]])
 
-    for tensor in (batch.frames, batch.observations()):
-        assert tensor.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
+    assert batch.frames.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
+    time_major = batch.observations().transpose(0, 1)
+    assert time_major.flatten(0, 1).data_ptr() == time_major.data_ptr()
+    assert time_major.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_a_batch_moves_as_a_whole(dataset: VideoDataset) -> None:

@@ -17,7 +17,7 @@ from utils.command import UserError
 
 AUTHORS_SAMPLE = Path(__file__).parents[1] / "fixtures" / "authors_layout_sample"
 FIELDS = ("actions", "rewards", "metadata", "dones")
-KNOWN: dict[str, list[Any]] = {
+KNOWN: dict[str, Any] = {
     "actions": [0, 2, 1],
     "rewards": [0.0, -1.5, 1.0],
     "metadata": [{}, {"state": [0.25, 0.5]}, {"inferred_action": 3, "note": None}],
@@ -177,7 +177,8 @@ def test_reads_annotations(folder: Path, store: Callable[..., None]) -> None:
 @STORES
 def test_stored_none_means_unknown(folder: Path, store: Callable[..., None]) -> None:
     store(folder, **dict.fromkeys(FIELDS, [None] * 3))
-    assert Video(folder).annotations == Annotations([0] * 3, [0.0] * 3, [{}, {}, {}], [False] * 3)
+    assert Video(folder).annotations == Annotations.unknown(3)
+    assert Annotations.unknown(3) == Annotations([0] * 3, [0.0] * 3, [{}, {}, {}], [False] * 3, actions_are_known=False)
 
 
 @STORES
@@ -186,6 +187,7 @@ def test_some_annotations_may_be_unknown(folder: Path, store: Callable[..., None
     annotations = Video(folder).annotations
     assert annotations.rewards == [0.0] * 3
     assert annotations.actions == KNOWN["actions"]
+    assert annotations.actions_are_known
 
 
 def test_absent_annotations_are_unknown(folder: Path) -> None:
@@ -560,6 +562,11 @@ def test_written_without_annotations_they_are_unknown(target: Path) -> None:
     write_video(target, arrays())
     assert Video(target).annotations == Annotations.unknown(3)
     assert json.loads((target / "annotations.json").read_text())["actions"] == [None] * 3
+
+
+def test_unknown_actions_stay_unknown_when_written(target: Path) -> None:
+    write_video(target, arrays(), Annotations.unknown(3))
+    assert not Video(target).annotations.actions_are_known
 
 
 def test_pillow_frames_are_converted_like_read_ones(target: Path) -> None:

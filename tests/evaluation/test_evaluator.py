@@ -197,6 +197,14 @@ def test_without_true_actions_nothing_is_said_about_them(square: Path) -> None:
     assert "accuracy" not in found.summary()
 
 
+def test_a_video_without_true_actions_leaves_them_out(square: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (square / "data/val/00001/annotations.json").unlink()
+    config = square_configuration(square)
+    found = evaluator(config).evaluate(new_model(config))
+    assert "eval/action_accuracy" not in found.scalars
+    assert "warning: data.ground_truth_available is true, but not all validation videos" in capsys.readouterr().out
+
+
 def test_strange_true_actions_and_unknown_positions(square: Path) -> None:
     frames = [np.full((SIDE, SIDE, 3), value, np.uint8) for value in range(0, 120, 10)]
     actions = [-3, 2**40] * 6

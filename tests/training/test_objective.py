@@ -125,7 +125,7 @@ def test_hidden_states_follow_the_encoded_ones(frames: Tensor) -> None:
     """The term moves the dynamics alone; state-to-hidden learns from what is decoded."""
     rollout = roll(frames, pretraining=True)
     assert rollout.encoded_hidden_states is not None
-    objective = build(*all_weights(), weight("hidden_states_rec_lambda_pretraining", 1))
+    objective = build(*all_weights(), weight("hidden_states_rec_lambda_pretraining", 1), weight("states_rec_lambda", 1))
 
     gradients = torch.autograd.grad(
         objective(rollout, frames, True).total,
@@ -139,7 +139,7 @@ def test_hidden_states_follow_the_encoded_ones(frames: Tensor) -> None:
 
 def test_a_term_of_weight_zero_is_reported_without_a_part_in_the_total(frames: Tensor) -> None:
     rollout = roll(frames, pretraining=False)
-    objective = build(*all_weights(), weight("states_rec_lambda", 1))
+    objective = build(*all_weights(), weight("states_rec_lambda", 1), weight("states_rec_lambda_pretraining", 1))
 
     loss = objective(rollout, frames, False)
 
@@ -167,12 +167,15 @@ def perceptual_over_resolutions(rollout: Rollout, truth: Tensor, motion: Tensor 
 
 
 def perceptual(frames: Tensor, *overrides: str, pretraining: bool = False) -> Loss:
-    return build(*all_weights(), *overrides, perceptual=True)(roll(frames, pretraining), frames, pretraining)
+    """The loss where every other weight of the phase is zero, so that the total is the perceptual term."""
+    other_phase = weight("states_rec_lambda" if pretraining else "states_rec_lambda_pretraining", 1)
+    return build(*all_weights(), other_phase, *overrides, perceptual=True)(
+        roll(frames, pretraining), frames, pretraining
+    )
 
 
 @PHASES
 def test_perceptual_term_over_levels_and_resolutions(pretraining: bool, frames: Tensor) -> None:
-    """Every other weight is zero, so that the total is this term."""
     key = "perceptual_loss_lambda_pretraining" if pretraining else "perceptual_loss_lambda"
 
     loss = perceptual(frames, weight(key, 0.5), pretraining=pretraining)

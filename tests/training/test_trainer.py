@@ -153,11 +153,11 @@ def test_checkpoints_are_saved_when_they_are_due(square: Path, monkeypatch: pyte
     train(square, "training.max_steps=10", "evaluation.eval_freq=3", "training.save_freq=4")
     assert saved == [
         ("latest.pth.tar", 3),
-        ("latest.pth.tar", 4),
         ("checkpoint_4.pth.tar", 4),
+        ("latest.pth.tar", 4),
         ("latest.pth.tar", 6),
-        ("latest.pth.tar", 8),
         ("checkpoint_8.pth.tar", 8),
+        ("latest.pth.tar", 8),
         ("latest.pth.tar", 9),
         ("latest.pth.tar", 10),
     ]
@@ -194,6 +194,21 @@ def test_a_complete_run_changes_nothing(square: Path, capsys: pytest.CaptureFixt
     assert {path: file for path, file in files().items() if path.suffix != ".yaml"} == {
         path: file for path, file in before.items() if path.suffix != ".yaml"
     }
+
+
+def test_a_last_evaluation_that_was_cut_short_is_done_again(square: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluator, "evaluate", fail)
+        with pytest.raises(KeyboardInterrupt):
+            train(square, "training.max_steps=2")
+    before = learned(square)
+    assert train(square, "training.max_steps=2") == 0
+    assert metrics(square)[-1]["step"] == 2
+    assert "eval/reconstruction" in metrics(square)[-1]
+    assert_equal(learned(square), before)
 
 
 def test_what_changed_since_the_checkpoint_is_told(square: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -418,12 +433,22 @@ def test_a_frame_that_cannot_be_read_ends_training_with_what_was_learned_saved(
     assert_equal(learned(square), learned(square, "whole"))
 
 
-def test_too_little_memory_on_the_device_is_told(square: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "cpu has too little memory: lower batch_size"),
+        (MemoryError(), "cpu has too little memory: lower batch_size"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error."), "Bus error.*lower num_workers"),
+    ],
+)
+def test_too_little_memory_is_told(
+    square: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, remedy: str
+) -> None:
     def run_out(_trainer: Trainer) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
     at_step(2, run_out, monkeypatch)
-    with pytest.raises(UserError, match="cpu has too little memory: lower batch_size"):
+    with pytest.raises(UserError, match=remedy):
         train(square)
 
 

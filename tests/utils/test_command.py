@@ -48,11 +48,11 @@ def test_what_main_returns_is_the_exit_code(returned: int | None, code: int) -> 
         (UserError("data.crop:\n  too large"), "error: data.crop: too large\n"),
         (
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "results/a"),
-            "error: [Errno 28] No space left on device: 'results/a'; free some space or choose a writable folder\n",
+            "error: [Errno 28] No space left on device: 'results/a'; free some space or choose another disk\n",
         ),
         (
             PermissionError(errno.EACCES, os.strerror(errno.EACCES), "results"),
-            "error: [Errno 13] Permission denied: 'results'; free some space or choose a writable folder\n",
+            "error: [Errno 13] Permission denied: 'results'; change its permissions or choose another folder\n",
         ),
     ],
 )

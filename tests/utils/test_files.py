@@ -1,12 +1,16 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.faults import file_size_limit
 from utils.command import UserError
-from utils.files import replacing, require_writable
+from utils.files import only_process, replacing, require_writable
+
+ROOT = Path(__file__).parents[2]
 
 
 def names(folder: Path) -> list[str]:
@@ -78,3 +82,22 @@ def test_other_folders_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(UserError, match="is not writable; choose another"):
         require_writable(tmp_path / "new", "choose another")
+
+
+def test_only_one_process_works_in_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "run"
+    script = (
+        "import sys, time; from pathlib import Path; from utils.files import only_process\n"
+        "with only_process(Path(sys.argv[1]), ''): print(flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, folder], cwd=ROOT, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"\n"
+        with (
+            pytest.raises(UserError, match="run: another process is at work there; wait"),
+            only_process(folder, "wait"),
+        ):
+            pass
+        other.kill()
+    with only_process(folder, "wait"):
+        pass

@@ -11,7 +11,7 @@ import pytest
 
 from tests.synthetic import square_configuration
 from utils.configuration import Configuration, load_configuration
-from utils.logger import RunLogger
+from utils.logger import RunLogger, has_evaluation
 
 
 class FakeWandb(ModuleType):
@@ -162,3 +162,39 @@ def test_training_does_without_wandb_where_it_cannot_be_had(
     assert len(lines(logger)) == 1
     told = capsys.readouterr().out.splitlines()
     assert [line.split(" (")[0] for line in told] == ["W&B: no online run", "W&B: no offline run"]
+
+
+def test_the_parts_of_an_interrupted_run_are_one_in_wandb(tmp_path: Path, wandb_mode: pytest.MonkeyPatch) -> None:
+    started = []
+    for name in ("first", "first", "second"):
+        fake = FakeWandb()
+        wandb_mode.setitem(sys.modules, "wandb", fake)
+        RunLogger(square_configuration(tmp_path, "logging.wandb=true", f"logging.run_name={name}")).close()
+        assert fake.started["resume"] == "allow"
+        started.append(fake.started["id"])
+    assert started[0] == started[1] != started[2]
+
+
+def test_a_failure_of_wandb_does_not_end_training(
+    tmp_path: Path, wandb_mode: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("the service\nis gone")
+
+    fake = FakeWandb()
+    wandb_mode.setitem(sys.modules, "wandb", fake)
+    wandb_mode.setattr(fake, "log", fail)
+    with closing(RunLogger(with_wandb(tmp_path))) as logger:
+        for step in (1, 2):
+            logger.log_scalars(step, {"train/loss": 0.5})
+            logger.log_image(step, "attention", np.zeros((4, 5, 3), np.uint8))
+    assert len(lines(logger)) == 2
+    assert capsys.readouterr().out.count("W&B: the service is gone; going on without") == 1
+
+
+def test_evaluations_are_found_by_their_step(config: Configuration) -> None:
+    with closing(RunLogger(config)) as logger:
+        assert not has_evaluation(logger.directory / "absent.jsonl", 3)
+        logger.log_scalars(3, {"train/loss": 0.5})
+        logger.log_scalars(30, {"eval/reconstruction": 0.5})
+    assert [has_evaluation(logger.metrics_file, step) for step in (3, 30)] == [False, True]

@@ -77,7 +77,8 @@ def paddle_left_end(frame: np.ndarray) -> int | None:
 
 
 def test_layout(recorded: Path, videos: list[Video]) -> None:
-    assert {path.name for path in recorded.iterdir()} == {"train", "val", "test", "recording.json"}
+    visible = {path.name for path in recorded.iterdir() if not path.name.startswith(".")}
+    assert visible == {"train", "val", "test", "recording.json"}
     assert {path.name for path in (recorded / "train").iterdir()} == {"00000", "00001"}
     assert all(len(video) == 60 and video.frame(0).size == (160, 208) for video in videos)
     assert len({(video.path / "annotations.json").read_bytes() for video in videos}) == 4
