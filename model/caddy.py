@@ -14,6 +14,7 @@ from torch.nn import functional
 from model.action import ActionNetwork, InferredActions
 from model.dynamics import DynamicsNetwork, DynamicsState
 from model.layers.centroid_estimator import CentroidEstimator
+from model.layers.conv_lstm import FusedGates
 from model.layers.convolution import conv3x3, scaled
 from model.layers.gumbel_softmax import gumbel_softmax
 from model.rendering import Frames, RenderingNetwork
@@ -204,7 +205,14 @@ class Caddy(nn.Module):
         """The learned recurrent state before the first step."""
         return self.dynamics_network.initial_state(batch_size)
 
-    def step(self, state: DynamicsState, observation: Tensor, action: Tensor, variation: Tensor) -> ImaginedStep:
+    def step(
+        self,
+        state: DynamicsState,
+        observation: Tensor,
+        action: Tensor,
+        variation: Tensor,
+        gates: tuple[FusedGates, ...] | None = None,
+    ) -> ImaginedStep:
         """Imagine what follows an observation when an action is taken.
 
         Args:
@@ -212,12 +220,13 @@ class Caddy(nn.Module):
             observation: (B, 3S, height, width) in [-1, 1], newest frame first.
             action: (B, K) one-hot.
             variation: (B, D), zero in ordinary play.
+            gates: the dynamics network's `fused_gates()`, which the caller of many steps builds once.
         """
         encoding = self.representation_network(observation)
         hidden_state, state = self.dynamics_network(
-            encoding.states, action, variation, state, self.dynamics_network.fused_gates()
+            encoding.states, action, variation, state, gates or self.dynamics_network.fused_gates()
         )
-        frame = self.rendering_network(hidden_state).full
+        frame = self.rendering_network.full_frame(hidden_state)
         return ImaginedStep(frame, _push_frame(observation, frame), state)
 
     def _draw_action_network(self, generator: torch.Generator | None) -> ActionNetwork:

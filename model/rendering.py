@@ -43,3 +43,11 @@ class RenderingNetwork(nn.Module):
             frames.append(final(x))
         quarter, half, full = frames
         return Frames(full, half, quarter)
+
+    def full_frame(self, hidden_states: Tensor) -> Tensor:
+        """Render hidden states (N, H, h, w) at full resolution only, as play needs it."""
+        x = hidden_states
+        for upsample in self.upsample_blocks:
+            x = upsample(x)
+        frame: Tensor = self.final_blocks[-1](x)
+        return frame

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dataset.batching import Batch, TrainingSampler, make_loader
+from dataset.starting_frames import STARTING_FRAMES, stored_starting_frames
 from dataset.video_dataset import VideoDataset
 from evaluation.evaluator import Evaluation, Evaluator
 from evaluation.plots import plot_action_space
@@ -60,6 +61,7 @@ class Trainer:
         self.dataset = dataset
         self.evaluator = evaluator
         self.logger = logger
+        self.starting_frames = torch.from_numpy(stored_starting_frames(evaluator.dataset))
         self._unread_terms: list[dict[str, Tensor]] = []  # of each step since the last report, left on the device
         self._num_symptoms = dict.fromkeys(ADVICE, 0)  # how many evaluations in a row showed each
         self._stop_signal: signal.Signals | None = None
@@ -225,7 +227,7 @@ class Trainer:
     def _save(self, *other_names: str) -> None:
         """Save under other names and, last, as `latest.pth.tar`: a run that goes on from there has the others."""
         self.state.require_finite_weights()
-        contents = self.state.checkpoint() | {"data_state": self._data_state()}
+        contents = self.state.checkpoint() | {"data_state": self._data_state(), STARTING_FRAMES: self.starting_frames}
         for name in (*other_names, LATEST):
             save_checkpoint(self.config.logging.save_directory / name, contents)
 

@@ -5,6 +5,7 @@ Exit codes: 0 done; 2 the user can mend it (one line on stderr); 130 and 143 int
 
 import argparse
 import errno
+import math
 import signal
 import sys
 import textwrap
@@ -115,6 +116,17 @@ def positive_int(text: str) -> int:
 def non_negative_int(text: str) -> int:
     """An `argparse` type for counts that may be zero."""
     return _int_of_at_least(0, text)
+
+
+def positive_float(text: str) -> float:
+    """An `argparse` type for finite numbers above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
 
 
 def _int_of_at_least(minimum: int, text: str) -> int:

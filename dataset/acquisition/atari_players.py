@@ -56,8 +56,8 @@ class BreakoutPlayer:
     """Explores while the ball is far and follows it, with errors, when it is about to land.
 
     So every action occurs in every situation and the ball still stays in play. The player presses towards a wall only
-    where the paddle has room to move visibly: against the wall, left and right would look like staying. The distances
-    hold for steps of four emulator frames.
+    where the paddle has room to move visibly, if not all the way: against the wall, left and right would look like
+    staying. The distances hold for steps of four emulator frames.
     """
 
     STAY, LEFT, RIGHT = range(3)
@@ -71,8 +71,8 @@ class BreakoutPlayer:
     PADDLE_Y = 192
     """Pixels of the screen: inner edges of the walls, width and vertical centre of the paddle."""
 
-    ROOM_AT_REST, ROOM_IN_MOTION = 11, 18
-    """Pixels before the wall that a visible move needs, by whether the paddle already moves that way."""
+    ROOM = 8
+    """Pixels before the wall that a visible move needs."""
 
     SLIDE = 11
     """Pixels that a moving paddle slides on after its release."""
@@ -132,11 +132,7 @@ class BreakoutPlayer:
             self.LEFT: paddle - self.PADDLE_WIDTH / 2 - self.LEFT_WALL,
             self.RIGHT: self.RIGHT_WALL - paddle - self.PADDLE_WIDTH / 2,
         }
-        return [self.STAY] + [
-            action
-            for action, pixels in room.items()
-            if pixels >= (self.ROOM_IN_MOTION if action == self._action else self.ROOM_AT_REST)
-        ]
+        return [self.STAY] + [action for action, pixels in room.items() if pixels >= self.ROOM]
 
     def _landing(self, ball: tuple[int, int]) -> float | None:
         """The x at which the ball reaches the paddle's row, bounces included; None if not within `FOLLOW_STEPS`."""

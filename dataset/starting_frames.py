@@ -1,0 +1,148 @@
+"""Where a game begins: in a video of the data set, in a picture, in a moment of a video file, or in the checkpoint.
+
+Dimensions: S stacked frames in an observation, H x W pixels. A *stack* is uint8 (S, H, W, 3), oldest frame first.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image, ImageOps
+
+from dataset.splits import find_videos
+from dataset.transforms import FrameTransform
+from dataset.video import Video
+from dataset.video_dataset import SequenceKey, VideoDataset
+from utils.command import UserError, one_line
+from utils.configuration import Configuration
+
+NUM_STORED = 8
+"""How many starting frames training stores with a checkpoint."""
+
+STARTING_FRAMES = "starting_frames"
+"""Under which name a checkpoint holds them: uint8 (N, S, H, W, 3)."""
+
+SPLITS = ("test", "val")
+"""The splits that starting frames are taken from, in order of preference."""
+
+SECONDS_BEFORE = 2.0
+SHORTEST_FRAME = 0.001
+"""Seconds of a video that are read before a moment, for the frames below it in the stack; and after it."""
+
+StartingFrames = Callable[[np.random.Generator], np.ndarray]
+"""Draws a stack."""
+
+
+def choose_starting_frames(
+    config: Configuration, initial_frame: str | None, checkpoint: dict[str, Any]
+) -> tuple[StartingFrames, str]:
+    """Return what draws starting frames, and where from in words.
+
+    Args:
+        config: the run's configuration.
+        initial_frame: `picture.png` or `video.mp4@12.5s`; None takes the data set, else what the checkpoint holds.
+        checkpoint: the loaded checkpoint.
+
+    Raises:
+        UserError: the picture or video cannot be read, or there is nothing to start from.
+    """
+    if initial_frame is not None:
+        stack = read_initial_frame(config, initial_frame)
+        return (lambda _: stack), initial_frame
+    for split in SPLITS:
+        try:
+            videos = find_videos(config.data.data_root, split, config.data.dataset_splits)
+        except UserError:
+            continue
+        return partial(_of_random_video, config, videos), f"{config.data.data_root} ({split})"
+    if STARTING_FRAMES in checkpoint:
+        stacks = checkpoint[STARTING_FRAMES].numpy()
+        return (lambda random: stacks[random.integers(len(stacks))]), "the checkpoint"
+    raise UserError(
+        f"there is nothing to start from: {config.data.data_root} has no test or validation videos and the checkpoint "
+        "no starting frames; give --initial_frame picture.png"
+    )
+
+
+def stored_starting_frames(dataset: VideoDataset) -> np.ndarray:
+    """Return up to `NUM_STORED` stacks spread evenly over a data set: uint8 (N, S, H, W, 3)."""
+    num_frames = dataset.num_frames
+    rows = np.unique(np.linspace(0, num_frames - 1, min(NUM_STORED, num_frames)).astype(int))
+    return dataset[[dataset.sequence_at(int(row), 1) for row in rows]].frames
+
+
+def read_initial_frame(config: Configuration, text: str) -> np.ndarray:
+    """Return the stack of a picture or of a moment in a video file, in the model's size.
+
+    A file whose frames are as large as those of the data set is cut and resized as these are; of others the largest box
+    of the model's shape is cut out of the middle. A picture fills the stack alone; a video with the frames before it.
+
+    Raises:
+        UserError: the file cannot be read, or the video is shorter.
+    """
+    path, at, time = text.rpartition("@")
+    stacking = config.evaluation.batching.observation_stacking
+    if not at or Path(text).exists():
+        return np.repeat(_fitted(config, _open_picture(Path(text)))[np.newaxis], stacking, axis=0)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)s?", time)
+    if match is None:
+        raise UserError(f"--initial_frame {text}: '{time}' is no time; write seconds, such as {path}@12.5s")
+    images = _video_frames(Path(path), float(match[1]), stacking)
+    images = [images[0]] * (stacking - len(images)) + images
+    return np.stack([_fitted(config, image) for image in images])
+
+
+def _of_random_video(config: Configuration, paths: list[Path], random: np.random.Generator) -> np.ndarray:
+    """A stack of a random frame of a random video."""
+    batching = config.evaluation.batching
+    video = Video(paths[random.integers(len(paths))])
+    dataset = VideoDataset(
+        [video],
+        crop=config.data.crop,
+        size=config.model.representation_network.target_input_size,
+        observations_count=1,
+        skip_frames=batching.skip_frames,
+        observation_stacking=batching.observation_stacking,
+    )
+    first_frame = int(random.integers(video.num_frames))
+    stack: np.ndarray = dataset[[SequenceKey(0, first_frame, 1)]].frames[0]
+    return stack
+
+
+def _open_picture(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except Exception as error:  # decoders meet damaged files with exceptions of many kinds
+        raise UserError(f"--initial_frame {path}: not a picture that can be read: {one_line(error)}") from error
+
+
+def _video_frames(path: Path, seconds: float, count: int) -> list[Image.Image]:
+    """Up to `count` frames of a video file, the last one being shown at a time."""
+    if not path.is_file():
+        raise UserError(f"--initial_frame {path}: no such file")
+    start = max(0.0, seconds - SECONDS_BEFORE)
+    reader = imageio_ffmpeg.read_frames(
+        path, input_params=["-ss", str(start)], output_params=["-t", str(seconds - start + SHORTEST_FRAME)]
+    )
+    try:
+        size = next(reader)["size"]
+        last = deque(reader, maxlen=count)
+    except (OSError, RuntimeError, StopIteration) as error:
+        raise UserError(f"--initial_frame {path}: not a video that can be read up to {seconds} s") from error
+    if not last:
+        raise UserError(f"--initial_frame {path}: the video is shorter than {seconds} s")
+    return [Image.frombytes("RGB", size, pixels) for pixels in last]
+
+
+def _fitted(config: Configuration, image: Image.Image) -> np.ndarray:
+    """The pixels uint8 (H, W, 3) of a picture in the model's size."""
+    width, height = config.model.representation_network.target_input_size
+    if image.size == (config.data.crop[2], config.data.crop[3]):
+        return FrameTransform.of(config.data.crop, (width, height))(image)
+    return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR))

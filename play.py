@@ -1,0 +1,50 @@
+"""Play a trained model: `python play.py --config configs/00_breakout_demo.yaml`."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from utils.command import EXIT_DONE, UserError, configuration_parser, positive_float, run_command
+from utils.configuration import load_configuration
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = configuration_parser(
+        "Play a trained model with the number keys (H shows all keys), or a script of actions without a screen. Needs "
+        "the checkpoint of the run; starts from the data set, a picture, or frames stored with the checkpoint.",
+        "python play.py --config configs/00_breakout_demo.yaml --windowed",
+    )
+    add = parser.add_argument
+    add("--windowed", action="store_true", help="open a window instead of the full screen")
+    add("--real_time", action="store_true", help="begin in real time: frames follow each other without a key press")
+    add("--fps", type=positive_float, default=10.0, help="frames a second in real time and in videos (default: 10)")
+    add(
+        "--idle_action", type=int, metavar="A", help="what real time takes while no key is held (default: the last one)"
+    )
+    add("--initial_frame", metavar="FILE", help="begin from picture.png, or from a moment: video.mp4@12.5s")
+    add("--seed", type=int, default=0, help="another seed begins from other frames (default: 0)")
+    add("--noise", action="store_true", help="begin with noise in the action variations")
+    add("--headless", action="store_true", help="play --actions without a screen")
+    add("--actions", metavar="KEYS", help="with --headless: actions from 1, 0 for a new start, such as 1,1,2,3x10,0")
+    add("--replay", type=Path, metavar="FILE", help="play the play.json of a recording again, without a screen")
+    add("--no_recording", action="store_true", help="keep nothing")
+    add("--play_root", type=Path, default=Path("play_results"), metavar="DIR", help="where recordings go")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Play until the player or the script ends; returns the exit code."""
+    arguments = parse_arguments()
+    config = load_configuration(arguments.config, arguments.overrides)
+    if arguments.headless != (arguments.actions is not None):
+        raise UserError("--headless and --actions belong together: --headless --actions 1,1,2x10")
+
+    from playing.run import Options, play  # takes seconds, for which --help and a mistyped key need not wait
+
+    play(config, Options(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Options)}))
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,214 @@
+"""What is kept of a sequence that was played: its frames, three videos, and what it takes to play it again.
+
+    play_results/<run_name>/<date-time>/<sequence>/
+        starting_frames/00000.png ...   the first observation, oldest frame first
+        frames/00000.png ...            what was seen: the start, then one frame per event
+        video.mp4                       the frames, enlarged by a whole factor
+        video_actions.mp4               with the number of the action drawn in
+        video_real_time.mp4             each frame for as long as it was seen
+        play.json                       what was done and when, and with which checkpoint
+
+Everything is written as it happens: a process that is killed loses at most the last frame.
+"""
+
+import datetime
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from utils.command import UserError, one_line
+from utils.images import save_image
+from utils.video_writer import VideoWriter
+
+PLAY_FILE = "play.json"
+FORMAT_VERSION = 1
+
+VIDEO_HEIGHT = 320
+"""Pixels: frames are enlarged by the whole factor that comes nearest."""
+
+REAL_TIME_FRAME_RATE = 30
+LONGEST_PAUSE = 10.0
+"""Frames a second of the video in real timing, and seconds after which a pause in it is cut short."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a player did: an action from 1 to K, or 0 for taking the last step back."""
+
+    action: int
+    noise: bool
+    seconds: float
+    """Since the sequence began."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a sequence was played with."""
+
+    run_name: str
+    checkpoint: str
+    checkpoint_sha256: str
+    device: str
+    seed: int
+    """Of this sequence's noise."""
+    frame_rate: float
+    """Of the videos that do not keep the real timing."""
+
+
+class Recording:
+    """Records one sequence into a new folder."""
+
+    def __init__(self, folder: Path, header: Header, stack: np.ndarray) -> None:
+        """Begin, with the frames of the first observation: uint8 (S, H, W, 3), oldest first.
+
+        Raises:
+            OSError: the folder exists or cannot be written.
+        """
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.num_frames = 0
+        self._start = time.monotonic()
+        self._shown: tuple[np.ndarray, float] | None = None  # the present frame, and since when
+        self._real_time = 0.0  # seconds of the video in real timing that are due, and frames that are written
+        self._num_real_time_frames = 0
+        for name in ("starting_frames", "frames"):
+            (folder / name).mkdir()
+        for index, frame in enumerate(stack):
+            save_image(folder / "starting_frames" / f"{index:05d}.png", frame)
+        self._factor = max(1, round(VIDEO_HEIGHT / stack.shape[1]))
+        self._video = VideoWriter(folder / "video.mp4", header.frame_rate)
+        self._video_actions = VideoWriter(folder / "video_actions.mp4", header.frame_rate)
+        self._video_real_time = VideoWriter(folder / "video_real_time.mp4", REAL_TIME_FRAME_RATE)
+        self._events = _JsonList(folder / PLAY_FILE, {"format_version": FORMAT_VERSION, **asdict(header)}, "events")
+        self._show(stack[-1], "")
+
+    def seconds(self) -> float:
+        """How long ago the sequence began."""
+        return time.monotonic() - self._start
+
+    def add(self, event: Event, frame: np.ndarray) -> None:
+        """Record an event and the frame uint8 (H, W, 3) that it led to. `OSError` or `UserError` if that fails."""
+        self._events.append(asdict(event))
+        self._show(frame, str(event.action) if event.action else "<", event.seconds)
+
+    def close(self) -> None:
+        """Finish the videos. `UserError` if one cannot be written."""
+        self._hold(min(self.seconds(), self._shown[1] + 1) if self._shown else 0)
+        self._events.close()
+        for video in (self._video, self._video_actions, self._video_real_time):
+            video.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exception_type: type[BaseException] | None, exception: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _show(self, frame: np.ndarray, label: str, seconds: float = 0.0) -> None:
+        Image.fromarray(frame).save(self.folder / "frames" / f"{self.num_frames:05d}.png")
+        self.num_frames += 1
+        large = frame.repeat(self._factor, axis=0).repeat(self._factor, axis=1)
+        self._video.write(large)
+        self._video_actions.write(_labelled(large, label))
+        self._hold(seconds)
+        self._shown = large, seconds
+
+    def _hold(self, until: float) -> None:
+        """Write the present frame into the video in real timing for as long as it was seen."""
+        if self._shown is not None:
+            large, since = self._shown
+            self._real_time += min(until - since, LONGEST_PAUSE)
+            while self._num_real_time_frames < round(self._real_time * REAL_TIME_FRAME_RATE):
+                self._video_real_time.write(large)
+                self._num_real_time_frames += 1
+
+
+def new_session_folder(root: Path, run_name: str) -> Path:
+    """Return the folder of a session that begins now, which does not exist yet: `root/run_name/date-time`."""
+    now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    candidates = (root / run_name / (now + suffix) for suffix in ("", *(f"_{number}" for number in range(2, 1000))))
+    return next(folder for folder in candidates if not folder.exists())
+
+
+def read_play(path: Path) -> tuple[Header, list[Event], np.ndarray]:
+    """Read `play.json` and the starting frames beside it: header, events and the stack uint8 (S, H, W, 3).
+
+    Raises:
+        UserError: the file is missing, damaged or of another version, or the frames are.
+    """
+    try:
+        contents = json.loads(path.read_text(encoding="utf-8"))
+        version, events = contents.pop("format_version"), contents.pop("events")
+        if version != FORMAT_VERSION:
+            raise ValueError(f"format_version {version} instead of {FORMAT_VERSION}")
+        header = Header(**contents)
+        played = [Event(int(event["action"]), bool(event["noise"]), float(event["seconds"])) for event in events]
+        _require_playable(played)
+        pictures = sorted((path.parent / "starting_frames").glob("*.png"))
+        stack = np.stack([_read_picture(picture) for picture in pictures])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{path}: not a recording that can be replayed: {one_line(error)}; give the play.json of a folder that "
+            "play.py wrote"
+        ) from error
+    return header, played, stack
+
+
+def read_frame(path: Path, number: int) -> np.ndarray | None:
+    """Return the frame uint8 (H, W, 3) of a recording after its first `number` events; None if it is not there."""
+    picture = path.parent / "frames" / f"{number:05d}.png"
+    return _read_picture(picture) if picture.exists() else None
+
+
+def _require_playable(events: list[Event]) -> None:
+    """`ValueError` if an event is no action, or takes back a step that was not taken."""
+    num_steps = 0
+    for number, event in enumerate(events):
+        num_steps += 1 if event.action else -1
+        if event.action < 0 or num_steps < 0:
+            raise ValueError(f"event {number} cannot have happened")
+
+
+def _read_picture(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _labelled(pixels: np.ndarray, label: str) -> np.ndarray:
+    """A frame with a label in its top left corner."""
+    image = Image.fromarray(pixels)
+    if label:
+        draw = ImageDraw.Draw(image)
+        font = ImageFont.load_default(size=max(12, pixels.shape[0] // 10))
+        box = draw.textbbox((8, 4), label, font=font)
+        draw.rectangle((box[0] - 5, box[1] - 4, box[2] + 5, box[3] + 4), fill="black")
+        draw.text((8, 4), label, font=font, fill="white")
+    return np.asarray(image)
+
+
+class _JsonList:
+    """A JSON file with a list that grows: the file is whole and valid after every entry."""
+
+    _END = b"\n]}\n"
+
+    def __init__(self, path: Path, header: dict[str, Any], name: str) -> None:
+        self._file: IO[bytes] = path.open("xb", buffering=0)
+        self._file.write(json.dumps(header, indent=1)[:-2].encode() + f',\n "{name}": ['.encode() + self._END)
+        self._is_empty = True
+
+    def append(self, entry: dict[str, Any]) -> None:
+        self._file.seek(-len(self._END), 2)
+        separator = b"\n" if self._is_empty else b",\n"
+        self._file.write(separator + json.dumps(entry).encode() + self._END)
+        self._is_empty = False
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,76 @@
+"""A session of play: everything it needs, found in the order in which mistakes are cheapest to find."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset.starting_frames import choose_starting_frames
+from playing.recording import Header
+from playing.script import parse_script
+from playing.session import Session, play_script, replay
+from playing.simulator import checkpoint_path, digest, load_simulator
+from utils.command import UserError
+from utils.configuration import Configuration
+from utils.device import select_device
+from utils.files import require_writable
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line of `play.py`, which explains them."""
+
+    device: str = "auto"
+    windowed: bool = False
+    real_time: bool = False
+    fps: float = 10.0
+    idle_action: int | None = None
+    initial_frame: str | None = None
+    seed: int = 0
+    noise: bool = False
+    actions: str | None = None
+    replay: Path | None = None
+    no_recording: bool = False
+    play_root: Path = Path("play_results")
+
+
+def play(config: Configuration, options: Options) -> None:
+    """Play a run's latest checkpoint in a window, by a script, or as recorded before.
+
+    Raises:
+        UserError: something is missing, damaged or impossible.
+    """
+    actions_count = config.data.actions_count
+    keys = parse_script(options.actions, actions_count) if options.actions is not None else None
+    if options.idle_action is not None and not 1 <= options.idle_action <= actions_count:
+        raise UserError(f"--idle_action {options.idle_action}: the actions of this model are 1 to {actions_count}")
+    device = select_device(options.device)
+    if keys is None and options.replay is None:
+        from playing.window import require_screen
+
+        require_screen()
+    recordings_root = None if options.no_recording else options.play_root
+    if recordings_root:
+        require_writable(recordings_root, "choose another --play_root, or --no_recording")
+
+    simulator, checkpoint = load_simulator(config, device)
+    path = checkpoint_path(config)
+    header = Header(config.logging.run_name, str(path), digest(path), device.type, options.seed, options.fps)
+    if options.replay is not None:
+        folder, num_different = replay(simulator, options.replay, header, recordings_root)
+        outcome = f"{num_different} frames differ from" if num_different else "every frame is as in"
+        print(f"replayed    {outcome} {options.replay}")
+    else:
+        draw, source = choose_starting_frames(config, options.initial_frame, checkpoint)
+        print(f"starting from {source}")
+        session = Session(simulator, draw, header, recordings_root)
+        folder = session.folder
+        try:
+            if keys is not None:
+                play_script(session, keys, options.noise)
+            else:
+                from playing.window import Window
+
+                Window(session, options).run()
+        finally:
+            session.close()
+    if folder:
+        print(f"recording   {folder}")

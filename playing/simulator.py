@@ -1,0 +1,109 @@
+"""The learned video model as something to play: an action in, the next frame out.
+
+Dimensions: B games side by side, S stacked frames in an observation, K actions, D action-space dimension, H x W pixels.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from model.caddy import Caddy
+from model.dynamics import DynamicsState
+from utils.checkpoint import LATEST, load_checkpoint, load_model_weights
+from utils.command import UserError
+from utils.configuration import Configuration
+from utils.images import normalize, to_uint8
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where B games stand. It is never changed, so that it can be kept and returned to."""
+
+    observation: Tensor  # (B, 3S, H, W) in [-1, 1], newest frame first
+    state: DynamicsState
+
+    @property
+    def frames(self) -> np.ndarray:
+        """The newest frame of each game, uint8 (B, H, W, 3)."""
+        return to_uint8(self.observation[:, :3]).movedim(1, -1).cpu().numpy()
+
+
+class Simulator:
+    """A trained model that imagines what follows when an action is taken (SPEC section 2, Playing)."""
+
+    def __init__(self, model: Caddy) -> None:
+        """Take a model with trained weights, on the device where it will compute; it is left in evaluation mode."""
+        self.model = model.eval().requires_grad_(False)
+        self.centroids = model.centroid_estimator.estimated_centroids  # (K, D)
+        self.actions_count, self.action_space_dimension = self.centroids.shape
+        self._gates = model.dynamics_network.fused_gates()
+
+    @property
+    def stack_shape(self) -> tuple[int, int, int, int]:
+        """The shape (S, H, W, 3) of the frames of a first observation."""
+        stacking = self.model.representation_network.conv1.in_channels // 3
+        height, width = self.model.initial_state(1).layers[0].hidden.shape[-2:]
+        return stacking, 8 * height, 8 * width, 3
+
+    @torch.inference_mode()
+    def start(self, stacks: np.ndarray) -> Moment:
+        """Return the moment before the first action.
+
+        Args:
+            stacks: uint8 (B, S, H, W, 3), the frames of the first observations, oldest first.
+        """
+        pixels = torch.from_numpy(stacks).to(self.centroids.device)
+        observation = normalize(pixels.flip(1).movedim(-1, 2).flatten(1, 2))
+        observation = observation.contiguous(memory_format=torch.channels_last)
+        return Moment(observation, self.model.initial_state(len(stacks)))
+
+    @torch.inference_mode()
+    def step(self, moment: Moment, actions: np.ndarray, variations: np.ndarray | None = None) -> Moment:
+        """Return the moment that follows when actions are taken.
+
+        Args:
+            moment: where the games stand.
+            actions: (B,) whole numbers from 0 to K - 1.
+            variations: (B, D) action variations; none are zero.
+        """
+        device = self.centroids.device
+        one_hot = functional.one_hot(torch.as_tensor(actions, device=device), self.actions_count).to(torch.float32)
+        if variations is None:
+            variations = np.zeros((len(actions), self.action_space_dimension))
+        variation = torch.as_tensor(variations, dtype=torch.float32, device=device)
+        imagined = self.model.step(moment.state, moment.observation, one_hot, variation, self._gates)
+        return Moment(imagined.observation, imagined.state)
+
+
+def load_simulator(config: Configuration, device: torch.device) -> tuple[Simulator, dict[str, Any]]:
+    """Return the model of a run's latest checkpoint, ours or the authors', and the checkpoint.
+
+    Raises:
+        UserError: there is none.
+        CheckpointError: it is torn, foreign, or of another model.
+    """
+    path = checkpoint_path(config)
+    checkpoint = load_checkpoint(path)
+    model = Caddy(config)
+    load_model_weights(model, checkpoint["model"], path)
+    return Simulator(model.to(device)), checkpoint
+
+
+def checkpoint_path(config: Configuration) -> Path:
+    """The checkpoint that is played. `UserError` if the run has none."""
+    path = config.logging.save_directory / LATEST
+    if not path.exists():
+        raise UserError(f"{path}: no such checkpoint; train one with train.py, or put one there")
+    return path
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
