@@ -4,7 +4,14 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from utils.command import EXIT_DONE, UserError, configuration_parser, positive_float, run_command
+from utils.command import (
+    EXIT_DONE,
+    UserError,
+    configuration_parser,
+    non_negative_int,
+    positive_float,
+    run_command,
+)
 from utils.configuration import load_configuration
 
 
@@ -23,7 +30,7 @@ def parse_arguments() -> argparse.Namespace:
         "--idle_action", type=int, metavar="A", help="what real time takes while no key is held (default: the last one)"
     )
     add("--initial_frame", metavar="FILE", help="begin from picture.png, or from a moment: video.mp4@12.5s")
-    add("--seed", type=int, default=0, help="another seed begins from other frames (default: 0)")
+    add("--seed", type=non_negative_int, default=0, help="another seed begins from other frames (default: 0)")
     add("--noise", action="store_true", help="begin with noise in the action variations")
     add("--headless", action="store_true", help="play --actions without a screen")
     add("--actions", metavar="KEYS", help="with --headless: actions from 1, 0 for a new start, such as 1,1,2,3x10,0")

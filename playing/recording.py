@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from utils.command import UserError, one_line
-from utils.images import save_image
+from utils.images import enlarge, save_image
 from utils.video_writer import VideoWriter
 
 PLAY_FILE = "play.json"
@@ -81,7 +81,6 @@ class Recording:
             (folder / name).mkdir()
         for index, frame in enumerate(stack):
             save_image(folder / "starting_frames" / f"{index:05d}.png", frame)
-        self._factor = max(1, round(VIDEO_HEIGHT / stack.shape[1]))
         self._video = VideoWriter(folder / "video.mp4", header.frame_rate)
         self._video_actions = VideoWriter(folder / "video_actions.mp4", header.frame_rate)
         self._video_real_time = VideoWriter(folder / "video_real_time.mp4", REAL_TIME_FRAME_RATE)
@@ -115,7 +114,7 @@ class Recording:
     def _show(self, frame: np.ndarray, label: str, seconds: float = 0.0) -> None:
         Image.fromarray(frame).save(self.folder / "frames" / f"{self.num_frames:05d}.png")
         self.num_frames += 1
-        large = frame.repeat(self._factor, axis=0).repeat(self._factor, axis=1)
+        large = enlarged(frame)
         self._video.write(large)
         self._video_actions.write(_labelled(large, label))
         self._hold(seconds)
@@ -129,6 +128,11 @@ class Recording:
             while self._num_real_time_frames < round(self._real_time * REAL_TIME_FRAME_RATE):
                 self._video_real_time.write(large)
                 self._num_real_time_frames += 1
+
+
+def enlarged(frames: np.ndarray) -> np.ndarray:
+    """Frames (..., H, W, 3) for a video: enlarged by the whole factor that comes nearest to `VIDEO_HEIGHT`."""
+    return enlarge(frames, max(1, round(VIDEO_HEIGHT / frames.shape[-3])))
 
 
 def new_session_folder(root: Path, run_name: str) -> Path:

@@ -33,11 +33,24 @@ def grid(rows: list[Tensor], gap: int = 2) -> np.ndarray:
     Returns:
         uint8 pixels (height, width, 3).
     """
-    frames = to_uint8(torch.stack(rows)).permute(0, 3, 1, 4, 2)  # (rows, H, N, W, 3)
-    factor = -(-VISIBLE_SIDE // max(frames.shape[1], frames.shape[3]))
-    frames = frames.repeat_interleave(factor, dim=1).repeat_interleave(factor, dim=3)
-    padded = functional.pad(frames, (0, 0, 0, gap, 0, 0, 0, gap), value=255)
-    return padded.flatten(2, 3).flatten(0, 1)[:-gap, :-gap].cpu().numpy()
+    return tile(visible(to_uint8(torch.stack(rows)).movedim(2, -1).cpu().numpy()), gap)
+
+
+def tile(frames: np.ndarray, gap: int = 2) -> np.ndarray:
+    """Lay out frames uint8 (R, C, H, W, 3) in R rows and C columns with white gaps: uint8 (height, width, 3)."""
+    padded = np.pad(frames, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)), constant_values=255)
+    rows, columns, height, width = padded.shape[:4]
+    return padded.swapaxes(1, 2).reshape(rows * height, columns * width, 3)[:-gap, :-gap]
+
+
+def visible(frames: np.ndarray) -> np.ndarray:
+    """Enlarge small frames (..., H, W, 3) by the whole factor that brings the longer side to `VISIBLE_SIDE`."""
+    return enlarge(frames, -(-VISIBLE_SIDE // max(frames.shape[-3:-1])))
+
+
+def enlarge(frames: np.ndarray, factor: int) -> np.ndarray:
+    """Enlarge frames (..., H, W, 3) by a whole factor: each pixel becomes a square of pixels."""
+    return frames.repeat(factor, axis=-3).repeat(factor, axis=-2)
 
 
 def overlay(frames: Tensor, heat: Tensor) -> Tensor:

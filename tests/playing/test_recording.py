@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from playing import recording
-from playing.recording import Event, Header, Recording, new_session_folder, read_frame, read_play
+from playing.recording import Event, Header, Recording, enlarged, new_session_folder, read_frame, read_play
 from utils.command import UserError
 
 ROOT = Path(recording.__file__).parents[1]
@@ -70,6 +70,14 @@ def test_the_video_shows_the_frames_enlarged(folder: Path) -> None:
         middles = pixels[FACTOR // 2 :: FACTOR, FACTOR // 2 :: FACTOR].astype(int)
         distances = [np.abs(middles - other).mean() for other in seen]
         assert np.argmin(distances) == next(i for i, other in enumerate(seen) if other is frame)
+
+
+@pytest.mark.parametrize(("height", "factor"), [(16, 20), (96, 3), (208, 2), (256, 1), (720, 1)])
+def test_frames_of_videos_are_enlarged_by_a_whole_factor(height: int, factor: int) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (2, height, 16, 3), np.uint8)
+    large = enlarged(frames)
+    assert large.shape == (2, height * factor, 16 * factor, 3)
+    assert (large == np.kron(frames, np.ones((1, factor, factor, 1), np.uint8))).all()
 
 
 def test_the_actions_are_drawn_into_a_video_of_their_own(folder: Path) -> None:

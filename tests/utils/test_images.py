@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from tests.faults import file_size_limit
-from utils.images import VISIBLE_SIDE, grid, overlay, save_image
+from utils.images import VISIBLE_SIDE, grid, overlay, save_image, tile
 
 
 def constant(value: float, height: int = 2, width: int = 3) -> torch.Tensor:
@@ -36,6 +36,18 @@ def test_small_frames_are_enlarged_by_a_whole_factor(height: int, width: int, fa
     assert pixels.shape == (height * factor, 2 * width * factor + 1, 3)
     first = pixels[:, : width * factor]
     assert (first[::factor, ::factor].repeat(factor, 0).repeat(factor, 1) == first).all()
+
+
+def test_tiles_keep_their_size() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, 4, 16, 32, 3), np.uint8)
+    pixels = tile(frames, gap=4)
+    assert pixels.shape == (3 * 16 + 2 * 4, 4 * 32 + 3 * 4, 3)
+    for row in range(3):
+        for column in range(4):
+            y, x = row * 20, column * 36
+            assert np.array_equal(pixels[y : y + 16, x : x + 32], frames[row, column])
+    assert (pixels[16:20] == 255).all()
+    assert (pixels[:, 32:36] == 255).all()
 
 
 def test_an_overlay_is_red_where_the_map_is_high_and_dark_where_it_is_low() -> None:

@@ -1,0 +1,194 @@
+"""What lies between two actions, and what each action does: actions held from one starting frame, side by side.
+
+    play_results/<run_name>/<date-time>/interpolation_<i>_<j>/
+        grid.png                       one row per step from action i to action j, its frames from left to right
+        step_01_s_0.000.mp4 ...        each row as a video, enlarged by a whole factor
+    play_results/<run_name>/<date-time>/sweep/
+        grid.png                       one column per action, its frames from top to bottom
+        video.mp4                      all actions side by side
+
+Dimensions: B games side by side, S stacked frames in an observation, T frames (the starting frame and those played),
+R x C rows and columns of a grid, K actions, D action-space dimension, H x W pixels.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from tqdm import tqdm
+
+from dataset.starting_frames import choose_starting_frames
+from playing.recording import enlarged, new_session_folder
+from playing.simulator import Simulator, load_simulator
+from utils.command import UserError
+from utils.configuration import Configuration
+from utils.device import select_device
+from utils.files import require_writable
+from utils.images import save_image, tile, visible
+from utils.video_writer import VideoWriter
+
+LABEL_HEIGHT = 32
+LABEL_WIDTH = 64
+"""Pixels of the margins that the rows and columns of a grid are named in."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line of `interpolate.py`, which explains them. Both actions are from 1 to K, or None for a sweep."""
+
+    first_action: int | None = None
+    second_action: int | None = None
+    steps: int = 10
+    frames: int = 10
+    device: str = "auto"
+    initial_frame: str | None = None
+    seed: int = 0
+    fps: float = 10.0
+    play_root: Path = Path("play_results")
+
+
+@dataclass(frozen=True)
+class HeldActions:
+    """What each of B games side by side does at every step."""
+
+    actions: np.ndarray  # (B,) whole numbers from 0 to K - 1
+    variations: np.ndarray  # (B, D)
+
+
+def interpolate(config: Configuration, options: Options) -> None:
+    """Play a run's latest checkpoint from one starting frame, between two actions or with each action; keep pictures.
+
+    Raises:
+        UserError: an action or the checkpoint does not exist, or something is missing, damaged or impossible.
+    """
+    ends = _require_actions(config, options)
+    device = select_device(options.device)
+    require_writable(options.play_root, "choose another --play_root")
+    simulator, checkpoint = load_simulator(config, device)
+    draw, source = choose_starting_frames(config, options.initial_frame, checkpoint)
+    print(f"starting from {source}")
+    stack = draw(np.random.default_rng((options.seed, 1)))  # the frame that play.py begins with at the same seed
+
+    session = new_session_folder(options.play_root, config.logging.run_name)
+    if ends:
+        shares = np.linspace(0, 1, options.steps)
+        held = between(simulator.centroids.cpu().numpy(), ends[0] - 1, ends[1] - 1, shares)
+        frames = play_held(simulator, stack, held, options.frames)
+        folder = session / f"interpolation_{ends[0]}_{ends[1]}"
+        save_interpolation(folder, frames, shares, options.fps)
+    else:
+        frames = play_held(simulator, stack, each_action(simulator), options.frames)
+        folder = session / "sweep"
+        save_sweep(folder, frames, options.fps)
+    print(f"picture     {folder / 'grid.png'}")
+    print(f"videos      {folder / '*.mp4'}")
+
+
+def between(centroids: np.ndarray, first: int, second: int, shares: np.ndarray) -> HeldActions:
+    """Return what lies between two actions (SPEC section 2, Interpolation).
+
+    It is the nearer action, varied by how far the point between the two centroids lies from that action's own centroid;
+    of two that are equally near, the first.
+
+    Args:
+        centroids: (K, D), where each action lies in the action space.
+        first: an action from 0 to K - 1.
+        second: another one, or the same.
+        shares: (B,) how much of the way from the first to the second action is gone, in [0, 1].
+    """
+    is_second_nearer = shares > 0.5
+    way = centroids[second] - centroids[first]
+    return HeldActions(np.where(is_second_nearer, second, first), np.outer(shares - is_second_nearer, way))
+
+
+def each_action(simulator: Simulator) -> HeldActions:
+    """Return each of the K actions once, without variation."""
+    return HeldActions(np.arange(simulator.actions_count), np.zeros(simulator.centroids.shape))
+
+
+def play_held(simulator: Simulator, stack: np.ndarray, held: HeldActions, num_frames: int) -> np.ndarray:
+    """Play games side by side that all begin with one stack uint8 (S, H, W, 3), oldest frame first.
+
+    Returns:
+        uint8 (B, T, H, W, 3): the starting frame, and the `num_frames` that follow.
+    """
+    moment = simulator.start(np.repeat(stack[np.newaxis], len(held.actions), axis=0))
+    frames = [moment.frames]
+    for _ in tqdm(range(num_frames), desc="playing", unit="frame", disable=None):
+        moment = simulator.step(moment, held.actions, held.variations)
+        frames.append(moment.frames)
+    return np.stack(frames, axis=1)
+
+
+def save_interpolation(folder: Path, frames: np.ndarray, shares: np.ndarray, frame_rate: float) -> None:
+    """Save a picture of all steps and a video of each into a new folder.
+
+    Args:
+        folder: which does not exist yet.
+        frames: uint8 (B, T, H, W, 3), a game for each step.
+        shares: (B,) in [0, 1], which the rows are named by.
+        frame_rate: of the videos, in frames a second.
+
+    Raises:
+        OSError: the folder exists or cannot be written.
+        UserError: a video cannot be written.
+    """
+    folder.mkdir(parents=True)
+    large = visible(frames)
+    margin = tile(np.stack([[label(f"{share:.2f}", large.shape[2], LABEL_WIDTH)] for share in shares]))
+    save_image(folder / "grid.png", np.concatenate([margin, tile(large)], axis=1))
+    for number, (share, played) in enumerate(zip(shares, frames, strict=True), start=1):
+        with VideoWriter(folder / f"step_{number:02d}_s_{share:.3f}.mp4", frame_rate) as video:
+            for frame in played:
+                video.write(enlarged(frame))
+
+
+def save_sweep(folder: Path, frames: np.ndarray, frame_rate: float) -> None:
+    """Save a picture and a video in which all actions are played side by side into a new folder.
+
+    Args:
+        folder: which does not exist yet.
+        frames: uint8 (K, T, H, W, 3), a game for each action.
+        frame_rate: of the video, in frames a second.
+
+    Raises:
+        OSError: the folder exists or cannot be written.
+        UserError: the video cannot be written.
+    """
+    folder.mkdir(parents=True)
+    rows = frames.swapaxes(0, 1)
+    save_image(folder / "grid.png", _with_action_numbers(visible(rows)))
+    with VideoWriter(folder / "video.mp4", frame_rate) as video:
+        for row in rows:
+            video.write(_with_action_numbers(enlarged(row)[np.newaxis]))
+
+
+def label(text: str, height: int, width: int) -> np.ndarray:
+    """Black text in the middle of a white box, uint8 (height, width, 3)."""
+    image = Image.new("RGB", (width, height), "white")
+    font = ImageFont.load_default(size=min(20, height))
+    ImageDraw.Draw(image).text((width / 2, height / 2), text, fill="black", anchor="mm", font=font)
+    return np.asarray(image)
+
+
+def _require_actions(config: Configuration, options: Options) -> tuple[int, int] | None:
+    """The two actions to play between, None for a sweep. `UserError` if they cannot be played."""
+    if options.first_action is None or options.second_action is None:
+        return None
+    actions_count = config.data.actions_count
+    for name, action in (("first_action", options.first_action), ("second_action", options.second_action)):
+        if not 1 <= action <= actions_count:
+            raise UserError(f"--{name} {action}: the actions of this model are 1 to {actions_count}")
+    if not config.model.action_network.use_variations:
+        raise UserError(
+            "model.action_network.use_variations is false: nothing was learned of what lies between two actions; use "
+            "--sweep"
+        )
+    return options.first_action, options.second_action
+
+
+def _with_action_numbers(frames: np.ndarray) -> np.ndarray:
+    """Frames (R, K, H, W, 3) laid out below the numbers of their columns' actions."""
+    labels = [label(str(number), LABEL_HEIGHT, frames.shape[3]) for number in range(1, frames.shape[1] + 1)]
+    return np.concatenate([tile(np.stack([labels])), tile(frames)])
