@@ -90,9 +90,14 @@ def load_simulator(config: Configuration, device: torch.device) -> tuple[Simulat
     """
     path = checkpoint_path(config)
     checkpoint = load_checkpoint(path)
+    return build_simulator(config, checkpoint, path, device), checkpoint
+
+
+def build_simulator(config: Configuration, checkpoint: dict[str, Any], path: Path, device: torch.device) -> Simulator:
+    """Return the model of a checkpoint that was loaded from `path`. `CheckpointError` if it is of another model."""
     model = Caddy(config)
     load_model_weights(model, checkpoint["model"], path)
-    return Simulator(model.to(device)), checkpoint
+    return Simulator(model.to(device))
 
 
 def checkpoint_path(config: Configuration) -> Path:
