@@ -1,0 +1,189 @@
+"""Where things are in frames of Atari Breakout, found by colour (SPEC section 5).
+
+Frames are uint8 (N, H, W, 3), of any size and cut out of the screen in any way that leaves its whole width and the
+paddle. Positions are pixels from the left or top edge of the frame, so that the first pixel's centre is at 0.5. What
+stands where is read off frames of true play.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from scipy import ndimage
+
+from utils.command import UserError
+
+TOLERANCE = 0.15 * 255
+"""How far each channel of a pixel may be from a colour that it is taken for."""
+
+DARKEST_PADDLE, BRIGHTEST_PADDLE = (100, 72, 72), (200, 72, 72)
+"""The paddle's colours, between which the ball's are too."""
+
+SCREEN_WIDTH = 160
+SHORTEST_PADDLE = 11
+BALL_SIZE = (2, 4)
+"""Pixels of the screen: its width, what the visible part of a paddle is longer than, and the ball's width, height."""
+
+LEAST_FOUND = 0.8
+"""The share of true frames that show a whole paddle in one row, if they are of Breakout."""
+
+LEAST_SATURATION = 32
+"""Difference of a pixel's channels from which it is coloured, not grey: blurred walls are not taken for a ball."""
+
+NUM_TYPICAL_FRAMES = 200
+
+
+def is_paddle_coloured(pixels: np.ndarray) -> np.ndarray:
+    """Whether pixels (..., 3) have a colour of the paddle: bool (...)."""
+    darkest, brightest = np.array(DARKEST_PADDLE) - TOLERANCE, np.array(BRIGHTEST_PADDLE) + TOLERANCE
+    return np.asarray(((pixels >= darkest) & (pixels <= brightest)).all(axis=-1))
+
+
+def is_ball_coloured(pixels: np.ndarray) -> np.ndarray:
+    """Whether pixels (..., 3) have a colour of the ball: the paddle's, but never greyish. bool (...)."""
+    other = pixels[..., 1:].max(axis=-1).astype(np.int16)
+    return is_paddle_coloured(pixels) & (pixels[..., 0] - other >= LEAST_SATURATION)
+
+
+def is_black(pixels: np.ndarray) -> np.ndarray:
+    """Whether pixels (..., 3) are black: bool (...)."""
+    return np.asarray((pixels <= TOLERANCE).all(axis=-1))
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The longest run of true values in each line of a mask, in pixels."""
+
+    start: np.ndarray  # int (N,)
+    length: np.ndarray  # int (N,), 0 if there is none
+
+    @classmethod
+    def of(cls, mask: np.ndarray) -> Self:
+        """Find them in a mask, bool (N, W)."""
+        lengths = np.zeros(mask.shape, np.int64)
+        length = np.zeros(len(mask), np.int64)
+        for column in range(mask.shape[1]):
+            length = (length + 1) * mask[:, column]
+            lengths[:, column] = length
+        longest = lengths.max(axis=1)
+        return cls(lengths.argmax(axis=1) + 1 - longest, longest)
+
+
+@dataclass(frozen=True)
+class PaddleFinder:
+    """Finds the paddle: in its row, the longest run of its colour that is neither too short nor twice its width."""
+
+    row: int
+    top: int
+    """The first of the rows that show the paddle, of which `row` is the brightest."""
+    width: float
+    """Pixels."""
+    hidden: np.ndarray
+    """bool (W,): what a wall of the paddle's colour hides of `row`."""
+
+    @classmethod
+    def of(cls, frames: np.ndarray) -> Self:
+        """Learn row, width and hidden part from frames of true play.
+
+        Raises:
+            UserError: no row shows a paddle in `LEAST_FOUND` of the frames.
+        """
+        is_constant = (frames == frames[0]).all(axis=(0, 3))
+        hidden = is_constant & is_paddle_coloured(frames[0])
+        half = frames.shape[1] // 2
+        coloured = is_paddle_coloured(frames[:, half:]) & ~hidden[half:]  # (N, H/2, W)
+        runs = Runs.of(coloured.reshape(-1, coloured.shape[2]))
+        lengths = runs.length.reshape(coloured.shape[:2])
+        found = (lengths > _shortest_run(frames)).mean(axis=0)
+        if found.max() < LEAST_FOUND:
+            raise UserError(
+                f"the paddle of Breakout is in {found.max():.0%} of the true frames: playability is measured for "
+                "models of Breakout alone, on frames that show the paddle"
+            )
+        redness = (frames[:, half:, :, 0] * coloured).mean(axis=(0, 2)) * (found >= LEAST_FOUND)
+        row = int(redness.argmax())
+        rows_without = np.flatnonzero(found[:row] < LEAST_FOUND)
+        top = int(rows_without[-1]) + 1 if len(rows_without) else 0
+        return cls(half + row, half + top, float(np.median(lengths[:, row])), hidden[half + row])
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """The x of the paddle's centre in frames (N, H, W, 3): float (N,), NaN where it is not found.
+
+        A paddle that a wall hides in part, up to half of it, is as wide as any other.
+        """
+        runs = Runs.of(is_paddle_coloured(frames[:, self.row]) & ~self.hidden)
+        end = runs.start + runs.length
+        is_cut = (runs.length < self.width) & np.append(self.hidden, False)[end]
+        centre = runs.start + np.where(is_cut, self.width, runs.length) / 2
+        is_long = np.where(is_cut, runs.length >= self.width / 2, runs.length > _shortest_run(frames))
+        is_found = is_long & (runs.length < 2 * self.width)
+        return np.where(is_found, centre, np.nan)
+
+
+def _shortest_run(frames: np.ndarray) -> float:
+    """What a paddle in frames (N, H, W, 3) is longer than, in pixels."""
+    return SHORTEST_PADDLE * frames.shape[2] / SCREEN_WIDTH
+
+
+@dataclass(frozen=True)
+class Balls:
+    """The balls in N frames."""
+
+    count: np.ndarray  # int (N,)
+    x: np.ndarray  # float (N,), the centre of the ball where there is exactly one, else NaN
+    y: np.ndarray  # float (N,)
+
+
+@dataclass(frozen=True)
+class Playfield:
+    """What stands where in the frames of a game, read off true play. Each mask is bool (H, W)."""
+
+    paddle: PaddleFinder
+    picture: np.ndarray
+    """uint8 (H, W, 3): the median of the true frames, which shows walls and bricks without paddle and ball."""
+    walls: np.ndarray
+    """What is not black, never changes and is no brick."""
+    bricks: np.ndarray
+    """What is coloured, lies above the paddle, and between the left- and rightmost that changes in the paddle's row."""
+    air: np.ndarray
+    """What is black there."""
+
+    @classmethod
+    def of(cls, frames: np.ndarray) -> Self:
+        """Read a playfield off true frames (N, H, W, 3). `UserError` if they do not show the paddle of Breakout."""
+        paddle = PaddleFinder.of(frames)
+        picture = np.median(frames[:: -(-len(frames) // NUM_TYPICAL_FRAMES)], axis=0).astype(np.uint8)
+        is_constant = (frames == frames[0]).all(axis=(0, 3))
+        changing = np.flatnonzero(~is_constant[paddle.row])
+        inside = np.zeros(is_constant.shape, np.bool_)
+        inside[: paddle.top, changing[0] : changing[-1] + 1] = True
+        black = is_black(picture)
+        bricks = inside & ~black & (np.ptp(picture, axis=-1) >= LEAST_SATURATION)
+        return cls(paddle, picture, is_constant & ~black & ~bricks, bricks, inside & black)
+
+    @property
+    def lowest_brick(self) -> float:
+        """The y of the lower edge of the bricks; 0 if there are none."""
+        rows = np.flatnonzero(self.bricks.any(axis=1))
+        return float(rows[-1] + 1) if len(rows) else 0.0
+
+    def find_balls(self, frames: np.ndarray) -> Balls:
+        """Find what is small and of the ball's colour in the air; a ball among bricks or beside the paddle is not seen.
+
+        Args:
+            frames: uint8 (N, H, W, 3).
+        """
+        in_plane = np.zeros((3, 3, 3), np.bool_)
+        in_plane[1] = True
+        blobs, num_blobs = ndimage.label(is_ball_coloured(frames) & self.air, in_plane)
+        scale = frames.shape[2] / SCREEN_WIDTH
+        largest = (BALL_SIZE[0] * scale + 1) * (BALL_SIZE[1] * scale + 1)
+        labels = np.arange(1, num_blobs + 1)
+        sizes = np.bincount(blobs.ravel(), minlength=num_blobs + 1)[1:]
+        centres = np.array(ndimage.center_of_mass(blobs > 0, blobs, labels)).reshape(-1, 3)[sizes <= largest]
+        in_frame = centres[:, 0].astype(np.int64)
+        count = np.bincount(in_frame, minlength=len(frames))
+        x, y = (np.full(len(frames), np.nan) for _ in range(2))
+        y[in_frame], x[in_frame] = centres[:, 1] + 0.5, centres[:, 2] + 0.5
+        x[count != 1] = y[count != 1] = np.nan
+        return Balls(count, x, y)

@@ -1,0 +1,325 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dataset.video import Annotations, write_video
+from evaluation.evaluator import Evaluator
+from evaluation.movement.breakout import Playfield
+from evaluation.playability import (
+    LONGEST_ABSENCE,
+    Figure,
+    HeldOut,
+    Measures,
+    PaddleLaws,
+    Playability,
+    learned_meanings,
+    measure,
+    measure_ball,
+    measure_playability,
+    open_held_out,
+    random_script,
+    table,
+    true_meanings,
+)
+from model.caddy import Caddy
+from tests.evaluation.movement.test_breakout import BRICKS, PADDLE_ROWS, WALL, draw, drawn
+from tests.synthetic import square_configuration
+from utils.checkpoint import LATEST, save_checkpoint
+from utils.command import UserError
+from utils.configuration import Configuration
+
+CPU = torch.device("cpu")
+LEFTMOST, RIGHTMOST = 8.0, 72.0
+MOVE, SLIDE = 8.0, 2.0
+LAWS = PaddleLaws(LEFTMOST, RIGHTMOST, shortest_move=MOVE, longest_slide=SLIDE, longest_rest=0.0)
+REACH = 4.0
+OVERRIDES = (
+    "data.crop=[0, 0, 80, 96]",
+    "model.representation_network.target_input_size=[80, 96]",
+    "model.representation_network.state_resolution=[12, 10]",
+    "evaluation.batching.batch_size=3",
+    "evaluation.batching.observations_count=21",
+)
+
+
+def path(pressed: np.ndarray, start: float = 40.0) -> np.ndarray:
+    """Where the paddle is when it moves as pressed (-1, 0 or 1), and slides on for the first step of staying."""
+    positions, last = [start], 0
+    for press in pressed.tolist():
+        positions.append(float(np.clip(positions[-1] + (MOVE * press or SLIDE * last), LEFTMOST, RIGHTMOST)))
+        last = press
+    return np.array(positions)
+
+
+def script(num_games: int = 3, num_frames: int = 40, seed: int = 0) -> np.ndarray:
+    return random_script(np.random.default_rng(seed), [-1, 0, 1], num_games, num_frames)
+
+
+@pytest.fixture(scope="module")
+def pressed() -> np.ndarray:
+    return script()
+
+
+@pytest.fixture(scope="module")
+def frames(pressed: np.ndarray) -> np.ndarray:
+    """Perfect play, without a ball."""
+    return np.stack([drawn(path(presses)) for presses in pressed])
+
+
+@pytest.fixture(scope="module")
+def playfield(frames: np.ndarray) -> Playfield:
+    return Playfield.of(frames.reshape(-1, *frames.shape[2:]))
+
+
+def measured(playfield: Playfield, frames: np.ndarray, pressed: np.ndarray) -> Measures:
+    return measure(playfield, LAWS, REACH, frames, pressed)
+
+
+def test_perfect_play(playfield: Playfield, frames: np.ndarray, pressed: np.ndarray) -> None:
+    found = measured(playfield, frames, pressed)
+    num_steps = pressed.size
+    assert (found.pressed_way.value, found.pressed_way_in_sight.value) == (1, 1)
+    assert found.stay == Figure(1.0, int((pressed == 0).sum()))
+    assert found.pressed_way.samples == found.stay.samples + found.left.samples + found.right.samples < num_steps
+    assert found.drift.value == 0
+    assert found.paddle_found == Figure(1.0, num_steps)
+    assert found.walls_difference == Figure(0.0, num_steps)
+    assert found.bricks_intact == Figure(1.0, num_steps)
+    assert found.bricks_gone == Figure(0.0, len(frames))
+    assert found.one_ball == Figure(0.0, num_steps)
+    assert found.ball_frames == found.plausible_bounces == Figure(None, 0)
+
+
+def test_a_paddle_that_ignores_its_player(playfield: Playfield, pressed: np.ndarray) -> None:
+    still = np.broadcast_to(draw(40.0), (3, 41, *draw(None).shape))
+    found = measured(playfield, still, pressed)
+    assert (found.stay.value, found.left.value, found.right.value) == (1, 0, 0)
+    assert found.pressed_way.value == (pressed == 0).mean()
+
+
+def test_a_paddle_that_goes_the_other_way(playfield: Playfield, pressed: np.ndarray) -> None:
+    mirrored = np.stack([drawn(path(-presses)) for presses in pressed])
+    found = measured(playfield, mirrored, pressed)
+    assert (found.stay.value, found.left.value, found.right.value) == (1, 0, 0)
+
+
+def test_a_paddle_that_vanishes_obeys_no_longer(playfield: Playfield, frames: np.ndarray, pressed: np.ndarray) -> None:
+    vanishing = frames.copy()
+    vanishing[:, 11:, PADDLE_ROWS[0] : PADDLE_ROWS[-1] + 1, WALL:-WALL] = 0
+    found = measured(playfield, vanishing, pressed)
+    assert found.paddle_found == Figure(10 / 40, pressed.size)
+    assert found.pressed_way_in_sight.value == 1
+    assert 3 * 29 <= found.pressed_way.samples - found.pressed_way_in_sight.samples <= 3 * 30
+    assert found.pressed_way.value == found.pressed_way_in_sight.samples / found.pressed_way.samples
+
+
+def test_the_rule_of_obedience() -> None:
+    pressed = np.array([[0, 0, -1, 0, 0, 1, 1, -1, -1, 0]])
+    positions = np.array([[40.0, 44.9, 40.8, 35.7, 30.8, 27.0, 32.1, 36.0, 15.5, 9.0, np.nan]])
+    # The limits are 5 after a press and at the start, 4 after a stay. The last press is 0.5 too near the wall.
+    obeyed = [[1, 0, 1, 1, 1, 1, 0, 1, np.nan, 0]]
+    np.testing.assert_array_equal(LAWS.obeyed(positions, pressed), obeyed)
+
+
+def test_drift_is_of_stays_after_stays(playfield: Playfield) -> None:
+    pressed = np.array([[0, 0, 0, -1, 0, 0]])
+    positions = [40.0, 50.0, 51.0, 53.0, 45.0, 43.0, 43.0]
+    drift = measured(playfield, drawn(positions)[np.newaxis], pressed).drift
+    assert drift == Figure(1.0, 3)
+
+
+def test_laws_of_true_play() -> None:
+    pressed = script(20, 60)
+    positions = np.stack([path(presses) for presses in pressed])
+    assert PaddleLaws.of(positions, pressed) == LAWS
+
+
+def test_drifting_walls(playfield: Playfield, frames: np.ndarray, pressed: np.ndarray) -> None:
+    drifting = frames.copy()
+    drifting[:, 1:][:, :, playfield.walls] += 3
+    drifting[:, 1:21][:, :, playfield.walls] -= 2
+    assert measured(playfield, drifting, pressed).walls_difference.value == pytest.approx(2)
+
+
+def test_bricks_may_only_disappear(playfield: Playfield, frames: np.ndarray, pressed: np.ndarray) -> None:
+    rows, columns = BRICKS, slice(WALL, WALL + 18)
+    quarter = 18 / (80 - 2 * WALL)
+    broken = frames.copy()
+    broken[:, 10:, rows, columns] = 0
+    found = measured(playfield, broken, pressed)
+    assert found.bricks_intact.value == 1
+    assert found.bricks_gone.value == quarter
+
+    broken[:, 20:30] = frames[:, 20:30]  # they come back, and go again
+    found = measured(playfield, broken, pressed)
+    assert found.bricks_intact.value == pytest.approx(1 - quarter * 10 / 40)
+    assert found.bricks_gone.value == quarter
+
+    broken = frames.copy()
+    broken[:, 1:, rows, columns] = 255 - broken[:, 1:, rows, columns]
+    found = measured(playfield, broken, pressed)
+    assert found.bricks_intact.value == pytest.approx(1 - quarter)
+    assert found.bricks_gone.value == 0
+
+
+def with_balls(heights: list[int | None], x: int = 40, paddle: float = 40.0) -> np.ndarray:
+    """Frames of a resting paddle and a ball at some heights."""
+    return np.stack([draw(paddle, None if y is None else (x, y)) for y in heights])
+
+
+def test_the_survival_of_the_ball(playfield: Playfield) -> None:
+    def last_seen(heights: list[int | None]) -> float:
+        return measure_ball(playfield, REACH, with_balls(heights), np.full(len(heights), 40.0)).last_seen
+
+    assert last_seen([50] * 9) == 8
+    assert last_seen([50, 53, 56, *[None] * LONGEST_ABSENCE, 50, None]) == 3 + LONGEST_ABSENCE
+    assert last_seen([50, 53, 56, *[None] * (LONGEST_ABSENCE + 1), 50]) == 2
+    assert last_seen([50, None]) == 0
+    assert np.isnan(last_seen([None, 50, 53]))
+
+
+def test_one_ball(playfield: Playfield) -> None:
+    play = with_balls([50, 53, None, 59, 62])
+    play[4, 70, 20] = (200, 72, 72)
+    pressed = np.zeros((1, 4), np.int64)
+    assert measured(playfield, play[np.newaxis], pressed).one_ball == Figure(0.5, 4)
+
+
+@pytest.mark.parametrize(
+    ("heights", "paddle", "plausible"),
+    [
+        ([78, 81, 82, 79], 40.0, [True]),
+        ([78, 81, None, 81, 78], 40.0, [True]),
+        ([78, 81, 82, 79], 60.0, [False]),
+        ([58, 61, 64, 61], 40.0, [False]),
+        ([40, 36, 33, 36], 40.0, [True]),
+        ([14, 10, 10, 14], 40.0, [True]),
+        ([50, 46, 46, 50, 54, 50], 40.0, [False, False]),
+        ([50, 53, 56], 40.0, []),
+    ],
+)
+def test_bounces(playfield: Playfield, heights: list[int | None], paddle: float, plausible: list[bool]) -> None:
+    play = with_balls(heights, paddle=paddle)
+    ball = measure_ball(playfield, REACH, play, np.full(len(heights), paddle))
+    assert ball.bounces.tolist() == plausible
+
+
+def test_scripts_hold_every_action_for_one_to_four_steps() -> None:
+    drawn_script = random_script(np.random.default_rng(1), [0, 2], 50, 100)
+    assert drawn_script.shape == (50, 100)
+    assert set(np.unique(drawn_script)) == {0, 2}
+    assert not np.array_equal(drawn_script[0], drawn_script[1])
+    np.testing.assert_array_equal(random_script(np.random.default_rng(1), [0, 2], 50, 100), drawn_script)
+    changes = (np.diff(drawn_script) != 0).mean()
+    assert changes == pytest.approx(0.5 / 2.5, abs=0.03)
+
+
+def test_meanings() -> None:
+    actions = np.array([[5, 7, 9, 5, 7, 9]])
+    meanings = true_meanings(np.array([[0.5, 8.0, -9.0, -0.5, np.nan, -11.0]]), actions)
+    assert meanings == {5: 0, 7: 1, 9: -1}
+    held_out = HeldOut(np.empty((1, 7, 1, 1, 3), np.uint8), actions, inferred=np.array([[3, 0, 1, 3, 2, 1]]))
+    assert learned_meanings(held_out, meanings, 4) in ({3: 0, 0: 1, 1: -1}, {3: 0, 2: 1, 1: -1})
+    with pytest.raises(UserError, match="do not move the paddle both left and right"):
+        true_meanings(np.array([[0.5, 8.0, 9.0, -0.5, 8.0, 11.0]]), actions)
+
+
+@pytest.fixture
+def breakout(tmp_path: Path) -> Configuration:
+    """A data set of drawn play with a checkpoint of a model that learned nothing."""
+    for split in ("val", "test"):
+        for video in range(3):
+            presses = script(1, 20, seed=video)[0]
+            frames = drawn(path(presses))
+            none: list[float] = [0.0] * len(frames)
+            actions = [*(presses + 1).tolist(), 0]
+            annotations = Annotations(actions, none, [{} for _ in frames], [False] * len(frames))
+            write_video(tmp_path / "data" / split / f"{video}", frames, annotations)
+    return with_checkpoint(square_configuration(tmp_path, *OVERRIDES))
+
+
+def share_that_a_wall_does_not_stop() -> float:
+    """Of the steps of that data set: those that can be read off the movement."""
+    presses = np.concatenate([script(1, 20, seed=video) for video in range(3)])
+    movements = np.diff([path(row) for row in presses])
+    return float((np.sign(np.where(np.abs(movements) > SLIDE, movements, 0)) == presses).mean())
+
+
+def with_checkpoint(config: Configuration) -> Configuration:
+    torch.manual_seed(0)
+    save_checkpoint(config.logging.save_directory / LATEST, {"model": Caddy(config).state_dict()})
+    return config
+
+
+def test_a_checkpoint_is_measured(breakout: Configuration) -> None:
+    playability = measure_playability(breakout, CPU, num_games=2, num_frames=5)
+    assert playability.true.pressed_way.value == 1
+    assert playability.movement_accuracy.value == share_that_a_wall_does_not_stop()
+    assert playability.true.paddle_found == Figure(1.0, 60)
+    assert playability.generated.paddle_found.samples == 10
+    assert playability.generated.walls_difference.value is not None
+    assert playability.generated.walls_difference.value > 1
+    assert sorted(playability.meanings.values()) == ["left", "right", "stay"]
+    assert (playability.generated_frames, playability.true_frames) == (5, 20)
+    assert measure_playability(breakout, CPU, num_games=2, num_frames=5) == playability
+
+    assert_the_table_says(playability)
+
+
+def assert_the_table_says(playability: Playability) -> None:
+    lines = table(playability).splitlines()
+    assert lines[0].split() == ["generated", "true", "samples"]
+    (row,) = (line for line in lines if line.startswith("walls difference"))
+    figure = playability.generated.walls_difference
+    assert row.split() == ["walls", "difference", str(figure), "0.000", "10"]
+    (row,) = (line for line in lines if line.startswith("ball frames"))
+    assert row.split() == ["ball", "frames", "-", "-", "0"]
+
+
+@pytest.mark.usefixtures("_without_plots")
+def test_action_accuracy_is_that_of_the_evaluation_during_training(breakout: Configuration) -> None:
+    evaluator = Evaluator(breakout, open_held_out(breakout), CPU)
+    torch.manual_seed(0)
+    found = evaluator.evaluate(Caddy(breakout)).scalars
+    playability = measure_playability(breakout, CPU, num_games=1, num_frames=1)
+    assert playability.action_accuracy == Figure(found["eval/action_accuracy"], 60)
+
+
+def test_the_command(breakout: Configuration, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "evaluation.playability", "--config", str(tmp_path / "square.yaml")]
+    command += [part for override in OVERRIDES for part in ("--set", override)]
+    command += ["--device", "cpu", "--games", "1", "--frames", "3", "--json", str(tmp_path / "report.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "pressed way" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"written to {tmp_path / 'report.json'}"
+    report = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
+    assert report["benchmark"] == "playability"
+    assert report["results"]["run_name"] == breakout.logging.run_name
+    assert report["results"]["generated"]["paddle_found"]["samples"] == 3
+
+
+def test_other_models_are_refused(square: Path) -> None:
+    config = square_configuration(square)
+    with pytest.raises(UserError, match="no such checkpoint"):
+        measure_playability(config, CPU)
+    with pytest.raises(UserError, match=r"the paddle of Breakout is in [0-9]+% of the true frames"):
+        measure_playability(with_checkpoint(config), CPU)
+
+
+def test_true_actions_are_needed(breakout: Configuration) -> None:
+    for video in Path(breakout.data.data_root).glob("test/*"):
+        (video / "annotations.json").unlink()
+    with pytest.raises(UserError, match="split 'test' have no true actions"):
+        measure_playability(breakout, CPU)
+
+
+def test_figures() -> None:
+    assert Figure.of(np.array([1.0, np.nan, 0.0])) == Figure(0.5, 2)
+    assert str(Figure.of(np.array([np.nan]))) == "-"
+    assert str(replace(Figure.of(np.array([True])), samples=2)) == "1.000"
