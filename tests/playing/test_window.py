@@ -1,0 +1,677 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pygame
+import pytest
+from PIL import ImageGrab
+
+from playing.recording import Header
+from playing.run import Options
+from playing.session import Session
+from playing.window import (
+    GREY,
+    HELP_SIZE,
+    LINE_SIZE,
+    SHADE,
+    WHITE,
+    YELLOW,
+    Controls,
+    NumberEntry,
+    Pace,
+    Window,
+    frame_place,
+    require_screen,
+)
+from utils.command import UserError
+
+SCREEN = (1280, 1024)
+FRAME = (80, 96)
+"""Width and height in pixels."""
+
+FAST = 1000.0
+"""Frames a second, so that tests do not wait for real time."""
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a screen")
+
+
+class RollingSimulator:
+    """A model whose actions move the picture by as many pixels; noise inverts it."""
+
+    action_space_dimension = 2
+
+    def __init__(self, actions_count: int) -> None:
+        self.actions_count = actions_count
+
+    def start(self, stacks: np.ndarray) -> SimpleNamespace:
+        return SimpleNamespace(frames=stacks[:, -1])
+
+    def step(self, moment: SimpleNamespace, actions: np.ndarray, variations: np.ndarray | None) -> SimpleNamespace:
+        frames = np.roll(moment.frames, actions[0] + 1, axis=2)
+        return SimpleNamespace(frames=frames if variations is None else 255 - frames)
+
+
+class WatchedSession(Session):
+    """A session that notes what is done: actions (with an n for noise), 0 for a new start, < for a step back."""
+
+    def __init__(self, actions_count: int = 3, black: bool = False) -> None:
+        self.calls: list[str] = []
+        simulator: Any = RollingSimulator(actions_count)
+        header = Header("rolling", "latest.pth.tar", "", "cpu", seed=7, frame_rate=10)
+        shape = (1, FRAME[1], FRAME[0], 3)
+        super().__init__(simulator, lambda random: random.integers(0, 1 if black else 256, shape, np.uint8), header)
+        self.calls.clear()
+
+    def act(self, action: int, noise: bool = False) -> None:
+        super().act(action, noise)
+        self.calls.append(f"{action}n" if noise else f"{action}")
+
+    def reset(self) -> None:
+        super().reset()
+        self.calls.append("0")
+
+    def rewind(self) -> None:
+        super().rewind()
+        self.calls.append("<")
+
+
+def hit(controls: Controls, *names: str) -> None:
+    """Press and release keys, by pygame's names without `K_`."""
+    for name in names:
+        controls.press(key(name))
+        controls.release(key(name))
+
+
+def key(name: str) -> int:
+    code: int = getattr(pygame, f"K_{name}")
+    return code
+
+
+class TestNumberEntry:
+    @pytest.mark.parametrize(
+        ("largest", "digits", "numbers"),
+        [
+            (3, "123", [1, 2, 3]),
+            (3, "4", [None]),
+            (9, "9", [9]),
+            (12, "1", []),
+            (12, "12", [12]),
+            (12, "10", [10]),
+            (12, "2", [2]),
+            (12, "13", [None]),
+            (12, "1311", [None, 11]),
+            (120, "12", []),
+            (120, "120", [120]),
+            (120, "13", [13]),
+        ],
+    )
+    def test_is_complete_when_no_digit_can_follow(self, largest: int, digits: str, numbers: list[int | None]) -> None:
+        entry, found = NumberEntry(largest), []
+        for digit in digits:
+            number = entry.add(int(digit))
+            if not entry.digits:
+                found.append(number)
+        assert found == numbers
+
+    def test_can_be_ended_and_erased(self) -> None:
+        entry = NumberEntry(120)
+        assert entry.finish() is None
+        entry.add(1)
+        entry.add(1)
+        entry.erase()
+        assert entry.digits == "1"
+        assert entry.finish() == 1
+        assert entry.digits == ""
+
+
+class TestStepByStep:
+    def test_every_key_press_is_a_frame(self) -> None:
+        session = WatchedSession()
+        controls = Controls(session, Options())
+        frames = [session.game.frame]
+        for name in ("1", "KP2", "3"):
+            hit(controls, name)
+            frames.append(session.game.frame)
+        assert session.calls == ["1", "2", "3"]
+        for frame, following, shift in zip(frames, frames[1:], (1, 2, 3), strict=False):
+            assert np.array_equal(following, np.roll(frame, shift, axis=1))
+        assert controls.action == 3
+        assert controls.step_seconds > 0
+
+    def test_other_keys_do_nothing(self) -> None:
+        session = WatchedSession()
+        hit(Controls(session, Options()), "4", "9", "KP7", "a", "RETURN", "UP", "SPACE")
+        assert session.calls == []
+
+    def test_a_held_key_does_not_repeat(self) -> None:
+        controls = Controls(WatchedSession(), Options())
+        controls.press(key("1"))
+        assert not controls.is_running
+
+    def test_backspace_takes_steps_back_up_to_the_start(self) -> None:
+        session = WatchedSession()
+        controls = Controls(session, Options())
+        start = session.game.frame
+        hit(controls, "1", "2", "BACKSPACE")
+        assert controls.action == 1
+        hit(controls, "BACKSPACE", "BACKSPACE")
+        assert session.calls == ["1", "2", "<", "<"]
+        assert np.array_equal(session.game.frame, start)
+        assert controls.action is None
+
+    @pytest.mark.parametrize("zero", ["0", "KP0"])
+    def test_zero_begins_again(self, zero: str) -> None:
+        session = WatchedSession()
+        controls = Controls(session, Options())
+        start = session.game.frame
+        hit(controls, "1", zero)
+        assert session.calls == ["1", "0"]
+        assert session.sequence == 2
+        assert not np.array_equal(session.game.frame, start)
+        assert controls.action is None
+
+    def test_noise_is_switched(self) -> None:
+        session = WatchedSession()
+        hit(Controls(session, Options()), "1", "n", "1", "n", "1")
+        assert session.calls == ["1", "1n", "1"]
+
+    def test_noise_can_be_there_from_the_start(self) -> None:
+        session = WatchedSession()
+        hit(Controls(session, Options(noise=True)), "2")
+        assert session.calls == ["2n"]
+
+    def test_actions_of_two_digits(self) -> None:
+        session = WatchedSession(actions_count=12)
+        controls = Controls(session, Options())
+        hit(controls, "1", "2", "3", "1", "RETURN", "KP1", "KP0", "1", "KP_ENTER")
+        assert session.calls == ["12", "3", "1", "10", "1"]
+
+    def test_backspace_erases_a_digit_before_it_takes_a_step_back(self) -> None:
+        session = WatchedSession(actions_count=12)
+        controls = Controls(session, Options())
+        hit(controls, "2", "1", "BACKSPACE")
+        assert session.calls == ["2"]
+        hit(controls, "BACKSPACE")
+        assert session.calls == ["2", "<"]
+
+    def test_view_is_switched(self) -> None:
+        controls = Controls(WatchedSession(), Options(windowed=True))
+        assert (controls.full_screen, controls.shows_line, controls.shows_help) == (False, True, False)
+        hit(controls, "F11", "i", "h")
+        assert (controls.full_screen, controls.shows_line, controls.shows_help) == (True, False, True)
+        hit(controls, "F11", "TAB", "h")
+        assert (controls.full_screen, controls.shows_line, controls.shows_help) == (False, True, False)
+
+    def test_is_full_screen_by_default(self) -> None:
+        assert Controls(WatchedSession(), Options()).full_screen
+
+    def test_escape_quits(self) -> None:
+        controls = Controls(WatchedSession(), Options())
+        hit(controls, "ESCAPE")
+        assert controls.has_quit
+
+
+class TestRealTime:
+    @staticmethod
+    def controls(**options: Any) -> tuple[Controls, list[str]]:
+        session = WatchedSession()
+        return Controls(session, Options(real_time=True, **options)), session.calls
+
+    def test_waits_for_the_first_action(self) -> None:
+        controls, calls = self.controls()
+        assert not controls.is_running
+        controls.tick()
+        assert calls == []
+
+    def test_repeats_a_held_key(self) -> None:
+        controls, calls = self.controls()
+        controls.press(key("2"))
+        assert controls.is_running
+        assert calls == []
+        controls.tick()
+        controls.tick()
+        assert calls == ["2", "2"]
+
+    def test_repeats_the_last_action(self) -> None:
+        controls, calls = self.controls()
+        hit(controls, "2")
+        controls.tick()
+        hit(controls, "3")
+        controls.tick()
+        controls.tick()
+        assert calls == ["2", "3", "3"]
+
+    def test_takes_the_newest_of_held_keys(self) -> None:
+        controls, calls = self.controls(idle_action=1)
+        controls.press(key("2"))
+        controls.press(key("3"))
+        controls.tick()
+        controls.release(key("3"))
+        controls.tick()
+        assert calls == ["3", "2"]
+
+    def test_a_short_press_is_not_lost(self) -> None:
+        controls, calls = self.controls(idle_action=1)
+        controls.press(key("2"))
+        hit(controls, "3")
+        controls.tick()
+        controls.tick()
+        assert calls == ["3", "2"]
+
+    def test_takes_the_idle_action_while_no_key_is_held(self) -> None:
+        controls, calls = self.controls(idle_action=1)
+        controls.tick()
+        hit(controls, "3")
+        controls.tick()
+        controls.tick()
+        assert calls == ["1", "3", "1"]
+
+    def test_takes_the_most_frequent_action_in_a_new_sequence(self) -> None:
+        controls, calls = self.controls()
+        for name in ("2", "2", "3"):
+            hit(controls, name)
+            controls.tick()
+        hit(controls, "0")
+        controls.tick()
+        assert calls == ["2", "2", "3", "0", "2"]
+
+    def test_goes_back_while_backspace_is_held(self) -> None:
+        controls, calls = self.controls()
+        hit(controls, "1")
+        for _ in range(3):
+            controls.tick()
+        controls.press(key("BACKSPACE"))
+        controls.tick()
+        controls.release(key("BACKSPACE"))
+        controls.tick()
+        assert calls == ["1", "1", "1", "<", "<", "1"]
+
+    def test_pause_and_help_stop_time_and_actions_go_frame_by_frame(self) -> None:
+        controls, calls = self.controls(idle_action=1)
+        assert controls.is_running
+        for name in ("SPACE", "h"):
+            hit(controls, name)
+            assert not controls.is_running
+            hit(controls, "2")
+            hit(controls, name)
+            assert controls.is_running
+        assert calls == ["2", "2"]
+
+    def test_is_switched(self) -> None:
+        controls, _ = self.controls(idle_action=1)
+        hit(controls, "SPACE", "t")
+        assert not controls.real_time
+        hit(controls, "t")
+        assert controls.is_running
+
+
+class TestPace:
+    def test_frames_are_due_once_a_period(self) -> None:
+        pace = Pace(fps=4)
+        times = [now / 16 for now in range(17) if pace.take(now / 16)]
+        assert times == [0, 0.25, 0.5, 0.75, 1]
+        assert pace.rate == 4
+        assert pace.seconds_left(1.125) == 0.125
+
+    def test_keeps_its_rate_when_frames_are_a_little_late(self) -> None:
+        pace = Pace(fps=4)
+        assert [pace.take(now) for now in (0, 0.3125, 0.5, 0.6875, 0.75)] == [True, True, True, False, True]
+
+    def test_does_not_make_up_for_what_is_late(self) -> None:
+        pace = Pace(fps=4)
+        assert [pace.take(now) for now in (0, 3, 3.001, 3.125, 3.25)] == [True, True, True, False, True]
+
+    def test_begins_at_once_after_a_stop(self) -> None:
+        pace = Pace(fps=4)
+        pace.take(1)
+        pace.stop()
+        assert pace.rate == 0
+        assert pace.take(1.01)
+
+
+@pytest.mark.parametrize(
+    ("frame", "window", "place"),
+    [
+        ((80, 96), (1920, 1080), (520, 12, 880, 1056)),
+        ((256, 96), (1920, 1080), (64, 204, 1792, 672)),
+        ((80, 96), (161, 500), (0, 154, 160, 192)),
+        ((80, 96), (80, 96), (0, 0, 80, 96)),
+        ((80, 96), (60, 60), (-10, -18, 80, 96)),
+    ],
+)
+def test_frame_place(frame: tuple[int, int], window: tuple[int, int], place: tuple[int, int, int, int]) -> None:
+    assert frame_place(frame, window) == pygame.Rect(place)
+
+
+@dataclass
+class Screen:
+    """A screen that nobody looks at."""
+
+    name: str | None
+    """Of an X display; None for SDL's dummy, which has no pixels but those of the window."""
+
+    def pixels(self) -> np.ndarray:
+        """What is to be seen, uint8 (H, W, 3)."""
+        if self.name is not None:
+            return np.asarray(ImageGrab.grab(xdisplay=self.name))
+        return pygame.surfarray.array3d(pygame.display.get_surface()).swapaxes(0, 1)
+
+
+@pytest.fixture(scope="module")
+def screen() -> Iterator[Screen]:
+    """An X server of our own where there is one, else SDL's dummy."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in ("SDL_VIDEODRIVER", "WAYLAND_DISPLAY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("SDL_VIDEO_WINDOW_POS", "0,0")
+        xvfb = shutil.which("Xvfb")
+        if xvfb is None:
+            monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+            yield Screen(None)
+            return
+        reading, writing = os.pipe()
+        size = "{}x{}x24".format(*SCREEN)
+        server = subprocess.Popen(
+            [xvfb, "-displayfd", str(writing), "-screen", "0", size, "-nolisten", "tcp", "-noreset"],
+            pass_fds=[writing],
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(writing)
+        with os.fdopen(reading) as file:
+            name = f":{file.readline().strip()}"
+        monkeypatch.setenv("DISPLAY", name)
+        yield Screen(name)
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture
+def _quit_pygame() -> Iterator[None]:
+    yield
+    pygame.quit()
+
+
+def post(*names: str) -> None:
+    """Let keys be pressed and released."""
+    for name in names:
+        for kind in (pygame.KEYDOWN, pygame.KEYUP):
+            pygame.event.post(pygame.event.Event(kind, key=key(name)))
+
+
+def shows_text(picture: np.ndarray, text: str, colour: tuple[int, int, int], size: int) -> bool:
+    """Whether a text stands somewhere on a black ground of a picture, to the last pixel."""
+    written = pygame.font.Font(None, size).render(text, True, colour)
+    ground = pygame.Surface(written.get_size(), pygame.SRCALPHA)
+    ground.fill(SHADE)
+    ground.blit(written, (0, 0))
+    black = pygame.Surface(written.get_size())
+    black.blit(ground, (0, 0))
+    pattern = pygame.surfarray.array3d(black).swapaxes(0, 1)
+    rows, columns = (np.flatnonzero(pattern.any(axis)) for axis in ((1, 2), (0, 2)))
+    pattern = pattern[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width, channels = pattern.shape
+    middle = height // 2
+    starts = (row.tobytes().find(pattern[middle].tobytes()) // channels for row in picture)
+    return any(
+        x >= 0 and np.array_equal(picture[y - middle :, x : x + width][:height], pattern)
+        for y, x in enumerate(starts)
+        if y >= middle
+    )
+
+
+def enlarged(frame: np.ndarray, factor: int) -> np.ndarray:
+    return frame.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+@pytest.mark.usefixtures("_quit_pygame")
+class TestWindow:
+    def test_fills_the_screen_with_the_frame_in_the_middle(self, screen: Screen) -> None:
+        session = WatchedSession()
+        window = Window(session, Options())
+        post("2", "i")
+        window.update()
+        picture = screen.pixels()
+        height, width, _ = picture.shape
+        factor = min(width // FRAME[0], height // FRAME[1])
+        expected = np.zeros_like(picture)
+        top, left = (height - factor * FRAME[1]) // 2, (width - factor * FRAME[0]) // 2
+        expected[top : top + factor * FRAME[1], left : left + factor * FRAME[0]] = enlarged(session.game.frame, factor)
+        assert session.calls == ["2"]
+        assert factor >= 8
+        assert np.array_equal(picture, expected)
+
+    def test_windowed_leaves_room_for_the_line_of_text(self, screen: Screen) -> None:
+        session = WatchedSession()
+        window = Window(session, Options(windowed=True))
+        post("1")
+        window.update()
+        width, height = pygame.display.get_window_size()
+        picture = screen.pixels()
+        factor = width // FRAME[0]
+        margin = (height - factor * FRAME[1]) // 2
+        assert factor >= 5
+        assert width < picture.shape[1] or screen.name is None
+        assert np.array_equal(picture[margin : height - margin, :width], enlarged(session.game.frame, factor))
+        line = picture[height - margin : height, :width]
+        assert any(shows_text(line, "action 1", WHITE, size) for size in range(LINE_SIZE, 12, -1))
+
+    def test_line_tells_the_action_the_mode_and_the_seed_and_can_be_hidden(self, screen: Screen) -> None:
+        window = Window(WatchedSession(actions_count=12, black=True), Options())
+        post("3")
+        window.update()
+        window.controls.step_seconds = 1 / 25
+        post("i", "i")
+        window.update()
+        picture = screen.pixels()
+        assert shows_text(picture, "action 3", WHITE, LINE_SIZE)
+        assert not shows_text(picture, "action 2", WHITE, LINE_SIZE)
+        assert shows_text(picture, "step by step, up to 25 frames/s", GREY, LINE_SIZE)
+        assert shows_text(picture, "seed 7, sequence 1", GREY, LINE_SIZE)
+        assert not shows_text(picture, "noise", YELLOW, LINE_SIZE)
+        post("0", "n", "1")
+        window.update()
+        picture = screen.pixels()
+        assert shows_text(picture, "action 1_", WHITE, LINE_SIZE)
+        assert shows_text(picture, "seed 7, sequence 2", GREY, LINE_SIZE)
+        assert shows_text(picture, "noise", YELLOW, LINE_SIZE)
+        post("TAB")
+        window.update()
+        assert not screen.pixels().any()
+
+    def test_line_begins_with_what_to_press(self, screen: Screen) -> None:
+        window = Window(WatchedSession(black=True), Options())
+        post("n")
+        window.update()
+        assert shows_text(screen.pixels(), "press 1 to 3", WHITE, LINE_SIZE)
+
+    @pytest.mark.parametrize(("actions_count", "has_enter"), [(3, False), (12, True)])
+    def test_help_explains_the_keys(self, screen: Screen, actions_count: int, has_enter: bool) -> None:
+        window = Window(WatchedSession(actions_count, black=True), Options())
+        post("h")
+        window.update()
+        picture = screen.pixels()
+        for keys in (f"1 to {actions_count}", "Backspace", "Space", "I or Tab", "F11", "Esc"):
+            assert shows_text(picture, keys, YELLOW, HELP_SIZE), keys
+        assert shows_text(picture, "Enter", YELLOW, HELP_SIZE) == has_enter
+        post("h")
+        window.update()
+        assert not shows_text(screen.pixels(), "Backspace", YELLOW, HELP_SIZE)
+
+    def test_text_shrinks_to_fit_a_small_window(self, screen: Screen) -> None:
+        window = Window(WatchedSession(black=True), Options(windowed=True))
+        pygame.display.set_mode((200, 200), pygame.RESIZABLE)
+        post("h")
+        window.update()
+        bright = screen.pixels()[:200, :200].max(axis=2) > 127
+        assert bright.any()
+        assert not bright[:, [0, -1]].any()
+        assert not bright[[0, -1]].any()
+
+    def test_switches_full_screen(self, screen: Screen) -> None:
+        if screen.name is None:
+            pytest.skip("SDL's dummy keeps its size; install Xvfb")
+        session = WatchedSession()
+        window = Window(session, Options(windowed=True))
+        windowed, full = pygame.display.get_window_size(), pygame.display.get_desktop_sizes()[0]
+        assert windowed != full
+        for size in (full, windowed):
+            post("F11")
+            window.update()
+            assert pygame.display.get_window_size() == size
+            post("i", "i")
+            window.update()
+            place = frame_place(FRAME, size)
+            inside = screen.pixels()[place.top : place.bottom - 40, place.left : place.right]
+            assert np.array_equal(inside, enlarged(session.game.frame, place.width // FRAME[0])[:-40])
+
+    def test_real_time_repeats_and_pauses(self, screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("playing.window.LONGEST_WAIT", 0.001)
+        monkeypatch.setattr(Pace, "rate", 990)
+        session = WatchedSession(black=True)
+        window = Window(session, Options(real_time=True, fps=FAST))
+        post("i", "i")
+        window.update()
+        assert shows_text(screen.pixels(), "real time, waiting", GREY, LINE_SIZE)
+        assert session.calls == []
+        post("2")
+        update_until(window, lambda: len(session.calls) >= 5)
+        assert set(session.calls) == {"2"}
+        assert shows_text(screen.pixels(), "real time, 990 of 1000 frames/s", GREY, LINE_SIZE)
+        post("SPACE")
+        window.update()
+        session.calls.clear()
+        for _ in range(10):
+            window.update()
+        assert session.calls == []
+        assert shows_text(screen.pixels(), "real time, paused", GREY, LINE_SIZE)
+
+    def test_frame_rate_is_measured_anew_after_a_pause(self, screen: Screen) -> None:
+        session = WatchedSession(black=True)
+        window = Window(session, Options(real_time=True, fps=FAST, idle_action=1))
+        update_until(window, lambda: len(session.calls) >= 3)
+        for _ in range(2):
+            post("SPACE")
+            window.update()
+        assert shows_text(screen.pixels(), "real time, 0 of 1000 frames/s", GREY, LINE_SIZE)
+
+    @pytest.mark.usefixtures("screen")
+    def test_real_time_takes_the_idle_action(self) -> None:
+        session = WatchedSession()
+        window = Window(session, Options(real_time=True, fps=FAST, idle_action=3))
+        update_until(window, lambda: len(session.calls) >= 3)
+        assert set(session.calls) == {"3"}
+
+    @pytest.mark.usefixtures("screen")
+    def test_places_in_the_row_of_numbers_count_whatever_is_printed_there(self) -> None:
+        session = WatchedSession()
+        window = Window(session, Options())
+        event = pygame.event.Event(pygame.KEYDOWN, key=pygame.K_AMPERSAND, scancode=pygame.KSCAN_1)
+        pygame.event.post(event)
+        window.update()
+        assert session.calls == ["1"]
+
+    @pytest.mark.usefixtures("screen")
+    def test_every_step_of_a_quick_player_is_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        session = WatchedSession()
+        shown = {session.game.frame.tobytes()}
+        window = Window(session, Options())
+        monkeypatch.setattr("pygame.display.flip", lambda: shown.add(session.game.frame.tobytes()))
+        post("1", "2", "3")
+        window.update()
+        assert len(shown) == 4
+
+    @pytest.mark.usefixtures("screen")
+    @pytest.mark.parametrize("ending", ["ESCAPE", "close"])
+    def test_runs_until_the_player_quits(self, ending: str) -> None:
+        session = WatchedSession()
+        window = Window(session, Options())
+        post("1", "BACKSPACE", "3", "0")
+        if ending == "close":
+            pygame.event.post(pygame.event.Event(pygame.QUIT))
+        else:
+            post(ending)
+        post("2")
+        window.run()
+        assert session.calls == ["1", "<", "3", "0"]
+        assert not pygame.display.get_init()
+
+    @pytest.mark.usefixtures("screen")
+    def test_is_closed_when_a_step_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        session = WatchedSession()
+
+        def fail(*_: object) -> None:
+            raise OSError("no space left")
+
+        monkeypatch.setattr(session, "act", fail)
+        window = Window(session, Options())
+        post("1")
+        with pytest.raises(OSError, match="no space"):
+            window.run()
+        assert not pygame.display.get_init()
+
+    @pytest.mark.usefixtures("screen")
+    def test_hears_ctrl_c_while_it_waits(self) -> None:
+        window = Window(WatchedSession(), Options())
+        gave_up = threading.Event()
+
+        def give_up() -> None:
+            gave_up.set()
+            pygame.event.post(pygame.event.Event(pygame.QUIT))
+
+        deadline = threading.Timer(20, give_up)
+        deadline.start()
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            window.run()
+        deadline.cancel()
+        assert not gave_up.is_set()
+
+
+def update_until(window: Window, condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        window.update()
+    raise AssertionError("it never happens")
+
+
+class TestRequireScreen:
+    @LINUX
+    def test_asks_for_a_display(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+            monkeypatch.delenv(name, raising=False)
+        with pytest.raises(UserError, match=r"neither DISPLAY nor WAYLAND_DISPLAY.*--headless --actions"):
+            require_screen()
+
+    @LINUX
+    def test_refuses_a_display_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+        monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
+        monkeypatch.setenv("DISPLAY", ":54321")
+        with pytest.raises(UserError, match=r"does not answer.*--headless --actions"):
+            require_screen()
+
+    def test_refuses_a_driver_that_there_is_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SDL_VIDEODRIVER", "nonsense")
+        with pytest.raises(UserError, match=r"nonsense not available.*--headless --actions"):
+            require_screen()
+
+    @pytest.mark.usefixtures("screen")
+    def test_accepts_a_screen_and_leaves_it_alone(self) -> None:
+        require_screen()
+        assert not pygame.display.get_init()
+
+    def test_needs_no_model_and_says_nothing(self) -> None:
+        code = "import sys, playing.window; playing.window.require_screen(); sys.exit('torch' in sys.modules)"
+        environment = {**os.environ, "SDL_VIDEODRIVER": "dummy"}
+        environment.pop("PYGAME_HIDE_SUPPORT_PROMPT", None)
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
