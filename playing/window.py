@@ -1,14 +1,8 @@
-"""The window that a person plays in.
-
-`Controls` turns keys into what a session does and what the window shows; it neither draws nor knows the time. `Window`
-opens the screen, passes keys on, lets real time pass and draws.
-"""
+"""The window that a person plays in: it passes keys on to its controls, lets real time pass, and draws."""
 
 import os
 import sys
 import time
-from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,17 +12,14 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 import pygame
 
+from playing.controls import DIGITS, Controls, Pace
+
 if TYPE_CHECKING:
     from playing.run import Options
     from playing.session import Session
 
-DIGITS = {key: digit for digit in range(10) for key in (getattr(pygame, f"K_{digit}"), getattr(pygame, f"K_KP{digit}"))}
-"""The digit of a key, in the row of numbers or on the keypad."""
-
 DIGIT_ROW = {getattr(pygame, f"KSCAN_{digit}"): getattr(pygame, f"K_{digit}") for digit in range(10)}
 """The key of a place in the row of numbers, where some keyboards have signs."""
-
-ENTER = (pygame.K_RETURN, pygame.K_KP_ENTER)
 
 LONGEST_WAIT = 0.25
 """Seconds after which waiting for a key stops for a moment, so that Ctrl-C is heard."""
@@ -54,223 +45,6 @@ def require_screen() -> None:
     """`UserError` if there is no screen to open a window on."""
     _start_display()
     pygame.display.quit()
-
-
-class NumberEntry:
-    """A number from 1 to K that is typed digit by digit, complete as soon as no further digit could follow."""
-
-    def __init__(self, largest: int) -> None:
-        """Begin with no digit. `largest` is K."""
-        self.largest = largest
-        self.digits = ""
-
-    def add(self, digit: int) -> int | None:
-        """Type a digit; returns the number if that completes one."""
-        self.digits += str(digit)
-        return self.finish() if 10 * int(self.digits) > self.largest else None
-
-    def finish(self) -> int | None:
-        """Return the number typed so far, None if there is none from 1 to K, and begin anew."""
-        number, self.digits = int(self.digits or 0), ""
-        return number if 1 <= number <= self.largest else None
-
-    def erase(self) -> None:
-        """Take the last digit back."""
-        self.digits = self.digits[:-1]
-
-
-class Controls:
-    """What keys do.
-
-    Attributes:
-        noise: whether actions are taken with noise in their variation.
-        real_time: whether frames follow each other without a key press.
-        is_paused: whether real time stands still.
-        full_screen: whether the window should fill the screen.
-        shows_line: whether the line of text should be seen.
-        shows_help: whether the help should be seen; real time stands still meanwhile.
-        has_quit: whether the player wants to end.
-        entry: the number of an action that is being typed.
-        step_seconds: how long the last step took to compute, 0 before the first one.
-    """
-
-    def __init__(self, session: "Session", options: "Options") -> None:
-        """Control a session, beginning as the options say."""
-        self.session = session
-        self.noise = options.noise
-        self.real_time = options.real_time
-        self.is_paused = False
-        self.full_screen = not options.windowed
-        self.shows_line = True
-        self.shows_help = False
-        self.has_quit = False
-        self.entry = NumberEntry(session.simulator.actions_count)
-        self.step_seconds = 0.0
-        self._idle_action = options.idle_action
-        self._actions: list[int] = []  # that led to the present frame
-        self._counts: Counter[int] = Counter()  # of all sequences
-        self._held: dict[int, int] = {}  # the actions of keys that are down, in the order of pressing
-        self._pressed: int | None = None  # the action that real time has to take next
-        self._is_rewinding = False
-        self._commands: dict[int, Callable[[], None]] = {
-            pygame.K_BACKSPACE: self._back,
-            pygame.K_t: self._toggle_real_time,
-            pygame.K_SPACE: self._toggle_pause,
-            pygame.K_n: self._toggle_noise,
-            pygame.K_h: self._toggle_help,
-            pygame.K_i: self._toggle_line,
-            pygame.K_TAB: self._toggle_line,
-            pygame.K_F11: self._toggle_full_screen,
-            pygame.K_ESCAPE: self.quit,
-        }
-
-    @property
-    def action(self) -> int | None:
-        """The action, 1 to K, that led to the present frame; None at the start of a sequence."""
-        return self._actions[-1] if self._actions else None
-
-    @property
-    def next_action(self) -> int | None:
-        """The action, 1 to K, that real time takes next.
-
-        It is the one of a key that was pressed or is held, else the idle action, else the last action, else, in a new
-        sequence, the most frequent one so far; None if there was none.
-        """
-        held = next(reversed(self._held.values()), None)
-        return (
-            self._pressed
-            or held
-            or self._idle_action
-            or self.action
-            or max(self._counts, key=self._counts.__getitem__, default=None)
-        )
-
-    @property
-    def is_running(self) -> bool:
-        """Whether time passes; it waits for the first action."""
-        return self.real_time and not self.is_paused and not self.shows_help and self.next_action is not None
-
-    def press(self, key: int) -> None:
-        """A key goes down, one of pygame's `K_...`."""
-        if key in DIGITS:
-            self._type(key)
-        elif key in ENTER:
-            self._choose(key, self.entry.finish())
-        elif key in self._commands:
-            self._commands[key]()
-
-    def release(self, key: int) -> None:
-        """A key goes up."""
-        self._held.pop(key, None)
-        if key == pygame.K_BACKSPACE:
-            self._is_rewinding = False
-
-    def tick(self) -> None:
-        """Real time goes one frame on, or back while Backspace is held."""
-        if self._is_rewinding:
-            self._rewind()
-        elif self.next_action is not None:
-            self._act(self.next_action)
-
-    def quit(self) -> None:
-        """The player wants to end."""
-        self.has_quit = True
-
-    def _type(self, key: int) -> None:
-        if DIGITS[key] == 0 and not self.entry.digits:
-            self._reset()
-        else:
-            self._choose(key, self.entry.add(DIGITS[key]))
-
-    def _choose(self, key: int, action: int | None) -> None:
-        """Take an action, if any: at once, or with the next frame of real time and for as long as the key is held."""
-        if action is not None:
-            self._held[key] = action
-            if self.is_running:
-                self._pressed = action
-            else:
-                self._act(action)
-
-    def _act(self, action: int) -> None:
-        start = time.perf_counter()
-        self.session.act(action, self.noise)
-        self.step_seconds = time.perf_counter() - start
-        self._actions.append(action)
-        self._counts[action] += 1
-        self._pressed = None
-
-    def _reset(self) -> None:
-        self.session.reset()
-        self._actions.clear()
-        self._pressed = None
-
-    def _back(self) -> None:
-        if self.entry.digits:
-            self.entry.erase()
-        else:
-            self._is_rewinding = True
-            self._rewind()
-
-    def _rewind(self) -> None:
-        if self.session.game.can_rewind:
-            self.session.rewind()
-            self._actions.pop()
-        self._pressed = None
-
-    def _toggle_real_time(self) -> None:
-        self.real_time = not self.real_time
-        self.is_paused = False
-
-    def _toggle_pause(self) -> None:
-        self.is_paused = self.real_time and not self.is_paused
-
-    def _toggle_noise(self) -> None:
-        self.noise = not self.noise
-
-    def _toggle_help(self) -> None:
-        self.shows_help = not self.shows_help
-
-    def _toggle_line(self) -> None:
-        self.shows_line = not self.shows_line
-
-    def _toggle_full_screen(self) -> None:
-        self.full_screen = not self.full_screen
-
-
-class Pace:
-    """When the frames of real time are due. Times are seconds of one clock, whichever."""
-
-    NUM_MEASURED = 20
-    """Frames that the rate is measured over."""
-
-    def __init__(self, fps: float) -> None:
-        """Frames are due `fps` times a second."""
-        self.fps = fps
-        self._due: float | None = None
-        self._times: deque[float] = deque(maxlen=self.NUM_MEASURED + 1)
-
-    @property
-    def rate(self) -> float:
-        """How many frames a second there were lately, 0 before the second one."""
-        return (len(self._times) - 1) / (self._times[-1] - self._times[0]) if len(self._times) > 1 else 0.0
-
-    def seconds_left(self, now: float) -> float:
-        """How long it is until the next frame."""
-        return max(self._due - now, 0.0) if self._due is not None else 0.0
-
-    def take(self, now: float) -> bool:
-        """Whether a frame is due; if so, the next one is due a period later. What is late is never made up for."""
-        if self.seconds_left(now):
-            return False
-        period = 1 / self.fps
-        self._due = max(self._due if self._due is not None else now, now - period) + period
-        self._times.append(now)
-        return True
-
-    def stop(self) -> None:
-        """Time stands still: a frame is due as soon as it goes on."""
-        self._due = None
-        self._times.clear()
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pygame
 import pytest
 from PIL import ImageGrab
 
-from playing.recording import Header
+from playing.controls import Pace
 from playing.run import Options
-from playing.session import Session
 from playing.window import (
     GREY,
     HELP_SIZE,
@@ -24,317 +21,18 @@ from playing.window import (
     SHADE,
     WHITE,
     YELLOW,
-    Controls,
-    NumberEntry,
-    Pace,
     Window,
     frame_place,
     require_screen,
 )
+from tests.playing.watched_session import FRAME, WatchedSession, key
 from utils.command import UserError
 
 SCREEN = (1280, 1024)
-FRAME = (80, 96)
-"""Width and height in pixels."""
-
 FAST = 1000.0
 """Frames a second, so that tests do not wait for real time."""
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a screen")
-
-
-class RollingSimulator:
-    """A model whose actions move the picture by as many pixels; noise inverts it."""
-
-    action_space_dimension = 2
-
-    def __init__(self, actions_count: int) -> None:
-        self.actions_count = actions_count
-
-    def start(self, stacks: np.ndarray) -> SimpleNamespace:
-        return SimpleNamespace(frames=stacks[:, -1])
-
-    def step(self, moment: SimpleNamespace, actions: np.ndarray, variations: np.ndarray | None) -> SimpleNamespace:
-        frames = np.roll(moment.frames, actions[0] + 1, axis=2)
-        return SimpleNamespace(frames=frames if variations is None else 255 - frames)
-
-
-class WatchedSession(Session):
-    """A session that notes what is done: actions (with an n for noise), 0 for a new start, < for a step back."""
-
-    def __init__(self, actions_count: int = 3, black: bool = False) -> None:
-        self.calls: list[str] = []
-        simulator: Any = RollingSimulator(actions_count)
-        header = Header("rolling", "latest.pth.tar", "", "cpu", seed=7, frame_rate=10)
-        shape = (1, FRAME[1], FRAME[0], 3)
-        super().__init__(simulator, lambda random: random.integers(0, 1 if black else 256, shape, np.uint8), header)
-        self.calls.clear()
-
-    def act(self, action: int, noise: bool = False) -> None:
-        super().act(action, noise)
-        self.calls.append(f"{action}n" if noise else f"{action}")
-
-    def reset(self) -> None:
-        super().reset()
-        self.calls.append("0")
-
-    def rewind(self) -> None:
-        super().rewind()
-        self.calls.append("<")
-
-
-def hit(controls: Controls, *names: str) -> None:
-    """Press and release keys, by pygame's names without `K_`."""
-    for name in names:
-        controls.press(key(name))
-        controls.release(key(name))
-
-
-def key(name: str) -> int:
-    code: int = getattr(pygame, f"K_{name}")
-    return code
-
-
-class TestNumberEntry:
-    @pytest.mark.parametrize(
-        ("largest", "digits", "numbers"),
-        [
-            (3, "123", [1, 2, 3]),
-            (3, "4", [None]),
-            (9, "9", [9]),
-            (12, "1", []),
-            (12, "12", [12]),
-            (12, "10", [10]),
-            (12, "2", [2]),
-            (12, "13", [None]),
-            (12, "1311", [None, 11]),
-            (120, "12", []),
-            (120, "120", [120]),
-            (120, "13", [13]),
-        ],
-    )
-    def test_is_complete_when_no_digit_can_follow(self, largest: int, digits: str, numbers: list[int | None]) -> None:
-        entry, found = NumberEntry(largest), []
-        for digit in digits:
-            number = entry.add(int(digit))
-            if not entry.digits:
-                found.append(number)
-        assert found == numbers
-
-    def test_can_be_ended_and_erased(self) -> None:
-        entry = NumberEntry(120)
-        assert entry.finish() is None
-        entry.add(1)
-        entry.add(1)
-        entry.erase()
-        assert entry.digits == "1"
-        assert entry.finish() == 1
-        assert entry.digits == ""
-
-
-class TestStepByStep:
-    def test_every_key_press_is_a_frame(self) -> None:
-        session = WatchedSession()
-        controls = Controls(session, Options())
-        frames = [session.game.frame]
-        for name in ("1", "KP2", "3"):
-            hit(controls, name)
-            frames.append(session.game.frame)
-        assert session.calls == ["1", "2", "3"]
-        for frame, following, shift in zip(frames, frames[1:], (1, 2, 3), strict=False):
-            assert np.array_equal(following, np.roll(frame, shift, axis=1))
-        assert controls.action == 3
-        assert controls.step_seconds > 0
-
-    def test_other_keys_do_nothing(self) -> None:
-        session = WatchedSession()
-        hit(Controls(session, Options()), "4", "9", "KP7", "a", "RETURN", "UP", "SPACE")
-        assert session.calls == []
-
-    def test_a_held_key_does_not_repeat(self) -> None:
-        controls = Controls(WatchedSession(), Options())
-        controls.press(key("1"))
-        assert not controls.is_running
-
-    def test_backspace_takes_steps_back_up_to_the_start(self) -> None:
-        session = WatchedSession()
-        controls = Controls(session, Options())
-        start = session.game.frame
-        hit(controls, "1", "2", "BACKSPACE")
-        assert controls.action == 1
-        hit(controls, "BACKSPACE", "BACKSPACE")
-        assert session.calls == ["1", "2", "<", "<"]
-        assert np.array_equal(session.game.frame, start)
-        assert controls.action is None
-
-    @pytest.mark.parametrize("zero", ["0", "KP0"])
-    def test_zero_begins_again(self, zero: str) -> None:
-        session = WatchedSession()
-        controls = Controls(session, Options())
-        start = session.game.frame
-        hit(controls, "1", zero)
-        assert session.calls == ["1", "0"]
-        assert session.sequence == 2
-        assert not np.array_equal(session.game.frame, start)
-        assert controls.action is None
-
-    def test_noise_is_switched(self) -> None:
-        session = WatchedSession()
-        hit(Controls(session, Options()), "1", "n", "1", "n", "1")
-        assert session.calls == ["1", "1n", "1"]
-
-    def test_noise_can_be_there_from_the_start(self) -> None:
-        session = WatchedSession()
-        hit(Controls(session, Options(noise=True)), "2")
-        assert session.calls == ["2n"]
-
-    def test_actions_of_two_digits(self) -> None:
-        session = WatchedSession(actions_count=12)
-        controls = Controls(session, Options())
-        hit(controls, "1", "2", "3", "1", "RETURN", "KP1", "KP0", "1", "KP_ENTER")
-        assert session.calls == ["12", "3", "1", "10", "1"]
-
-    def test_backspace_erases_a_digit_before_it_takes_a_step_back(self) -> None:
-        session = WatchedSession(actions_count=12)
-        controls = Controls(session, Options())
-        hit(controls, "2", "1", "BACKSPACE")
-        assert session.calls == ["2"]
-        hit(controls, "BACKSPACE")
-        assert session.calls == ["2", "<"]
-
-    def test_view_is_switched(self) -> None:
-        controls = Controls(WatchedSession(), Options(windowed=True))
-        assert (controls.full_screen, controls.shows_line, controls.shows_help) == (False, True, False)
-        hit(controls, "F11", "i", "h")
-        assert (controls.full_screen, controls.shows_line, controls.shows_help) == (True, False, True)
-        hit(controls, "F11", "TAB", "h")
-        assert (controls.full_screen, controls.shows_line, controls.shows_help) == (False, True, False)
-
-    def test_is_full_screen_by_default(self) -> None:
-        assert Controls(WatchedSession(), Options()).full_screen
-
-    def test_escape_quits(self) -> None:
-        controls = Controls(WatchedSession(), Options())
-        hit(controls, "ESCAPE")
-        assert controls.has_quit
-
-
-class TestRealTime:
-    @staticmethod
-    def controls(**options: Any) -> tuple[Controls, list[str]]:
-        session = WatchedSession()
-        return Controls(session, Options(real_time=True, **options)), session.calls
-
-    def test_waits_for_the_first_action(self) -> None:
-        controls, calls = self.controls()
-        assert not controls.is_running
-        controls.tick()
-        assert calls == []
-
-    def test_repeats_a_held_key(self) -> None:
-        controls, calls = self.controls()
-        controls.press(key("2"))
-        assert controls.is_running
-        assert calls == []
-        controls.tick()
-        controls.tick()
-        assert calls == ["2", "2"]
-
-    def test_repeats_the_last_action(self) -> None:
-        controls, calls = self.controls()
-        hit(controls, "2")
-        controls.tick()
-        hit(controls, "3")
-        controls.tick()
-        controls.tick()
-        assert calls == ["2", "3", "3"]
-
-    def test_takes_the_newest_of_held_keys(self) -> None:
-        controls, calls = self.controls(idle_action=1)
-        controls.press(key("2"))
-        controls.press(key("3"))
-        controls.tick()
-        controls.release(key("3"))
-        controls.tick()
-        assert calls == ["3", "2"]
-
-    def test_a_short_press_is_not_lost(self) -> None:
-        controls, calls = self.controls(idle_action=1)
-        controls.press(key("2"))
-        hit(controls, "3")
-        controls.tick()
-        controls.tick()
-        assert calls == ["3", "2"]
-
-    def test_takes_the_idle_action_while_no_key_is_held(self) -> None:
-        controls, calls = self.controls(idle_action=1)
-        controls.tick()
-        hit(controls, "3")
-        controls.tick()
-        controls.tick()
-        assert calls == ["1", "3", "1"]
-
-    def test_takes_the_most_frequent_action_in_a_new_sequence(self) -> None:
-        controls, calls = self.controls()
-        for name in ("2", "2", "3"):
-            hit(controls, name)
-            controls.tick()
-        hit(controls, "0")
-        controls.tick()
-        assert calls == ["2", "2", "3", "0", "2"]
-
-    def test_goes_back_while_backspace_is_held(self) -> None:
-        controls, calls = self.controls()
-        hit(controls, "1")
-        for _ in range(3):
-            controls.tick()
-        controls.press(key("BACKSPACE"))
-        controls.tick()
-        controls.release(key("BACKSPACE"))
-        controls.tick()
-        assert calls == ["1", "1", "1", "<", "<", "1"]
-
-    def test_pause_and_help_stop_time_and_actions_go_frame_by_frame(self) -> None:
-        controls, calls = self.controls(idle_action=1)
-        assert controls.is_running
-        for name in ("SPACE", "h"):
-            hit(controls, name)
-            assert not controls.is_running
-            hit(controls, "2")
-            hit(controls, name)
-            assert controls.is_running
-        assert calls == ["2", "2"]
-
-    def test_is_switched(self) -> None:
-        controls, _ = self.controls(idle_action=1)
-        hit(controls, "SPACE", "t")
-        assert not controls.real_time
-        hit(controls, "t")
-        assert controls.is_running
-
-
-class TestPace:
-    def test_frames_are_due_once_a_period(self) -> None:
-        pace = Pace(fps=4)
-        times = [now / 16 for now in range(17) if pace.take(now / 16)]
-        assert times == [0, 0.25, 0.5, 0.75, 1]
-        assert pace.rate == 4
-        assert pace.seconds_left(1.125) == 0.125
-
-    def test_keeps_its_rate_when_frames_are_a_little_late(self) -> None:
-        pace = Pace(fps=4)
-        assert [pace.take(now) for now in (0, 0.3125, 0.5, 0.6875, 0.75)] == [True, True, True, False, True]
-
-    def test_does_not_make_up_for_what_is_late(self) -> None:
-        pace = Pace(fps=4)
-        assert [pace.take(now) for now in (0, 3, 3.001, 3.125, 3.25)] == [True, True, True, False, True]
-
-    def test_begins_at_once_after_a_stop(self) -> None:
-        pace = Pace(fps=4)
-        pace.take(1)
-        pace.stop()
-        assert pace.rate == 0
-        assert pace.take(1.01)
 
 
 @pytest.mark.parametrize(
