@@ -1,10 +1,11 @@
-"""Every command of README is right: recording and training run, on less data and for fewer steps.
+"""Every command of README is right: recording, training and playing run, on less data and for fewer steps.
 
-What `make` does is tried by `test_packaging.py` and `test_demo.py`, what benchmarks do by `benchmarks/`.
+What `make` does is tried by `test_packaging.py` and `test_demo.py`, what is measured by `benchmarks/`, `evaluation/`.
 """
 
 import itertools
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -12,7 +13,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from dataset.starting_frames import STARTING_FRAMES
+from model.caddy import Caddy
+from utils.checkpoint import LATEST, save_checkpoint
+from utils.command import EXIT_TERMINATED
 from utils.configuration import load_configuration
 
 REPOSITORY = Path(__file__).parent.parent
@@ -73,7 +79,15 @@ def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def test_no_command_goes_untried() -> None:
-    kinds = ("make ", "python -m dataset.acquisition.record_atari ", "python train.py ", "python -m benchmarks.")
+    kinds = (
+        "make ",
+        "python -m dataset.acquisition.record_atari ",
+        "python train.py ",
+        "python play.py ",
+        "python interpolate.py ",
+        "python -m evaluation.playability ",
+        "python -m benchmarks.",
+    )
     (installation,) = (command for command in commands() if not command.startswith(kinds))
     python, activation, pip = installation.split(" && ")
     assert python == "python3 -m venv .venv"
@@ -102,8 +116,53 @@ def test_recording_and_training_run_one_after_the_other(tmp_path: Path) -> None:
     assert list(tmp_path.glob("results/*/images/*.png"))
 
 
-@pytest.mark.parametrize("command", [command for command in commands() if "benchmarks." in command])
-def test_benchmarks_are_called_as_they_ask_to_be(command: str) -> None:
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a checkpoint of the demo's model before training, and no data."""
+    folder = tmp_path_factory.mktemp("untrained")
+    config = load_configuration(REPOSITORY / "configs/00_breakout_demo.yaml")
+    height, width = config.model.representation_network.target_input_size[::-1]
+    contents = {
+        "model": Caddy(config).state_dict(),
+        "config": config.model_dump(mode="json"),
+        STARTING_FRAMES: torch.zeros(1, 1, height, width, 3, dtype=torch.uint8),
+    }
+    save_checkpoint(folder / "checkpoints/00_breakout_demo" / LATEST, contents)
+    return folder
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if re.search("(play|interpolate).py", command)])
+def test_playing(command: str, untrained: Path) -> None:
+    overrides = (f"data.data_root={untrained}/data", f"logging.save_root={untrained}/checkpoints")
+    arguments = [sys.executable, *shlex.split(command)[1:], "--play_root", str(untrained / "plays")]
+    arguments += [part for override in overrides for part in ("--set", override)]
+    if "--headless" in arguments or "interpolate.py" in arguments:
+        done = run(arguments)
+        assert done.returncode == 0, done.stderr
+        return
+    environment = {**os.environ, "SDL_VIDEODRIVER": "dummy", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(arguments, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "starting from the checkpoint\n"
+        process.terminate()
+        assert process.wait(timeout=60) == EXIT_TERMINATED
+
+
+def test_the_environment(untrained: Path) -> None:
+    (script,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    script = script.replace("checkpoints/", f"{untrained}/checkpoints/")
+    script += "game.reset(seed=0)\ngame.step(1)\ngames.reset(seed=0)\ngames.step([0] * 8)\n"
+    environment = {**os.environ, "SDL_VIDEODRIVER": "dummy"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [command for command in commands() if re.search(r"-m (benchmarks\.|evaluation)", command)]
+)
+def test_measurements_are_called_as_they_ask_to_be(command: str) -> None:
     arguments = shlex.split(command)
     done = run([sys.executable, *arguments[1:3], "--help"])
     assert done.returncode == 0, done.stderr
