@@ -27,7 +27,10 @@ def parse_arguments() -> argparse.Namespace:
     add("--real_time", action="store_true", help="begin in real time: frames follow each other without a key press")
     add("--fps", type=positive_float, default=10.0, help="frames a second in real time and in videos (default: 10)")
     add(
-        "--idle_action", type=int, metavar="A", help="what real time takes while no key is held (default: the last one)"
+        "--idle_action",
+        type=int,
+        metavar="A",
+        help="what real time does while no key is held (default: the last action, after 0 the most frequent)",
     )
     add("--initial_frame", metavar="FILE", help="begin from picture.png, or from a moment: video.mp4@12.5s")
     add("--seed", type=non_negative_int, default=0, help="another seed begins from other frames (default: 0)")
