@@ -181,6 +181,14 @@ def test_figures_are_those_of_the_committed_results() -> None:
     ]
     assert "\n".join(rows) in README
 
+    rows = []
+    for path in sorted((REPOSITORY / "configs").glob("*.yaml")):
+        file = REPOSITORY / f"benchmarks/results/play.{path.stem}.amd-epyc-cpu.json"
+        results = json.loads(file.read_text())["results"]
+        ours, plain = (results[name]["frames_per_second"] for name in ("ours", "plain"))
+        rows.append(f"| `{path.stem}` | {ours:.0f} | {plain:.0f} | {results['ours']['share_of_limit']:.0%} |")
+    assert "\n".join(rows) in README
+
 
 def test_files_that_readme_names_exist() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
