@@ -2,9 +2,9 @@
 
 import argparse
 import dataclasses
-from pathlib import Path
 
-from utils.command import EXIT_DONE, configuration_parser, non_negative_int, positive_float, positive_int, run_command
+from playing.arguments import playing_parser
+from utils.command import EXIT_DONE, positive_int, run_command
 from utils.configuration import load_configuration
 
 DEFAULT_STEPS = 10
@@ -12,7 +12,7 @@ DEFAULT_STEPS = 10
 
 def parse_arguments() -> argparse.Namespace:
     """The command line. `UserError` for arguments that contradict each other."""
-    parser = configuration_parser(
+    parser = playing_parser(
         "From one starting frame, play a trained model with what lies between two actions, one video and one row of a "
         "picture per step; or, with --sweep, with each action, side by side in a picture and a video.",
         "python interpolate.py --config configs/00_breakout_demo.yaml --first_action 1 --second_action 3",
@@ -23,10 +23,6 @@ def parse_arguments() -> argparse.Namespace:
     add("--steps", type=int, metavar="N", help=f"how many steps between them, ends included (default: {DEFAULT_STEPS})")
     add("--sweep", action="store_true", help="instead, play each action: what does it do?")
     add("--frames", type=positive_int, default=10, metavar="N", help="how many frames to play (default: 10)")
-    add("--initial_frame", metavar="FILE", help="begin from picture.png, or from a moment: video.mp4@12.5s")
-    add("--seed", type=non_negative_int, default=0, help="another seed begins from another frame (default: 0)")
-    add("--fps", type=positive_float, default=10.0, help="frames a second in videos (default: 10)")
-    add("--play_root", type=Path, default=Path("play_results"), metavar="DIR", help="where pictures and videos go")
     arguments = parser.parse_args()
 
     of_two_actions = {name: getattr(arguments, name) for name in ("first_action", "second_action", "steps")}

@@ -4,20 +4,14 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from utils.command import (
-    EXIT_DONE,
-    UserError,
-    configuration_parser,
-    non_negative_int,
-    positive_float,
-    run_command,
-)
+from playing.arguments import playing_parser
+from utils.command import EXIT_DONE, UserError, run_command
 from utils.configuration import load_configuration
 
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = configuration_parser(
+    parser = playing_parser(
         "Play a trained model with the number keys (H shows all keys), or a script of actions without a screen. Needs "
         "the checkpoint of the run; starts from the data set, a picture, or frames stored with the checkpoint.",
         "python play.py --config configs/00_breakout_demo.yaml --windowed",
@@ -25,21 +19,17 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--windowed", action="store_true", help="open a window instead of the full screen")
     add("--real_time", action="store_true", help="begin in real time: frames follow each other without a key press")
-    add("--fps", type=positive_float, default=10.0, help="frames a second in real time and in videos (default: 10)")
     add(
         "--idle_action",
         type=int,
         metavar="A",
         help="what real time does while no key is held (default: the last action, after 0 the most frequent)",
     )
-    add("--initial_frame", metavar="FILE", help="begin from picture.png, or from a moment: video.mp4@12.5s")
-    add("--seed", type=non_negative_int, default=0, help="another seed begins from other frames (default: 0)")
     add("--noise", action="store_true", help="begin with noise in the action variations")
     add("--headless", action="store_true", help="play --actions without a screen")
     add("--actions", metavar="KEYS", help="with --headless: actions from 1, 0 for a new start, such as 1,1,2,3x10,0")
     add("--replay", type=Path, metavar="FILE", help="play the play.json of a recording again, without a screen")
     add("--no_recording", action="store_true", help="keep nothing")
-    add("--play_root", type=Path, default=Path("play_results"), metavar="DIR", help="where recordings go")
     return parser.parse_args()
 
 

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.report import write_report
+from benchmarks.report import measurement_parser, write_report
 from dataset.batching import TrainingSampler, make_loader
 from dataset.video import FRAME_SUFFIXES, Video
 from training.run import open_split
-from utils.command import configuration_parser, positive_int, run_command
+from utils.command import positive_int, run_command
 from utils.configuration import Cache, Configuration, load_configuration
 from utils.device import select_device
 
@@ -30,13 +30,12 @@ NUM_REPEATS = 5
 
 def main() -> None:
     """Measure the loader on some training videos of a configuration, print the results and write them."""
-    parser = configuration_parser(
+    parser = measurement_parser(
         "Measure how many frames a second come out of the data loader, for each cache and number of workers.",
         "python -m benchmarks.data_loading --config configs/02_breakout.yaml --set training.batching.num_workers=2",
     )
     parser.add_argument("--videos", type=positive_int, default=32, help="how many videos to read")
     parser.add_argument("--batches", type=positive_int, default=50, help="batches in one measurement")
-    parser.add_argument("--json", metavar="FILE", help="where to write (default: in benchmarks/results/)")
     arguments = parser.parse_args()
 
     config = load_configuration(arguments.config, arguments.overrides)

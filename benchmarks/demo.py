@@ -12,20 +12,19 @@ from typing import Any
 
 import torch
 
-from benchmarks.report import write_report
-from utils.command import UserError, configuration_parser, run_command
+from benchmarks.report import measurement_parser, write_report
+from utils.command import UserError, run_command
 from utils.configuration import load_configuration
 from utils.device import select_device
 
 
 def main() -> None:
     """Train once a seed, in folders of its own, and write what the last evaluation of each found."""
-    parser = configuration_parser(
+    parser = measurement_parser(
         "Train with several seeds and report what the last evaluation of each finds.",
         "python -m benchmarks.demo --config configs/00_breakout_demo.yaml --seeds 0 1 2",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run each (default 0 1 2)")
-    parser.add_argument("--json", metavar="FILE", help="where to write (default: in benchmarks/results/)")
     arguments = parser.parse_args()
     device = select_device(arguments.device)
     results = {}

@@ -19,12 +19,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from benchmarks.plain_model import plain_caddy
-from benchmarks.report import write_report
+from benchmarks.report import measurement_parser, write_report
 from model.caddy import Caddy
 from model.rendering import RenderingNetwork
 from playing.simulator import Moment, Simulator, load_simulator
 from utils.checkpoint import LATEST
-from utils.command import configuration_parser, positive_int, run_command
+from utils.command import positive_int, run_command
 from utils.configuration import Configuration, load_configuration
 from utils.device import select_device
 from utils.images import normalize
@@ -39,7 +39,7 @@ PERCENTILES = (50, 95, 99)
 
 def main() -> None:
     """Measure both variants in turn, print what was found and write it."""
-    parser = configuration_parser(
+    parser = measurement_parser(
         "Time the steps of play, one game at a time, beside a plain transcription of the method. Needs no checkpoint.",
         "python -m benchmarks.play --config configs/02_breakout.yaml",
     )
@@ -47,7 +47,6 @@ def main() -> None:
         "--steps", type=positive_int, default=50, help=f"steps of each of {NUM_RUNS} runs (default: %(default)s)"
     )
     parser.add_argument("--threads", type=positive_int, default=2, help="CPU threads (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="where to write (default: in benchmarks/results/)")
     arguments = parser.parse_args()
     config = load_configuration(arguments.config, arguments.overrides)
     device = select_device(arguments.device)

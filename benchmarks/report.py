@@ -1,4 +1,4 @@
-"""What every benchmark shares: the description of the machine, and where and how results are written."""
+"""What every measurement shares: arguments, the description of the machine, where and how results are written."""
 
 import datetime
 import json
@@ -10,9 +10,17 @@ from typing import Any
 
 import torch
 
+from utils.command import CommandParser, configuration_parser
 from utils.files import replacing
 
 RESULTS_DIRECTORY = Path(__file__).parent / "results"
+
+
+def measurement_parser(description: str, example: str) -> CommandParser:
+    """The arguments of every command that measures: those that name a configuration, and `json`."""
+    parser = configuration_parser(description, example)
+    parser.add_argument("--json", metavar="FILE", help="where to write (default: in benchmarks/results/)")
+    return parser
 
 
 def describe_machine(device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -26,7 +26,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
-from benchmarks.report import write_report
+from benchmarks.report import measurement_parser, write_report
 from dataset.batching import evaluation_keys, in_batches, make_loader
 from dataset.splits import find_videos
 from dataset.starting_frames import SPLITS
@@ -36,7 +36,7 @@ from evaluation.movement.breakout import TOLERANCE, Playfield, is_black
 from model.caddy import most_probable_actions
 from playing.simulator import Simulator, checkpoint_path, digest, load_simulator
 from training.run import open_split
-from utils.command import UserError, configuration_parser, non_negative_int, positive_int, run_command
+from utils.command import UserError, non_negative_int, positive_int, run_command
 from utils.configuration import Configuration, load_configuration
 from utils.device import select_device
 
@@ -469,7 +469,7 @@ def table(playability: Playability) -> str:
 
 def main() -> None:
     """Run the command."""
-    parser = configuration_parser(
+    parser = measurement_parser(
         "Measure how well a trained Breakout model can be played: plays random actions from held-out frames. Needs the "
         "checkpoint of the run and its data set with true actions.",
         "python -m evaluation.playability --config configs/00_breakout_demo.yaml",
@@ -478,7 +478,6 @@ def main() -> None:
     add("--games", type=positive_int, default=16, metavar="N", help="games played side by side (default: 16)")
     add("--frames", type=positive_int, default=200, metavar="N", help="frames generated in each (default: 200)")
     add("--seed", type=non_negative_int, default=0, help="of starting frames and actions (default: 0)")
-    add("--json", metavar="FILE", help="where to write (default: in benchmarks/results/)")
     arguments = parser.parse_args()
     config = load_configuration(arguments.config, arguments.overrides)
     device = select_device(arguments.device)

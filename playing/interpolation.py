@@ -11,6 +11,7 @@ Dimensions: B games side by side, S stacked frames in an observation, T frames (
 R x C rows and columns of a grid, K actions, D action-space dimension, H x W pixels.
 """
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,7 +140,7 @@ def save_interpolation(folder: Path, frames: np.ndarray, shares: np.ndarray, fra
     margin = tile(np.stack([[label(f"{share:.2f}", large.shape[2], LABEL_WIDTH)] for share in shares]))
     save_image(folder / "grid.png", np.concatenate([margin, tile(large)], axis=1))
     for number, (share, played) in enumerate(zip(shares, frames, strict=True), start=1):
-        with VideoWriter(folder / f"step_{number:02d}_s_{share:.3f}.mp4", frame_rate) as video:
+        with closing(VideoWriter(folder / f"step_{number:02d}_s_{share:.3f}.mp4", frame_rate)) as video:
             for frame in played:
                 video.write(enlarged(frame))
 
@@ -159,7 +160,7 @@ def save_sweep(folder: Path, frames: np.ndarray, frame_rate: float) -> None:
     folder.mkdir(parents=True)
     rows = frames.swapaxes(0, 1)
     save_image(folder / "grid.png", _with_action_numbers(visible(rows)))
-    with VideoWriter(folder / "video.mp4", frame_rate) as video:
+    with closing(VideoWriter(folder / "video.mp4", frame_rate)) as video:
         for row in rows:
             video.write(_with_action_numbers(enlarged(row)[np.newaxis]))
 

@@ -16,8 +16,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -102,14 +101,6 @@ class Recording:
         self._events.close()
         for video in (self._video, self._video_actions, self._video_real_time):
             video.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exception_type: type[BaseException] | None, exception: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _show(self, frame: np.ndarray, label: str, seconds: float = 0.0) -> None:
         Image.fromarray(frame).save(self.folder / "frames" / f"{self.num_frames:05d}.png")

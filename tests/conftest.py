@@ -1,5 +1,6 @@
 """Fixtures that tests of several rooms share."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,14 @@ def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
     """Each kind of processor in turn; CUDA computes in full float32."""
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield torch.device(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _restore_signal_handler() -> Iterator[None]:
+    """Take back what `run_command` does to the process that runs the tests."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture

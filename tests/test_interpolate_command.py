@@ -1,10 +1,8 @@
 """`interpolate.py` as users meet it."""
 
 import re
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -16,9 +14,9 @@ from PIL import Image
 import interpolate
 from model.caddy import Caddy
 from playing.interpolation import LABEL_HEIGHT, LABEL_WIDTH
+from tests.command import Command
 from tests.synthetic import SIDE, square_configuration
 from utils.checkpoint import save_checkpoint
-from utils.command import run_command
 
 REPOSITORY = Path(interpolate.__file__).parent
 LARGE = 3 * SIDE
@@ -26,29 +24,8 @@ VIDEO_SIDE = 10 * SIDE
 """Pixels of a frame in a picture and in a video."""
 
 
-@pytest.fixture(autouse=True)
-def _restore_signal_handler() -> Iterator[None]:
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
-
-
-class Command:
-    """Runs `interpolate.py` in this process."""
-
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]) -> None:
-        self.folder = folder
-        self._patch = patch
-        self._capture = capture
-
-    def __call__(self, *arguments: str) -> tuple[object, str, str]:
-        """Return exit code, stdout and stderr."""
-        common = ["--config", str(self.folder / "square.yaml"), "--device", "cpu"]
-        self._patch.setattr(sys, "argv", ["interpolate.py", *common, "--play_root", str(self.play_root), *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            run_command(interpolate.main)
-        captured = self._capture.readouterr()
-        return exit_.value.code, captured.out, captured.err
+class InterpolateCommand(Command):
+    """`interpolate.py`."""
 
     def done(self, *arguments: str) -> Path:
         """Return the folder that it tells of, whose files are the picture and videos that it tells of."""
@@ -58,16 +35,6 @@ class Command:
         picture, videos = Path(told["picture"]), Path(told["videos"])
         assert {picture, *picture.parent.glob(videos.name)} == set(picture.parent.iterdir())
         return picture.parent
-
-    def refused(self, *arguments: str) -> str:
-        """Return the one line that it refuses with; nothing is written then."""
-        before = sorted(self.folder.rglob("*"))
-        code, out, err = self(*arguments)
-        assert (code, out) == (2, "")
-        assert err.startswith("error: ")
-        assert err.count("\n") == 1
-        assert sorted(self.folder.rglob("*")) == before
-        return err.removeprefix("error: ").rstrip()
 
     @property
     def play_root(self) -> Path:
@@ -81,13 +48,14 @@ class Command:
 
 
 @pytest.fixture
-def untrained(square: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def untrained(square: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> InterpolateCommand:
     """The command where there is no checkpoint."""
-    return Command(square, monkeypatch, capsys)
+    common = ("--config", str(square / "square.yaml"), "--device", "cpu", "--play_root", str(square / "play_results"))
+    return InterpolateCommand(interpolate, square, monkeypatch, capsys, *common)
 
 
 @pytest.fixture
-def command(untrained: Command) -> Command:
+def command(untrained: InterpolateCommand) -> InterpolateCommand:
     untrained.save_model()
     return untrained
 
@@ -102,7 +70,7 @@ def video_size(path: Path) -> tuple[int, int]:
     return size
 
 
-def test_interpolation(command: Command) -> None:
+def test_interpolation(command: InterpolateCommand) -> None:
     between = ("--first_action", "3", "--second_action", "1")
     folder = command.done(*between, "--steps", "4", "--frames", "6", "--fps", "4")
     assert folder.name == "interpolation_3_1"
@@ -115,13 +83,13 @@ def test_interpolation(command: Command) -> None:
         assert video_size(video) == (VIDEO_SIDE, VIDEO_SIDE)
 
 
-def test_ten_steps_and_frames_unless_asked_otherwise(command: Command) -> None:
+def test_ten_steps_and_frames_unless_asked_otherwise(command: InterpolateCommand) -> None:
     folder = command.done("--first_action", "1", "--second_action", "1")
     assert picture(folder).shape == (10 * LARGE + 9 * 2, LABEL_WIDTH + 11 * LARGE + 10 * 2, 3)
     assert len(list(folder.glob("*.mp4"))) == 10
 
 
-def test_a_sweep_is_the_ends_of_an_interpolation(command: Command) -> None:
+def test_a_sweep_is_the_ends_of_an_interpolation(command: InterpolateCommand) -> None:
     swept = command.done("--sweep", "--frames", "2")
     assert swept.name == "sweep"
     assert imageio_ffmpeg.count_frames_and_secs(swept / "video.mp4")[0] == 3
@@ -139,7 +107,7 @@ def test_a_sweep_is_the_ends_of_an_interpolation(command: Command) -> None:
             assert np.abs(interpolated - columns[y : y + LARGE, x : x + LARGE]).max() <= 1
 
 
-def test_the_starting_frame(command: Command) -> None:
+def test_the_starting_frame(command: InterpolateCommand) -> None:
     def starting_frame(*arguments: str) -> np.ndarray:
         pixels = picture(command.done("--sweep", "--frames", "1", *arguments))
         return pixels[LABEL_HEIGHT : LABEL_HEIGHT + LARGE : 3, :LARGE:3]
@@ -190,18 +158,18 @@ def test_help_and_typing_errors_do_not_wait_for_torch() -> None:
         ),
     ],
 )
-def test_wrong_arguments(untrained: Command, arguments: str, told: str) -> None:
+def test_wrong_arguments(untrained: InterpolateCommand, arguments: str, told: str) -> None:
     assert told in untrained.refused(*arguments.split())
 
 
-def test_a_folder_that_cannot_be_written(untrained: Command) -> None:
+def test_a_folder_that_cannot_be_written(untrained: InterpolateCommand) -> None:
     untrained.play_root.write_text("a file")
     assert untrained.refused("--sweep").endswith("is no folder; choose another --play_root")
 
 
-def test_a_missing_checkpoint(untrained: Command) -> None:
+def test_a_missing_checkpoint(untrained: InterpolateCommand) -> None:
     assert "latest.pth.tar: no such checkpoint; train one with train.py" in untrained.refused("--sweep")
 
 
-def test_a_missing_starting_frame(command: Command) -> None:
+def test_a_missing_starting_frame(command: InterpolateCommand) -> None:
     assert "nowhere.png: not a picture that can be read" in command.refused("--sweep", "--initial_frame", "nowhere.png")

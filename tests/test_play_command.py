@@ -12,31 +12,16 @@ from PIL import Image
 
 import play
 from playing.recording import read_frame, read_play
+from tests.command import Command
 from tests.synthetic import square_configuration, write_configuration, write_square_videos
 from training import run
 from utils.checkpoint import LATEST, load_checkpoint, save_checkpoint
-from utils.command import run_command
 
 ROOT = Path(play.__file__).parent
 
 
-class Command:
-    """Runs `play.py` in this process."""
-
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]) -> None:
-        self.folder = folder
-        self._patch = patch
-        self._capture = capture
-
-    def __call__(self, *arguments: str) -> tuple[object, str, str]:
-        """Return exit code, stdout and stderr."""
-        self._capture.readouterr()
-        common = ["--config", str(self.folder / "square.yaml"), "--device", "cpu"]
-        self._patch.setattr(sys, "argv", ["play.py", *common, "--play_root", str(self.folder / "plays"), *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            run_command(play.main)
-        captured = self._capture.readouterr()
-        return exit_.value.code, captured.out, captured.err
+class PlayCommand(Command):
+    """`play.py`."""
 
     def played(self, *arguments: str) -> list[Path]:
         """Play and return the folders of the newest session's sequences."""
@@ -44,16 +29,6 @@ class Command:
         assert code == 0, err
         (line,) = (line for line in out.splitlines() if line.startswith("recording"))
         return sorted(path for path in Path(line.split(maxsplit=1)[1]).iterdir() if path.is_dir())
-
-    def refused(self, *arguments: str) -> str:
-        """Return the one line that play is refused with; nothing is written then."""
-        before = sorted(self.folder.rglob("*"))
-        code, out, err = self(*arguments)
-        assert (code, out) == (2, "")
-        assert err.startswith("error: ")
-        assert err.count("\n") == 1
-        assert sorted(self.folder.rglob("*")) == before
-        return err.removeprefix("error: ").rstrip()
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +45,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def command(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
+) -> PlayCommand:
     """Play in a copy of the trained folder."""
     folder = tmp_path / "square"
     shutil.copytree(trained, folder)
     square_configuration(folder)
-    return Command(folder, monkeypatch, capsys)
+    common = ("--config", str(folder / "square.yaml"), "--device", "cpu", "--play_root", str(folder / "plays"))
+    return PlayCommand(play, folder, monkeypatch, capsys, *common)
 
 
 def frames(sequence: Path) -> list[np.ndarray]:
@@ -85,7 +61,7 @@ def frames(sequence: Path) -> list[np.ndarray]:
     return found
 
 
-def test_a_script_is_played_and_recorded(command: Command) -> None:
+def test_a_script_is_played_and_recorded(command: PlayCommand) -> None:
     first, second = command.played("--headless", "--actions", "1,2x3,0,3", "--fps", "7.5")
     header, events, stack = read_play(first / "play.json")
     assert [event.action for event in events] == [1, 2, 2, 2]
@@ -96,7 +72,7 @@ def test_a_script_is_played_and_recorded(command: Command) -> None:
     assert all((first / f"video{name}.mp4").stat().st_size for name in ("", "_actions", "_real_time"))
 
 
-def test_seeds_repeat_and_differ(command: Command) -> None:
+def test_seeds_repeat_and_differ(command: PlayCommand) -> None:
     script = ("--headless", "--actions", "1,2,0,3,3", "--noise")
     one, same = (
         [frame.tobytes() for sequence in command.played(*script) for frame in frames(sequence)] for _ in range(2)
@@ -107,7 +83,7 @@ def test_seeds_repeat_and_differ(command: Command) -> None:
 
 
 @pytest.mark.parametrize("noise", [(), ("--noise",)])
-def test_a_replay_is_the_same_bit_for_bit(command: Command, noise: tuple[str, ...]) -> None:
+def test_a_replay_is_the_same_bit_for_bit(command: PlayCommand, noise: tuple[str, ...]) -> None:
     (sequence,) = command.played("--headless", "--actions", "1,2,3,3", *noise)
     code, out, _ = command("--replay", str(sequence / "play.json"))
     assert code == 0
@@ -118,7 +94,7 @@ def test_a_replay_is_the_same_bit_for_bit(command: Command, noise: tuple[str, ..
     assert [event.action for event in read_play(again / "play.json")[1]] == [1, 2, 3, 3]
 
 
-def test_a_replay_with_another_checkpoint_says_so(command: Command) -> None:
+def test_a_replay_with_another_checkpoint_says_so(command: PlayCommand) -> None:
     (sequence,) = command.played("--headless", "--actions", "1,2")
     path = command.folder / "checkpoints/square" / LATEST
     contents = load_checkpoint(path)
@@ -130,14 +106,14 @@ def test_a_replay_with_another_checkpoint_says_so(command: Command) -> None:
     assert f"2 frames differ from {sequence}/play.json" in out
 
 
-def test_a_checkpoint_and_its_configuration_are_enough(command: Command) -> None:
+def test_a_checkpoint_and_its_configuration_are_enough(command: PlayCommand) -> None:
     shutil.rmtree(command.folder / "data")
     code, out, _ = command("--headless", "--actions", "1")
     assert code == 0
     assert "starting from the checkpoint" in out
 
 
-def test_a_picture_to_begin_with(command: Command) -> None:
+def test_a_picture_to_begin_with(command: PlayCommand) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     Image.fromarray(pixels).save(command.folder / "picture.png")
     sequences = command.played("--headless", "--actions", "1,0,1", "--initial_frame", f"{command.folder}/picture.png")
@@ -145,7 +121,7 @@ def test_a_picture_to_begin_with(command: Command) -> None:
     assert len(sequences) == 2
 
 
-def test_nothing_is_kept_if_so_wished(command: Command) -> None:
+def test_nothing_is_kept_if_so_wished(command: PlayCommand) -> None:
     code, out, _ = command("--headless", "--actions", "1,2", "--no_recording")
     assert code == 0
     assert "recording" not in out
@@ -153,7 +129,7 @@ def test_nothing_is_kept_if_so_wished(command: Command) -> None:
 
 
 @pytest.mark.parametrize("form", ["authors", "bare"])
-def test_weights_from_elsewhere_play(command: Command, form: str) -> None:
+def test_weights_from_elsewhere_play(command: PlayCommand, form: str) -> None:
     path = command.folder / "checkpoints/square" / LATEST
     contents = load_checkpoint(path)
     expected = command.played("--headless", "--actions", "1,2", "--seed", "4")
@@ -167,7 +143,7 @@ def test_weights_from_elsewhere_play(command: Command, form: str) -> None:
 # Refused before anything is written
 
 
-def test_wrong_arguments(command: Command) -> None:
+def test_wrong_arguments(command: PlayCommand) -> None:
     for arguments, told in (
         (("--headless",), "--headless and --actions belong together"),
         (("--actions", "1"), "--headless and --actions belong together"),
@@ -179,29 +155,29 @@ def test_wrong_arguments(command: Command) -> None:
         assert told in command.refused(*arguments)
 
 
-def test_missing_checkpoints(command: Command) -> None:
+def test_missing_checkpoints(command: PlayCommand) -> None:
     told = command.refused("--headless", "--actions", "1", "--set", "logging.run_name=other")
     assert "checkpoints/other/latest.pth.tar: no such checkpoint; train one with train.py, or put one there" in told
 
 
-def test_a_checkpoint_of_another_model(command: Command) -> None:
+def test_a_checkpoint_of_another_model(command: PlayCommand) -> None:
     told = command.refused("--headless", "--actions", "1", "--set", "model.width_multiplier=0.5")
     assert "made with another configuration (representation_network.conv1.weight is [4, 3, 3, 3] there and" in told
 
 
-def test_a_torn_checkpoint(command: Command) -> None:
+def test_a_torn_checkpoint(command: PlayCommand) -> None:
     path = command.folder / "checkpoints/square" / LATEST
     path.write_bytes(path.read_bytes()[:-50])
     assert f"{path}: damaged, or not a checkpoint" in command.refused("--headless", "--actions", "1")
 
 
-def test_a_foreign_recording(command: Command) -> None:
+def test_a_foreign_recording(command: PlayCommand) -> None:
     (command.folder / "play.json").write_text("{}")
     told = command.refused("--replay", f"{command.folder}/play.json")
     assert "play.json: not a recording that can be replayed" in told
 
 
-def test_a_recording_of_another_model(command: Command) -> None:
+def test_a_recording_of_another_model(command: PlayCommand) -> None:
     (sequence,) = command.played("--headless", "--actions", "3")
     play_file = sequence / "play.json"
     play_file.write_text(play_file.read_text().replace('"action": 3', '"action": 4'))
@@ -215,13 +191,13 @@ def test_a_recording_of_another_model(command: Command) -> None:
     )
 
 
-def test_no_screen(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_screen(command: PlayCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
         monkeypatch.delenv(name, raising=False)
     assert "--headless --actions" in command.refused()
 
 
-def test_a_folder_that_cannot_be_written(command: Command) -> None:
+def test_a_folder_that_cannot_be_written(command: PlayCommand) -> None:
     (command.folder / "plays").touch()
     told = command.refused("--headless", "--actions", "1")
     assert "plays is no folder; choose another --play_root, or --no_recording" in told

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,65 +18,32 @@ import pytest
 import torch
 
 import train
+from tests.command import Command
 from tests.faults import file_size_limit
 from tests.processes import TrainingProcess
 from tests.synthetic import SIDE, configuration_values, write_configuration, write_square_videos
 from tests.training.test_state import assert_equal
 from utils.checkpoint import load_checkpoint
-from utils.command import run_command
 
 REPOSITORY = Path(train.__file__).parent
 LATEST = Path("checkpoints/square/latest.pth.tar")
 METRICS = Path("results/square/metrics.jsonl")
 
 
-@pytest.fixture(autouse=True)
-def _restore_signal_handler() -> Iterator[None]:
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
-
-
-class Command:
-    """Runs `train.py` in this process."""
-
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]) -> None:
-        self.folder = folder
-        self._patch = patch
-        self._capture = capture
-
-    def __call__(self, *arguments: str) -> tuple[object, str, str]:
-        """Return exit code, stdout and stderr."""
-        self._capture.readouterr()
-        self._patch.setattr(sys, "argv", ["train.py", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            run_command(train.main)
-        captured = self._capture.readouterr()
-        return exit_.value.code, captured.out, captured.err
+class TrainCommand(Command):
+    """`train.py`, refused with overrides of a configuration."""
 
     def refused(self, *overrides: str, config: str = "square.yaml", device: str = "cpu") -> str:
         """Return the one line that a run is refused with; nothing is written then."""
-        before = files(self.folder)
         options = [part for override in overrides for part in ("--set", override)]
-        code, out, err = self("--config", str(self.folder / config), "--device", device, *options)
-        assert code == 2
-        assert out == ""
-        assert err.startswith("error: ")
-        assert err.endswith("\n")
-        assert err.count("\n") == 1
-        assert files(self.folder) == before
-        return err.removeprefix("error: ").rstrip()
-
-
-def files(folder: Path) -> dict[Path, bytes | None]:
-    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+        return super().refused("--config", str(self.folder / config), "--device", device, *options)
 
 
 @pytest.fixture
 def command(
     square: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], _without_plots: None
-) -> Command:
-    return Command(square, monkeypatch, capsys)
+) -> TrainCommand:
+    return TrainCommand(train, square, monkeypatch, capsys)
 
 
 def options(folder: Path, *overrides: str) -> list[str]:
@@ -209,7 +176,7 @@ def test_help_and_typing_errors_do_not_wait_for_torch() -> None:
 # Refused before anything is written
 
 
-def test_wrong_arguments(command: Command) -> None:
+def test_wrong_arguments(command: TrainCommand) -> None:
     for arguments, told in (
         ((), "the following arguments are required: --config"),
         (("--config", "a.yaml", "--device", "tpu"), "argument --device: invalid choice: 'tpu'"),
@@ -221,7 +188,7 @@ def test_wrong_arguments(command: Command) -> None:
         assert err.count("\n") == 1
 
 
-def test_wrong_configurations(command: Command) -> None:
+def test_wrong_configurations(command: TrainCommand) -> None:
     assert "missing.yaml: cannot be read (No such file or directory)" in command.refused(config="missing.yaml")
     assert "training.max_stepz: unknown key, did you mean 'max_steps'?" in command.refused("training.max_stepz=3")
     assert "training.max_steps: Input should be" in command.refused("training.max_steps=many")
@@ -229,11 +196,11 @@ def test_wrong_configurations(command: Command) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_missing_device(command: Command) -> None:
+def test_a_missing_device(command: TrainCommand) -> None:
     assert "--device cuda: no such device is usable here; use auto or cpu" in command.refused(device="cuda")
 
 
-def test_missing_data(command: Command) -> None:
+def test_missing_data(command: TrainCommand) -> None:
     assert f"{command.folder}/nowhere: no such folder" in command.refused(f"data.data_root={command.folder}/nowhere")
     shutil.rmtree(command.folder / "data" / "val")
     assert "no videos of the split 'val'" in command.refused()
@@ -241,23 +208,23 @@ def test_missing_data(command: Command) -> None:
     assert "val/00000: holds no frames" in command.refused()
 
 
-def test_videos_that_are_too_short(command: Command) -> None:
+def test_videos_that_are_too_short(command: TrainCommand) -> None:
     told = command.refused("training.batching.observations_count=13")
     assert "data/train: all 4 videos are too short: they have 12 frames, but 13 observations" in told
     assert "lower observations_count or skip_frames" in told
 
 
-def test_a_crop_outside_of_the_frames(command: Command) -> None:
+def test_a_crop_outside_of_the_frames(command: TrainCommand) -> None:
     told = command.refused(f"data.crop=[0, 0, {SIDE}, {SIDE + 16}]")
     assert f"data.crop [0, 0, {SIDE}, {SIDE + 16}] does not lie inside a frame of {SIDE}x{SIDE} pixels" in told
 
 
-def test_true_actions_beyond_the_number_of_actions(command: Command) -> None:
+def test_true_actions_beyond_the_number_of_actions(command: TrainCommand) -> None:
     told = command.refused("training.use_ground_truth_actions=true", "data.actions_count=2")
     assert "has an action 2, but training.use_ground_truth_actions needs 0 to 1" in told
 
 
-def test_true_actions_that_are_unknown(command: Command) -> None:
+def test_true_actions_that_are_unknown(command: TrainCommand) -> None:
     video = command.folder / "data" / "train" / "00001"
     (video / "annotations.json").unlink()
     told = command.refused("training.use_ground_truth_actions=true")
@@ -265,13 +232,13 @@ def test_true_actions_that_are_unknown(command: Command) -> None:
 
 
 @pytest.mark.parametrize("key", ["output_root", "save_root"])
-def test_folders_that_cannot_be_written(command: Command, key: str) -> None:
+def test_folders_that_cannot_be_written(command: TrainCommand, key: str) -> None:
     (command.folder / "file").touch()
     told = command.refused(f"logging.{key}={command.folder}/file/below")
     assert f"file is no folder; choose another logging.{key}" in told
 
 
-def test_a_missing_perceptual_network(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_perceptual_network(command: TrainCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
 
@@ -284,7 +251,7 @@ def test_a_missing_perceptual_network(command: Command, monkeypatch: pytest.Monk
     assert "the perceptual loss needs torchvision's VGG19 weights" in told
 
 
-def test_frames_too_small_for_the_perceptual_network(command: Command) -> None:
+def test_frames_too_small_for_the_perceptual_network(command: TrainCommand) -> None:
     told = command.refused("training.loss_weights.perceptual_loss_lambda=1")
     assert "the perceptual loss needs sides of at least 64, not 32" in told
 
@@ -296,7 +263,7 @@ def tear(path: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [tear, lambda path: path.write_bytes(b"no checkpoint"), Path.unlink, lambda path: torch.save([1], path)]
 )
-def test_a_latest_checkpoint_that_cannot_be_used(command: Command, damage: Callable[[Path], None]) -> None:
+def test_a_latest_checkpoint_that_cannot_be_used(command: TrainCommand, damage: Callable[[Path], None]) -> None:
     settings = ("training.max_steps=3", "training.save_freq=2")
     assert command(*options(command.folder, *settings))[0] == 0
     damage(command.folder / LATEST)
@@ -305,7 +272,7 @@ def test_a_latest_checkpoint_that_cannot_be_used(command: Command, damage: Calla
     assert f"the newest intact checkpoint is {command.folder}/checkpoints/square/checkpoint_2.pth.tar" in told
 
 
-def test_a_checkpoint_of_another_model(command: Command) -> None:
+def test_a_checkpoint_of_another_model(command: TrainCommand) -> None:
     assert command(*options(command.folder, "training.max_steps=1"))[0] == 0
     told = command.refused("training.max_steps=2", "model.dynamics_network.hidden_state_size=16")
     assert "made with another configuration" in told
@@ -315,7 +282,7 @@ def test_a_checkpoint_of_another_model(command: Command) -> None:
 # Ended by what the user can mend
 
 
-def test_a_full_disk(command: Command) -> None:
+def test_a_full_disk(command: TrainCommand) -> None:
     assert command(*options(command.folder, "training.max_steps=1"))[0] == 0
     before = (command.folder / LATEST).read_bytes()
     with file_size_limit(100_000):
@@ -329,7 +296,7 @@ def test_a_full_disk(command: Command) -> None:
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_corrupt_frame(command: Command, num_workers: int) -> None:
+def test_a_corrupt_frame(command: TrainCommand, num_workers: int) -> None:
     frame = command.folder / "data" / "train" / "00003" / "00009.png"
     frame.write_bytes(b"\x89PNG")
     code, _, err = command(*options(command.folder, f"training.batching.num_workers={num_workers}"))
@@ -339,7 +306,7 @@ def test_a_corrupt_frame(command: Command, num_workers: int) -> None:
     assert "Traceback" not in err
 
 
-def test_an_earlier_configuration_is_kept(command: Command) -> None:
+def test_an_earlier_configuration_is_kept(command: TrainCommand) -> None:
     for seed in (0, 1):
         values = configuration_values(command.folder)
         values["training"]["seed"] = seed

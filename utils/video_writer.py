@@ -3,8 +3,6 @@
 import shutil
 import subprocess
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import ffmpeg
 import imageio_ffmpeg
@@ -56,14 +54,6 @@ class VideoWriter:
                 f"{self.path}: ffmpeg could not write it ({reason[-1] if reason else 'no reason given'}); free some "
                 "space or choose another folder"
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exception_type: type[BaseException] | None, exception: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _start(self, height: int, width: int) -> "subprocess.Popen[bytes]":
         stream = ffmpeg.input(

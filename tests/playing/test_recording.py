@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ FACTOR = 20  # frames of 16 pixels become videos of 320
 
 
 def record(folder: Path) -> Path:
-    with Recording(folder, HEADER, STACK) as recorded:
+    with closing(Recording(folder, HEADER, STACK)) as recorded:
         for event, frame in zip(EVENTS, FRAMES, strict=True):
             recorded.add(event, frame)
     return folder
@@ -100,6 +101,7 @@ def test_a_killed_recording_is_whole(tmp_path: Path) -> None:
     script = """
 import sys, time
 import numpy as np
+from contextlib import closing
 from pathlib import Path
 from playing.recording import *
 from tests.playing.test_recording import HEADER, STACK, FRAMES, EVENTS

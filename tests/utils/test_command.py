@@ -3,7 +3,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -15,13 +15,6 @@ from utils.command import (
     positive_int,
     run_command,
 )
-
-
-@pytest.fixture(autouse=True)
-def _restore_signal_handler() -> Iterator[None]:
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
 
 
 def exit_code(main: Callable[[], int | None]) -> object:

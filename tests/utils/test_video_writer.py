@@ -1,3 +1,4 @@
+from contextlib import closing
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -11,7 +12,7 @@ FRAME = np.full((32, 48, 3), (200, 60, 20), np.uint8)
 
 
 def test_frames_become_a_video(tmp_path: Path) -> None:
-    with VideoWriter(tmp_path / "a.mp4", 12.5) as writer:
+    with closing(VideoWriter(tmp_path / "a.mp4", 12.5)) as writer:
         for _ in range(5):
             writer.write(FRAME)
     reader = imageio_ffmpeg.read_frames(tmp_path / "a.mp4")

@@ -3,7 +3,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -41,13 +40,6 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def videos(recorded: Path) -> list[Video]:
     return [Video(recorded / split / f"{index:05d}") for split, index in RECORDING.videos()]
-
-
-@pytest.fixture(autouse=True)
-def _restore_signal_handler() -> Iterator[None]:
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
 
 
 def contents(directory: Path) -> dict[Path, bytes]:
