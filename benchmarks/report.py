@@ -1,5 +1,6 @@
 """What every measurement shares: arguments, the description of the machine, where and how results are written."""
 
+import argparse
 import datetime
 import json
 import os
@@ -10,8 +11,8 @@ from typing import Any
 
 import torch
 
-from utils.command import CommandParser, configuration_parser
-from utils.files import replacing
+from utils.command import CommandParser, UserError, configuration_parser
+from utils.files import replacing, require_writable
 
 RESULTS_DIRECTORY = Path(__file__).parent / "results"
 
@@ -19,7 +20,7 @@ RESULTS_DIRECTORY = Path(__file__).parent / "results"
 def measurement_parser(description: str, example: str) -> CommandParser:
     """The arguments of every command that measures: those that name a configuration, and `json`."""
     parser = configuration_parser(description, example)
-    parser.add_argument("--json", metavar="FILE", help="where to write (default: in benchmarks/results/)")
+    parser.add_argument("--json", type=_file, metavar="FILE", help="where to write (default: in benchmarks/results/)")
     return parser
 
 
@@ -61,6 +62,16 @@ def write_report(
     }
     with replacing(path) as file:
         file.write(json.dumps(report, indent=2).encode() + b"\n")
+    return path
+
+
+def _file(text: str) -> Path:
+    """An `argparse` type for files that can be written, found out before anything is measured."""
+    path = Path(text)
+    try:
+        require_writable(path.parent, "choose another file")
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     return path
 
 

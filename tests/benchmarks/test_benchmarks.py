@@ -90,3 +90,11 @@ def test_demo(square: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(UserError, match="square_seed_4: exists already; move it away"):
         report(monkeypatch, demo, square, "--seeds", "4")
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_measured(
+    square: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "train", None)
+    with pytest.raises(UserError, match=r"--json: .* since .*square\.yaml is no folder; choose another file"):
+        report(monkeypatch, demo, square, "--json", str(square / "square.yaml" / "report.json"))
