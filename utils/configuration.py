@@ -8,7 +8,7 @@ import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -55,15 +55,16 @@ class Logging(Section):
         return Path(self.save_root) / self.run_name
 
 
-class Data(Section):
-    """The data set and the part of each frame that is used."""
+Crop = Annotated[list[NonNegativeInt], Field(min_length=4, max_length=4)]
+"""A box [left, top, right, bottom] in pixels."""
+
+
+class DataSource(Section):
+    """A data set and the part of each frame that is used."""
 
     data_root: str
-    crop: Annotated[list[NonNegativeInt], Field(min_length=4, max_length=4)]
-    actions_count: Annotated[int, Field(ge=2)]
-    ground_truth_available: bool = False
+    crop: Crop
     dataset_splits: Annotated[list[Fraction], Field(min_length=3, max_length=3)] | None = None
-    cache: Cache = "none"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -75,6 +76,14 @@ class Data(Section):
                 f"dataset_splits must sum to 1, and {self.dataset_splits} sum to {sum(self.dataset_splits)}"
             )
         return self
+
+
+class Data(DataSource):
+    """The data set, and what is known of it."""
+
+    actions_count: Annotated[int, Field(ge=2)]
+    ground_truth_available: bool = False
+    cache: Cache = "none"
 
 
 class RepresentationNetwork(Section):
@@ -321,9 +330,13 @@ class Evaluation(Section):
 
 
 class EvaluationDataset(Section):
-    """The data set of reconstructions that the metrics are computed on."""
+    """The data set of reconstructions that the metrics are computed on.
+
+    `max_sequences`: so many, spread evenly over the test split; None for all, as published.
+    """
 
     ground_truth_observations_init: PositiveInt = 4
+    max_sequences: PositiveInt | None = None
     builder: Literal["evaluation.evaluation_dataset_builder"] = "evaluation.evaluation_dataset_builder"
 
 
@@ -402,9 +415,9 @@ def _override(values: dict[str, Any], override: str) -> None:
     values[key] = _read_yaml(text, f"--set {override}")
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the section at `location` admits."""
-    section: type[BaseModel] = Configuration
+def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section at `location` in a configuration of some kind admits."""
+    section = kind
     for part in location:
         annotation = section.model_fields[part].annotation if part in section.model_fields else None
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
@@ -413,12 +426,12 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     return list(section.model_fields)
 
 
-def _explain(error: ErrorDetails) -> str:
+def _explain(kind: type[BaseModel], error: ErrorDetails) -> str:
     """One problem as `key: what is wrong (remedy)`."""
     location = error["loc"]
     key = ".".join(str(part) for part in location) or "(whole file)"
     if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(location[-1]), _known_keys(location[:-1]), n=1)
+        close = difflib.get_close_matches(str(location[-1]), _known_keys(kind, location[:-1]), n=1)
         return f"{key}: unknown key" + (f", did you mean '{close[0]}'?" if close else ", remove it")
     if error["type"] == "missing":
         return f"{key}: missing"
@@ -430,9 +443,18 @@ def _explain(error: ErrorDetails) -> str:
 
 
 def load_configuration(path: str | Path, overrides: list[str] | None = None) -> Configuration:
-    """Read, override and validate a configuration.
+    """Read, override and validate a training configuration: `load_sections` of a `Configuration`."""
+    return load_sections(Configuration, path, overrides)
+
+
+SectionKind = TypeVar("SectionKind", bound=Section)
+
+
+def load_sections(kind: type[SectionKind], path: str | Path, overrides: list[str] | None = None) -> SectionKind:
+    """Read, override and validate a configuration of some kind.
 
     Args:
+        kind: the sections of the file.
         path: a YAML file.
         overrides: `section.key=value` texts that replace values of the file, the values written as in YAML.
 
@@ -448,10 +470,11 @@ def load_configuration(path: str | Path, overrides: list[str] | None = None) -> 
         raise ConfigurationError(f"{path}: cannot be read ({reason}); --config takes one of configs/*.yaml") from error
     values = _read_yaml(text, str(path))
     if not isinstance(values, dict):
-        raise ConfigurationError(f"{path}: not a configuration (sections logging, data, model, ... expected)")
+        sections = ", ".join(list(kind.model_fields)[:3])
+        raise ConfigurationError(f"{path}: not a configuration (sections {sections}, ... expected)")
     for override in overrides or []:
         _override(values, override)
-    return parse_configuration(values, str(path))
+    return _parse_sections(kind, values, str(path))
 
 
 def parse_configuration(values: dict[str, Any], where: str) -> Configuration:
@@ -460,10 +483,14 @@ def parse_configuration(values: dict[str, Any], where: str) -> Configuration:
     Raises:
         ConfigurationError: as `load_configuration`.
     """
+    return _parse_sections(Configuration, values, where)
+
+
+def _parse_sections(kind: type[SectionKind], values: dict[str, Any], where: str) -> SectionKind:
     try:
-        return Configuration.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(_explain(details) for details in error.errors())
+        problems = "; ".join(_explain(kind, details) for details in error.errors())
         raise ConfigurationError(f"{where}: {problems}") from error
 
 
