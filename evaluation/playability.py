@@ -12,8 +12,10 @@ the frames themselves say what the paddle does in the game; nothing is set by ha
 - *Obeyed*: the paddle moves the way it is pressed, further than it slides on after a release; the limit is halfway
   between the true slides and the shortest true move. It stays if it moves no further than that, or, when it was told
   to stay at the step before too, halfway between how far it then moves in truth and the shortest true move. Presses
-  towards a wall that is nearer than the shortest true move are not counted. Where the paddle is not found before or
-  after a step, the step counts as disobeyed.
+  at a wall, and towards a wall that is nearer than the shortest true move, are not counted. Where the paddle is not
+  found before or after a step, the step counts as disobeyed.
+- *Leaves the wall*: a paddle at a wall, pressed away from it for two steps (for one the game itself may hold it back),
+  has then moved further than it slides on after a release.
 
 Dimensions: G sequences or games, T frames of each, K learned actions, H x W pixels.
 """
@@ -50,6 +52,9 @@ LONGEST_HOLD = 4
 EXTREME = 0.99
 """The quantile that stands for the largest of true distances, and one minus which for the smallest: a single odd frame
 does not set it."""
+
+NEAR_WALL = 1
+"""Pixels from its outermost positions in which the paddle may have been stopped by a wall."""
 
 LONGEST_ABSENCE = 10
 """Frames for which a ball may be out of sight, among bricks or while it is served, and still be in play."""
@@ -92,7 +97,7 @@ class PaddleLaws:
     leftmost: float
     rightmost: float
     shortest_move: float
-    """By a press that a wall does not stop."""
+    """By a press that neither begins nor ends at a wall."""
     longest_slide: float
     """During a step of staying that follows a press."""
     longest_rest: float
@@ -108,25 +113,41 @@ class PaddleLaws:
         """
         distances = np.abs(np.diff(positions))
         leftmost, rightmost = float(np.nanmin(positions)), float(np.nanmax(positions))
-        is_stopped = np.isin(positions[:, 1:], (leftmost, rightmost))
+        is_at_wall = (positions <= leftmost + NEAR_WALL) | (positions >= rightmost - NEAR_WALL)
+        is_free = ~is_at_wall[:, :-1] & ~is_at_wall[:, 1:]
         stays, follows_press = pressed == STAY, _follows_press(pressed)
         return cls(
             leftmost,
             rightmost,
-            shortest_move=_quantile(distances[~stays & ~is_stopped], 1 - EXTREME),
+            shortest_move=_quantile(distances[~stays & is_free], 1 - EXTREME),
             longest_slide=_quantile(distances[stays & follows_press], EXTREME),
             longest_rest=_quantile(distances[stays & ~follows_press], EXTREME),
         )
 
     def obeyed(self, positions: np.ndarray, pressed: np.ndarray) -> np.ndarray:
-        """Whether each step does what is pressed: float (G, T-1), NaN for presses towards a wall that is too near."""
+        """Whether each step does what is pressed: float (G, T-1), NaN for presses at or too near a wall."""
         movements = np.diff(positions)
         before = positions[:, :-1]
-        room = np.where(pressed == LEFT, before - self.leftmost, self.rightmost - before)
-        moving, resting = ((longest + self.shortest_move) / 2 for longest in (self.longest_slide, self.longest_rest))
-        limits = np.where(_follows_press(pressed), moving, resting)
-        obeyed = np.where(pressed == STAY, np.abs(movements) <= limits, movements * pressed > moving)
-        return np.where((pressed != STAY) & (room < self.shortest_move), np.nan, obeyed)
+        room_left, room_right = before - self.leftmost, self.rightmost - before
+        room = np.where(pressed == LEFT, room_left, room_right)
+        is_at_wall = np.minimum(room_left, room_right) <= NEAR_WALL
+        resting = (self.longest_rest + self.shortest_move) / 2
+        limits = np.where(_follows_press(pressed), self._visible_move, resting)
+        obeyed = np.where(pressed == STAY, np.abs(movements) <= limits, movements * pressed > self._visible_move)
+        return np.where((pressed != STAY) & (is_at_wall | (room < self.shortest_move)), np.nan, obeyed)
+
+    def leaves_wall(self, positions: np.ndarray, pressed: np.ndarray) -> np.ndarray:
+        """Whether each press away from a wall at which the paddle is, held for two steps, moves it: float, 1-D."""
+        before, after = positions[:, :-2], positions[:, 2:]
+        away = (before <= self.leftmost + NEAR_WALL).astype(int) - (before >= self.rightmost - NEAR_WALL)
+        is_pressed_away = (away != STAY) & (pressed[:, :-1] == away) & (pressed[:, 1:] == away)
+        leaves: np.ndarray = ((after - before) * away > self._visible_move)[is_pressed_away].astype(float)
+        return leaves
+
+    @property
+    def _visible_move(self) -> float:
+        """What a move is longer than, and a slide is not."""
+        return (self.longest_slide + self.shortest_move) / 2
 
 
 @dataclass(frozen=True)
@@ -139,6 +160,8 @@ class Measures:
     left: Figure
     right: Figure
     """The same of the steps with each meaning."""
+    leaves_wall: Figure
+    """Share of the presses away from a wall, held for two steps, that move the paddle."""
     pressed_way_in_sight: Figure
     """Share of the steps that obey, of those before and after which the paddle is found."""
     drift: Figure
@@ -343,6 +366,7 @@ def measure(playfield: Playfield, laws: PaddleLaws, reach: float, frames: np.nda
     return Measures(
         pressed_way=Figure.of(obeyed),
         **by_meaning,
+        leaves_wall=Figure.of(laws.leaves_wall(positions, pressed)),
         pressed_way_in_sight=Figure.of(obeyed[np.isfinite(np.diff(positions))]),
         drift=Figure.of(np.abs(np.diff(positions)[rests])),
         paddle_found=Figure.of(np.isfinite(positions[:, 1:])),

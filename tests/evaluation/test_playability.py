@@ -87,6 +87,8 @@ def test_perfect_play(playfield: Playfield, frames: np.ndarray, pressed: np.ndar
     assert (found.pressed_way.value, found.pressed_way_in_sight.value) == (1, 1)
     assert found.stay == Figure(1.0, int((pressed == 0).sum()))
     assert found.pressed_way.samples == found.stay.samples + found.left.samples + found.right.samples < num_steps
+    assert found.leaves_wall.value == 1
+    assert found.leaves_wall.samples > 0
     assert found.drift.value == 0
     assert found.paddle_found == Figure(1.0, num_steps)
     assert found.walls_difference == Figure(0.0, num_steps)
@@ -125,6 +127,19 @@ def test_the_rule_of_obedience() -> None:
     # The limits are 5 after a press and at the start, 4 after a stay. The last press is 0.5 too near the wall.
     obeyed = [[1, 0, 1, 1, 1, 1, 0, 1, np.nan, 0]]
     np.testing.assert_array_equal(LAWS.obeyed(positions, pressed), obeyed)
+
+
+def test_presses_at_a_wall_are_not_judged_by_one_step() -> None:
+    pressed = np.array([[1, 1, 0, -1, -1, -1]])
+    positions = np.array([[LEFTMOST + 1, LEFTMOST + 1, LEFTMOST + 9, RIGHTMOST, RIGHTMOST - 1, RIGHTMOST - 6, 50.0]])
+    np.testing.assert_array_equal(LAWS.obeyed(positions, pressed), [[np.nan, np.nan, 0, np.nan, np.nan, 1]])
+    assert LAWS.leaves_wall(positions, pressed).tolist() == [1, 1, 1]
+
+
+def test_a_paddle_that_sticks_to_a_wall() -> None:
+    pressed = np.array([[-1, -1, 1, 1, 1, 0], [1, 1, -1, -1, 1, 1]])
+    positions = np.array([[RIGHTMOST] * 7, [LEFTMOST, LEFTMOST, LEFTMOST, *[40.0] * 4]])
+    assert LAWS.leaves_wall(positions, pressed).tolist() == [0, 0]
 
 
 def test_drift_is_of_stays_after_stays(playfield: Playfield) -> None:

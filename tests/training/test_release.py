@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dataset.starting_frames import STARTING_FRAMES
+from playing.simulator import load_simulator
+from tests.command import Command
+from tests.synthetic import square_configuration, write_configuration, write_square_videos
+from training import release
+from training.run import train
+from utils.checkpoint import LATEST, load_checkpoint, save_checkpoint
+from utils.configuration import Configuration
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Configuration:
+    """A run of two steps."""
+    write_square_videos(tmp_path / "data")
+    config = square_configuration(tmp_path, "training.max_steps=2")
+    train(config, "cpu")
+    return config
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, config: Configuration, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    configuration = write_configuration(tmp_path, config.model_dump(mode="json"))
+    return Command(release, tmp_path, monkeypatch, capsys, "--config", str(configuration))
+
+
+def frames_played(config: Configuration) -> np.ndarray:
+    simulator, checkpoint = load_simulator(config, CPU)
+    moment = simulator.start(checkpoint[STARTING_FRAMES][:2].numpy())
+    for action in (0, 1, 2):
+        moment = simulator.step(moment, np.array([action, action]))
+    return moment.frames.astype(int)
+
+
+def test_plays_by_itself_as_the_run_does(config: Configuration, command: Command) -> None:
+    released = config.logging.model_copy(update={"run_name": "released"})
+    path = released.save_directory / LATEST
+    code, out, _ = command("--output", str(path))
+    assert code == 0
+    assert out == f"{path}  {path.stat().st_size / 1e6:.1f} MB\n"
+    assert path.stat().st_size < (config.logging.save_directory / LATEST).stat().st_size / 4
+    assert {weight.dtype for weight in load_checkpoint(path)["model"].values()} == {torch.float16, torch.int64}
+    played = frames_played(config.model_copy(update={"logging": released}))
+    assert np.abs(played - frames_played(config)).max() <= 1
+    assert load_checkpoint(path)["step"] == 2
+    assert load_checkpoint(path)["config"] == config.model_dump(mode="json")
+
+
+def test_keeps_a_file_that_exists(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "mine").write_text("mine")
+    assert (
+        command.refused("--output", str(tmp_path / "mine")) == f"{tmp_path / 'mine'}: exists; choose another --output"
+    )
+
+
+def test_a_run_without_a_checkpoint(tmp_path: Path, command: Command) -> None:
+    refusal = command.refused("--set", "logging.run_name=untrained", "--output", str(tmp_path / "new"))
+    assert "untrained/latest.pth.tar: no such checkpoint" in refusal
+
+
+def test_weights_that_half_precision_cannot_hold(tmp_path: Path, config: Configuration, command: Command) -> None:
+    path = config.logging.save_directory / LATEST
+    checkpoint = load_checkpoint(path)
+    name = next(iter(checkpoint["model"]))
+    checkpoint["model"][name][0] = 1e6
+    save_checkpoint(path, checkpoint)
+    assert f"{path}: {name} is too large for half precision" in command.refused("--output", str(tmp_path / "new"))
