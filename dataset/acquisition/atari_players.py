@@ -57,7 +57,8 @@ class BreakoutPlayer:
 
     So every action occurs in every situation and the ball still stays in play. The player presses towards a wall only
     where the paddle has room to move visibly, if not all the way: against the wall, left and right would look like
-    staying. The distances hold for steps of four emulator frames.
+    staying, and without the moves that a wall cuts short nobody could learn where walls are. (From the right wall a
+    paddle comes off a step late.) The distances hold for steps of four emulator frames.
     """
 
     STAY, LEFT, RIGHT = range(3)
@@ -67,12 +68,16 @@ class BreakoutPlayer:
     """Memory addresses. `BALL_Y` is 0 while no ball is in play."""
 
     LEFT_WALL, RIGHT_WALL = 8, 152
-    PADDLE_WIDTH = 16
+    LEFTMOST, RIGHTMOST = 16, 152
     PADDLE_Y = 192
-    """Pixels of the screen: inner edges of the walls, width and vertical centre of the paddle."""
+    """Pixels of the screen: inner edges of the walls, between which the ball stays; where the paddle's centre stops,
+    half under the right wall; and its vertical centre."""
 
-    ROOM = 8
+    ROOM = 5
     """Pixels before the wall that a visible move needs."""
+
+    SPEED = 6
+    """Pixels that a moving paddle goes on before the picture is taken from which the move is seen."""
 
     SLIDE = 11
     """Pixels that a moving paddle slides on after its release."""
@@ -123,16 +128,14 @@ class BreakoutPlayer:
         return self._action, (Action.NOOP, Action.LEFT, Action.RIGHT)[self._action]
 
     def agent_position(self, memory: np.ndarray) -> tuple[float, float]:
-        """Return the centre (x, y) of the paddle in screen pixels: x in [16, 144], y always 192."""
-        return int(memory[self.PADDLE_X]) - 47 + self.PADDLE_WIDTH / 2, float(self.PADDLE_Y)
+        """Return the centre (x, y) of the paddle in screen pixels: x in [16, 152], y always 192."""
+        return float(memory[self.PADDLE_X]) - 39, float(self.PADDLE_Y)
 
     def _visible_actions(self, paddle: float) -> list[int]:
-        """Staying, and the moves that have room between the paddle's edge and the wall."""
-        room = {
-            self.LEFT: paddle - self.PADDLE_WIDTH / 2 - self.LEFT_WALL,
-            self.RIGHT: self.RIGHT_WALL - paddle - self.PADDLE_WIDTH / 2,
-        }
-        return [self.STAY] + [action for action, pixels in room.items() if pixels >= self.ROOM]
+        """Staying, and the moves that have room."""
+        room = {self.LEFT: paddle - self.LEFTMOST, self.RIGHT: self.RIGHTMOST - paddle}
+        needed = {action: self.ROOM + self.SPEED * (action == self._action) for action in room}
+        return [self.STAY] + [action for action in room if room[action] >= needed[action]]
 
     def _landing(self, ball: tuple[int, int]) -> float | None:
         """The x at which the ball reaches the paddle's row, bounces included; None if not within `FOLLOW_STEPS`."""
