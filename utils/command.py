@@ -22,7 +22,7 @@ EXIT_TERMINATED = 143
 DEVICE_CHOICES = ("auto", "cpu", "cuda", "mps")
 
 _REMEDIES = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space or choose another disk"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space or choose another disk"),
     **dict.fromkeys(
         (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR), "change its permissions or choose another folder"
     ),

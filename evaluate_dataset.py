@@ -1,0 +1,30 @@
+"""Measure generated sequences: `python evaluate_dataset.py --config configs/evaluation/00_breakout_demo.yaml`."""
+
+from evaluation.configuration import load_evaluation_configuration
+from utils.command import configuration_parser, run_command
+
+
+def main() -> None:
+    """Measure, and say where the results are."""
+    parser = configuration_parser(
+        "Measure the sequences that build_evaluation_dataset.py generated against the true ones. What cannot be "
+        "computed, for want of a pretrained network, is left out with its reason.",
+        "python evaluate_dataset.py --config configs/evaluation/00_breakout_demo.yaml",
+    )
+    parser.add_argument(
+        "--require_all", action="store_true", help="refuse to begin (exit code 2) if a metric cannot be computed"
+    )
+    arguments = parser.parse_args()
+    config = load_evaluation_configuration(arguments.config, arguments.overrides)
+
+    from evaluation.compare import table  # takes seconds, for which --help and a mistyped key need not wait
+    from evaluation.dataset_evaluator import DATA_FILE, evaluate_dataset
+
+    results = evaluate_dataset(config, arguments.device, require_all=arguments.require_all)
+    print(table({config.logging.run_name: results}))
+    print(f"numbers     {config.logging.output_directory / DATA_FILE}")
+    print(f"report      {config.logging.output_directory / 'report.html'}")
+
+
+if __name__ == "__main__":
+    run_command(main)

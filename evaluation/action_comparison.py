@@ -1,0 +1,98 @@
+"""What the inferred actions stand for: the true movement during each, the true action, and what comes of it in
+generated frames (SPEC section 5).
+
+Dimensions: G sequences, B of them in a batch, T frames of each, D coordinates of a position, K actions, N steps.
+"""
+
+import numpy as np
+
+from evaluation.metrics import action_classifiers
+from evaluation.metrics.action_accuracy import confusion_matrix, match_actions
+from evaluation.metrics.action_information import action_information
+from evaluation.metrics.action_variance import action_variance
+from evaluation.metrics.bootstrap import bootstrap_interval
+from evaluation.metrics.detection import detection_errors
+from evaluation.movement.tracker import Tracker
+from evaluation.results import Results
+from evaluation.sequence_pairs import Pairs
+
+
+class ActionComparison:
+    """Gathers actions and positions."""
+
+    def __init__(self, actions_count: int, tracker: Tracker | None, *, knows_actions: bool) -> None:
+        """Say what can be known.
+
+        Args:
+            actions_count: K.
+            tracker: finds what the actions move; None leaves out all that needs movement.
+            knows_actions: whether true actions are given.
+        """
+        self.actions_count = actions_count
+        self.tracker = tracker
+        self.knows_actions = knows_actions
+        self._inferred: list[np.ndarray] = []  # (B, T-1) each
+        self._true: list[np.ndarray] = []
+        self._positions: list[np.ndarray] = []  # (B, T, D) each
+        self._generated_positions: list[np.ndarray] = []
+
+    def add(self, batch: Pairs) -> None:
+        """Take in a batch."""
+        self._inferred.append(batch.inferred_actions)
+        self._true.append(batch.true_actions)
+        if self.tracker:
+            self._positions.append(self.tracker.positions(batch.reference, batch.reference_metadata))
+            if self.tracker.sees_frames:
+                found = self.tracker.positions(batch.generated, batch.generated_metadata)
+                self._generated_positions.append(found)
+
+    @property
+    def usage(self) -> np.ndarray:
+        """(K,) how often each action was inferred."""
+        return np.bincount(np.concatenate(self._inferred).ravel(), minlength=self.actions_count)
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """Counts (K, G) by inferred action and by the values of `true_actions`."""
+        inferred, true = np.concatenate(self._inferred), np.concatenate(self._true)
+        return confusion_matrix(inferred.ravel(), true.ravel(), self.actions_count)
+
+    @property
+    def true_actions(self) -> list[int]:
+        """The values of true actions that occur, in rising order."""
+        return np.unique(np.concatenate(self._true)).tolist()
+
+    def movements(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The known movements (N, D) of the true thing, the action inferred in each step, and its sequence: (N,)."""
+        inferred = np.concatenate(self._inferred)
+        movements = np.diff(np.concatenate(self._positions), axis=1)  # (G, T-1, D)
+        is_known = np.isfinite(movements).all(axis=-1)
+        return movements[is_known], inferred[is_known], np.nonzero(is_known)[0]
+
+    def results(self) -> Results:
+        """Everything that is known of the actions."""
+        results = Results()
+        for action, count in enumerate(self.usage.tolist()):
+            results.values[f"action_usage/{action}"] = count / max(1, self.usage.sum())
+        results.samples["action_usage"] = int(self.usage.sum())
+        if self.tracker:
+            movements, actions, sequences = self.movements()
+            results.include(action_variance(movements, actions, self.actions_count))
+            results.include(action_classifiers.action_classifiers(movements, actions, self.actions_count, sequences))
+        if self._generated_positions:
+            results.include(
+                detection_errors(np.concatenate(self._positions), np.concatenate(self._generated_positions))
+            )
+        if self.knows_actions:
+            results.include(self._agreement())
+        return results
+
+    def _agreement(self) -> Results:
+        inferred, true = np.concatenate(self._inferred), np.concatenate(self._true)
+        results = action_information(inferred.ravel(), true.ravel(), self.actions_count)
+        columns = match_actions(self.confusion)
+        matching = np.array([columns.get(action, -1) for action in range(self.actions_count)])
+        is_right = matching[inferred] == np.searchsorted(self.true_actions, true)
+        if interval := bootstrap_interval(is_right.astype(np.float64)):
+            results.intervals["actions/hungarian_accuracy"] = list(interval)
+        return results

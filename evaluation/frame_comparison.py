@@ -1,0 +1,51 @@
+"""What metrics say of each generated frame beside the true one (SPEC section 5).
+
+Dimensions: G sequences, B of them in a batch, T frames of each, H x W pixels.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from torch import Tensor
+
+from evaluation.metrics.bootstrap import bootstrap_interval
+from evaluation.results import Results
+
+FrameMetric = Callable[[Tensor, Tensor], Tensor]
+"""Compares true and generated frames (B, T, 3, H, W) in [0, 1] and returns (B, T)."""
+
+PROTOCOL = (
+    "avg and var: over all frames, as published, the first of each sequence, which is the true one, included; "
+    "avg_generated: without it. Intervals resample sequences."
+)
+
+
+class FrameComparison:
+    """Gathers some metrics of each frame."""
+
+    def __init__(self, metrics: Mapping[str, FrameMetric]) -> None:
+        """Take the metrics by their names."""
+        self._metrics = metrics
+        self._values: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
+
+    def add(self, reference: Tensor, generated: Tensor) -> dict[str, np.ndarray]:
+        """Compare frames (B, T, 3, H, W) in [0, 1]; returns the value of each metric in each: (B, T)."""
+        measured = {name: metric(reference, generated).cpu().numpy() for name, metric in self._metrics.items()}
+        for name, values in measured.items():
+            self._values[name].append(values)
+        return measured
+
+    def results(self) -> Results:
+        """Averages, variances and averages by position of each metric, with intervals."""
+        results = Results(protocol=dict.fromkeys(self._metrics, PROTOCOL))
+        for name, batches in self._values.items():
+            values = np.concatenate(batches).astype(np.float64)  # (G, T)
+            averaged = {"avg": values, "avg_generated": values[:, 1:]}
+            averaged |= {str(position): column for position, column in enumerate(values.T)}
+            results.values[f"{name}/var"] = float(values.var())
+            for part, samples in averaged.items():
+                results.values[f"{name}/{part}"] = float(samples.mean())
+                if interval := bootstrap_interval(samples):
+                    results.intervals[f"{name}/{part}"] = list(interval)
+            results.samples[name] = values.size
+        return results
