@@ -1,4 +1,6 @@
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,6 +47,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def number(results: Results, name: str) -> float:
+    value = results.values[name]
+    assert isinstance(value, float)
+    return value
+
+
 def evaluated(folder: Path, *overrides: str) -> Results:
     return evaluate_dataset(evaluation_configuration(folder, *overrides), "cpu")
 
@@ -62,26 +70,26 @@ def test_what_is_found_is_written(folder: Path) -> None:
 
 
 def test_frames_are_compared_by_position(folder: Path) -> None:
-    values = evaluated(folder).values
-    assert values["mse/0"] == 0
-    assert values["psnr/0"] == pytest.approx(80)
-    by_position = [values[f"mse/{position}"] for position in range(1, T)]
+    results = evaluated(folder)
+    assert number(results, "mse/0") == 0
+    assert number(results, "psnr/0") == pytest.approx(80)
+    by_position = [number(results, f"mse/{position}") for position in range(1, T)]
     darker = (ERROR / 255) ** 2
     # Grey of 40 becomes black; only the square is bright enough to lose all of ERROR.
     assert all(0 < error < darker for error in by_position)
-    assert values["mse/avg"] == pytest.approx(np.mean([0, *by_position]))
-    assert values["mse/avg_generated"] == pytest.approx(np.mean(by_position))
+    assert number(results, "mse/avg") == pytest.approx(np.mean([0, *by_position]))
+    assert number(results, "mse/avg_generated") == pytest.approx(np.mean(by_position))
 
 
 def test_actions_are_told_by_movement_and_agree_with_the_true_ones(folder: Path) -> None:
     results = evaluated(folder)
-    assert results.values["actions/hungarian_accuracy"] == 1
+    assert number(results, "actions/hungarian_accuracy") == 1
     assert results.intervals["actions/hungarian_accuracy"] == [1, 1]
-    assert 0 <= results.values["action_variance/delta_mse"] < 0.1
-    usage = [results.values[f"action_usage/{action}"] for action in range(3)]
+    assert 0 <= number(results, "action_variance/delta_mse") < 0.1
+    usage = [number(results, f"action_usage/{action}") for action in range(3)]
     assert sum(usage) == pytest.approx(1)
     assert results.samples["action_usage"] == NUM_SEQUENCES * (T - 1)
-    assert results.values["linear/action_accuracy"] > 0.9
+    assert number(results, "linear/action_accuracy") > 0.9
     assert results.samples["sequences"] == NUM_SEQUENCES
 
 
@@ -109,10 +117,10 @@ def test_what_the_configuration_leaves_out_is_not_required(
     monkeypatch.setattr(networks, "load_inception", Brightness)
     config = evaluation_configuration(folder, "evaluation.movement=none", "data.ground_truth_available=false")
     results = evaluate_dataset(config, "cpu", require_all=True)
-    assert results.values["lpips/0"] == 0
-    assert 0.1 < results.values["lpips/1"] < ERROR / 255
-    assert results.values["vgg_cosine_similarity/0"] == pytest.approx(1, abs=1e-4)
-    assert results.values["fid"] > 0
+    assert number(results, "lpips/0") == 0
+    assert 0.1 < number(results, "lpips/1") < ERROR / 255
+    assert number(results, "vgg_cosine_similarity/0") == pytest.approx(1, abs=1e-4)
+    assert number(results, "fid") > 0
     assert results.values["actions/hungarian_accuracy"] is None
     assert results.reasons["action_variance"] == "evaluation.movement is none"
     assert results.reasons["actions"] == "data.ground_truth_available is false"
@@ -177,14 +185,14 @@ def test_set_comparison_of_equal_and_of_different_sets() -> None:
         equal.add(batch, batch)
         different.add(batch, 0.1 * batch)
     found = equal.results()
-    assert found.values["fid"] == pytest.approx(0, abs=1e-6)
+    assert number(found, "fid") == pytest.approx(0, abs=1e-6)
     assert found.samples["fid"] == found.samples["kid"] == 12
     assert "12 samples are too few" in found.warnings[0]
     darker = different.results()
     means = frames.double().mean(dim=(0, 1, 3, 4))
-    assert darker.values["fid"] > float((0.9 * means).square().sum())
-    assert darker.values["kid/mean"] > found.values["kid/mean"]
-    assert darker.values["inception_score/mean"] == pytest.approx(1)
+    assert number(darker, "fid") > float((0.9 * means).square().sum())
+    assert number(darker, "kid/mean") > number(found, "kid/mean")
+    assert number(darker, "inception_score/mean") == pytest.approx(1)
     assert "fvd" not in darker.values
 
 
@@ -206,7 +214,7 @@ class _Everywhere:
     unit = "steps"
     sees_frames = True
 
-    def positions(self, _frames: np.ndarray, metadata: list[list[dict[str, float]]], /) -> np.ndarray:
+    def positions(self, _frames: np.ndarray, metadata: Sequence[Sequence[dict[str, Any]]], /) -> np.ndarray:
         return np.array([[[frame.get("x", np.nan)] for frame in frames] for frames in metadata])
 
 
