@@ -27,7 +27,7 @@ class SetComparison:
         self._inception = inception
         self._i3d = i3d
         self._frames = {side: GaussianStatistics(NUM_INCEPTION_FEATURES) for side in SIDES}
-        self._samples = {side: FeatureSample(NUM_INCEPTION_FEATURES) for side in SIDES}
+        self._samples = {side: FeatureSample(NUM_INCEPTION_FEATURES, seed) for seed, side in enumerate(SIDES)}
         self._scores: dict[str, InceptionScore] = {}
         self._sequences = {side: GaussianStatistics(NUM_I3D_FEATURES) for side in SIDES}
 

@@ -1,13 +1,12 @@
 """The frozen VGG19 whose features measure how alike two frames look (SPEC section 3)."""
 
-import pickle
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 from torchvision.models import VGG19_Weights, vgg19
 
-from utils.command import UserError
+from utils.pretrained import PretrainedFile
+
+VGG19 = PretrainedFile("torchvision", "VGG19", VGG19_Weights.IMAGENET1K_V1.url, "dcbb9e9d")
 
 LEVELS = ((0, 2), (2, 7), (7, 12), (12, 21), (21, 30))
 """Slices of torchvision's `vgg19().features` that end in relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1."""
@@ -43,22 +42,14 @@ class PerceptualNetwork(nn.Module):
 
 
 def load_perceptual_network() -> PerceptualNetwork:
-    """The network with torchvision's ImageNet weights, fetched on first use to `$TORCH_HOME/hub/checkpoints`.
+    """The network with torchvision's ImageNet weights, fetched on first use.
 
     Raises:
-        UserError: the weights are neither there nor to be had, or the file is damaged.
+        UserError: as `PretrainedFile.load`, with how to train without the network.
     """
-    url = VGG19_Weights.IMAGENET1K_V1.url
-    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
-    try:
-        weights = torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
-        return PerceptualNetwork(weights)
-    except (pickle.UnpicklingError, EOFError, RuntimeError, OSError) as error:
-        if file.exists():
-            raise UserError(f"{file}: not intact VGG19 weights; delete the file so that it is fetched again") from error
-        raise UserError(
-            f"the perceptual loss needs torchvision's VGG19 weights and they cannot be fetched ({error}); put "
-            f"{Path(url).name} at {file} (TORCH_HOME chooses the folder), or train without it: "
-            "--set training.loss_weights.perceptual_loss_lambda=0 "
-            "--set training.loss_weights.perceptual_loss_lambda_pretraining=0"
-        ) from error
+    return VGG19.load(
+        PerceptualNetwork,
+        needed_for="the perceptual loss",
+        alternative=", or train without it: --set training.loss_weights.perceptual_loss_lambda=0 "
+        "--set training.loss_weights.perceptual_loss_lambda_pretraining=0",
+    )

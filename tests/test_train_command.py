@@ -238,11 +238,12 @@ def test_folders_that_cannot_be_written(command: TrainCommand, key: str) -> None
     assert f"file is no folder; choose another logging.{key}" in told
 
 
-def test_a_missing_perceptual_network(command: TrainCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_perceptual_network(command: TrainCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
 
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch")))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     told = command.refused(
         "training.loss_weights.perceptual_loss_lambda=1",
         "model.representation_network.target_input_size=[64, 64]",

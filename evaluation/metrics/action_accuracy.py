@@ -21,10 +21,15 @@ def confusion_matrix(predicted: np.ndarray, true: np.ndarray, num_predicted: int
     return matrix
 
 
+def match_actions(confusion: np.ndarray) -> dict[int, int]:
+    """The best one-to-one match: of discovered actions, the column of the true one, from counts (K, G)."""
+    return dict(zip(*(indices.tolist() for indices in linear_sum_assignment(confusion, maximize=True)), strict=True))
+
+
 def hungarian_accuracy(confusion: np.ndarray) -> float:
     """Accuracy in [0, 1] under the best one-to-one match of discovered and true actions, from counts (K, G)."""
-    rows, columns = linear_sum_assignment(confusion, maximize=True)
-    return float(confusion[rows, columns].sum() / max(1, confusion.sum()))
+    agreeing = sum(confusion[pair] for pair in match_actions(confusion).items())
+    return float(agreeing / max(1, confusion.sum()))
 
 
 def movement_accuracy(movements: np.ndarray, true: np.ndarray) -> float:

@@ -1,0 +1,31 @@
+"""How alike the local structure of true and generated frames is: SSIM (SPEC section 5).
+
+Dimensions: B sequences, T frames of each, N frames, H x W pixels.
+"""
+
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from evaluation.metrics.frame_errors import per_frame
+
+WINDOW = 11
+"""Side of the Gaussian window of standard deviation 1.5."""
+MARGIN = WINDOW // 2
+
+
+def ssim(reference: Tensor, generated: Tensor, chunk_size: int = 64) -> Tensor:
+    """The structural similarity of each frame, 1 for equal ones, over windows that lie inside: (B, T).
+
+    Args:
+        reference: (B, T, 3, H, W) in [0, 1], H and W at least `WINDOW`.
+        generated: the same.
+        chunk_size: how many frames are compared at a time.
+    """
+    return per_frame(_ssim, reference, generated, chunk_size)
+
+
+def _ssim(reference: Tensor, generated: Tensor) -> Tensor:
+    _, similarity = structural_similarity_index_measure(
+        generated, reference, kernel_size=WINDOW, sigma=1.5, reduction="none", data_range=1.0, return_full_image=True
+    )
+    return similarity[..., MARGIN:-MARGIN, MARGIN:-MARGIN].mean(dim=(1, 2, 3))
