@@ -1,17 +1,53 @@
-"""Plots as pixels: uint8 (height, width, 3), ready for a PNG file or W&B.
+"""Plots for people: `draw_...` give figures, `plot_...` give pixels, uint8 (height, width, 3), ready for W&B.
 
-Dimensions: N points, D action-space dimension, K discovered actions, G true actions that occur.
+Dimensions: N points, D action-space dimension, K discovered actions, G true actions that occur, P positions in a
+sequence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from utils.files import replacing
 
 COLORS = colormaps["tab10"]
+FILE_RESOLUTION = 150
+"""Dots per inch of PNG files."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A mean by position in the sequence, from the first generated frame on."""
+
+    values: np.ndarray  # (P,), NaN where unknown
+    intervals: np.ndarray | None = None  # (P, 2) low and high, NaN where unknown
+
+
+def save_figure(figure: Figure, folder: Path, name: str) -> None:
+    """Write `<folder>/<name>.png` and `.pdf`; equal figures give equal files. `OSError` if they cannot be written."""
+    with replacing(folder / f"{name}.png") as file:
+        figure.savefig(file, format="png", dpi=FILE_RESOLUTION)
+    figure.set_layout_engine("none")  # once is enough: panels stay where they are
+    with replacing(folder / f"{name}.pdf") as file:
+        figure.savefig(file, format="pdf", metadata={"CreationDate": None})
+
+
+def panels(count: int, width: float, height: float, columns: int = 4) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels, each of that size in inches, in rows of `columns` at most, as even as can be."""
+    rows = -(-count // columns)
+    columns = -(-count // rows)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for unused in axes[count:]:
+        unused.remove()
+    return figure, axes[:count]
 
 
 def plot_action_space(
@@ -39,6 +75,11 @@ def plot_action_space(
 
 
 def plot_action_usage(confusion: np.ndarray, true_actions: Sequence[int]) -> np.ndarray:
+    """`draw_action_usage` as pixels."""
+    return _pixels(draw_action_usage(confusion, true_actions))
+
+
+def draw_action_usage(confusion: np.ndarray, true_actions: Sequence[int]) -> Figure:
     """How often each discovered action is chosen, split by true action.
 
     Args:
@@ -56,18 +97,62 @@ def plot_action_usage(confusion: np.ndarray, true_actions: Sequence[int]) -> np.
     axes.set(xlabel="discovered action", ylabel="share of steps", title="action usage", xticks=numbers)
     if len(true_actions) > 1:
         axes.legend(fontsize="small")
-    return _pixels(figure)
+    return figure
+
+
+def draw_confusion(confusion: np.ndarray, true_actions: Sequence[int]) -> Figure:
+    """How the steps with each discovered action spread over the true ones: shares as colour, counts as text.
+
+    Args:
+        confusion: counts (K, G).
+        true_actions: (G,) their names.
+    """
+    num_actions, num_true = confusion.shape
+    figure = Figure(figsize=(2.2 + 0.7 * num_true, 1.5 + 0.5 * num_actions), layout="constrained")
+    axes = figure.subplots()
+    shares = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (row, column), count in np.ndenumerate(confusion):
+        color = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, f"{count}", ha="center", va="center", fontsize="small", color=color)
+    axes.set(xlabel="true action", ylabel="discovered action", title="true actions behind each")
+    axes.set_xticks(range(num_true), [str(action) for action in true_actions])
+    axes.set_yticks(range(num_actions), [str(action + 1) for action in range(num_actions)])
+    figure.colorbar(image, ax=axes, label="share of the row")
+    return figure
 
 
 def plot_per_position(curves: dict[str, np.ndarray]) -> np.ndarray:
     """Losses against the position in the sequence, one panel a loss; each curve starts at the first generated frame."""
-    figure = Figure(figsize=(4.5 * len(curves), 3.5), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(curves)))
-    for axes, (name, values) in zip(panels, curves.items(), strict=True):
-        axes.plot(range(1, len(values) + 1), values, marker="o", markersize=3)
-        axes.set(xlabel="position in the sequence", title=name, ylim=(0, None))
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    return _pixels(figure)
+    return _pixels(draw_per_position({"": {name: Curve(values) for name, values in curves.items()}}))
+
+
+def draw_per_position(runs: Mapping[str, Mapping[str, Curve]]) -> Figure:
+    """Curves of one or several runs against the position in the sequence, one panel a metric.
+
+    Args:
+        runs: by the name of the run, its curves by the name of the metric; a run may lack some.
+    """
+    names = list(dict.fromkeys(name for curves in runs.values() for name in curves))
+    figure, all_axes = panels(len(names), 4.5, 3.5)
+    for axes, name in zip(all_axes, names, strict=True):
+        for index, (run, curves) in enumerate(runs.items()):
+            if name in curves:
+                _draw_curve(axes, curves[name], run, COLORS(index % 10))
+        axes.set(xlabel="position in the sequence", title=name)
+        if 0 <= axes.dataLim.y0 < axes.dataLim.y1 / 2:
+            axes.set_ylim(0, None)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(runs) > 1:
+            axes.legend(fontsize="small")
+    return figure
+
+
+def _draw_curve(axes: Axes, curve: Curve, label: str, color: tuple[float, ...]) -> None:
+    positions = range(1, len(curve.values) + 1)
+    axes.plot(positions, curve.values, marker="o", markersize=3, label=label, color=color)
+    if curve.intervals is not None:
+        axes.fill_between(positions, *curve.intervals.T, alpha=0.2, color=color, linewidth=0)
 
 
 def _scatter(axes: Axes, points: np.ndarray, actions: np.ndarray, num_actions: int) -> None:

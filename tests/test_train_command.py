@@ -238,7 +238,9 @@ def test_folders_that_cannot_be_written(command: TrainCommand, key: str) -> None
     assert f"file is no folder; choose another logging.{key}" in told
 
 
-def test_a_missing_perceptual_network(command: TrainCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_perceptual_network(
+    command: TrainCommand, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
 

@@ -1,12 +1,13 @@
 """Where things are in frames of Atari Breakout, found by colour (SPEC section 5).
 
-Frames are uint8 (N, H, W, 3), of any size and cut out of the screen in any way that leaves its whole width and the
-paddle. Positions are pixels from the left or top edge of the frame, so that the first pixel's centre is at 0.5. What
-stands where is read off frames of true play.
+Frames are uint8 (N, H, W, 3), or B sequences of T frames (B, T, H, W, 3), of any size and cut out of the screen in any
+way that leaves its whole width and the paddle. Positions are pixels from the left or top edge of the frame, so that the
+first pixel's centre is at 0.5. What stands where is read off frames of true play.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import ndimage
@@ -23,6 +24,12 @@ SCREEN_WIDTH = 160
 SHORTEST_PADDLE = 11
 BALL_SIZE = (2, 4)
 """Pixels of the screen: its width, what the visible part of a paddle is longer than, and the ball's width, height."""
+
+PUBLISHED_ROW, PUBLISHED_HEIGHT = 188, 208
+"""The row in which SPEC's rule looks for the paddle, in frames of some height that show the whole screen."""
+
+ALMOST = 0.9
+"""The share of the brightest row's redness from which the published row is as good."""
 
 LEAST_FOUND = 0.8
 """The share of true frames that show a whole paddle in one row, if they are of Breakout."""
@@ -75,7 +82,7 @@ class PaddleFinder:
 
     row: int
     top: int
-    """The first of the rows that show the paddle, of which `row` is the brightest."""
+    """The first of the rows that show the paddle, of which `row` is the published or the brightest one."""
     width: float
     """Pixels."""
     hidden: np.ndarray
@@ -94,14 +101,16 @@ class PaddleFinder:
         coloured = is_paddle_coloured(frames[:, half:]) & ~hidden[half:]  # (N, H/2, W)
         runs = Runs.of(coloured.reshape(-1, coloured.shape[2]))
         lengths = runs.length.reshape(coloured.shape[:2])
-        found = (lengths > _shortest_run(frames)).mean(axis=0)
+        found = (lengths > _shortest_run(frames.shape[2])).mean(axis=0)
         if found.max() < LEAST_FOUND:
             raise UserError(
-                f"the paddle of Breakout is in {found.max():.0%} of the true frames: playability is measured for "
-                "models of Breakout alone, on frames that show the paddle"
+                f"the paddle of Breakout is in {found.max():.0%} of the true frames: this is measured of Breakout "
+                "alone, on frames that show the paddle"
             )
         redness = (frames[:, half:, :, 0] * coloured).mean(axis=(0, 2)) * (found >= LEAST_FOUND)
-        row = int(redness.argmax())
+        row, published_row = int(redness.argmax()), PUBLISHED_ROW * frames.shape[1] // PUBLISHED_HEIGHT - half
+        if redness[published_row] >= ALMOST * redness[row]:
+            row = published_row
         rows_without = np.flatnonzero(found[:row] < LEAST_FOUND)
         top = int(rows_without[-1]) + 1 if len(rows_without) else 0
         return cls(half + row, half + top, float(np.median(lengths[:, row])), hidden[half + row])
@@ -115,14 +124,40 @@ class PaddleFinder:
         end = runs.start + runs.length
         is_cut = (runs.length < self.width) & np.append(self.hidden, False)[end]
         centre = runs.start + np.where(is_cut, self.width, runs.length) / 2
-        is_long = np.where(is_cut, runs.length >= self.width / 2, runs.length > _shortest_run(frames))
+        is_long = np.where(is_cut, runs.length >= self.width / 2, runs.length > _shortest_run(frames.shape[2]))
         is_found = is_long & (runs.length < 2 * self.width)
         return np.where(is_found, centre, np.nan)
 
 
-def _shortest_run(frames: np.ndarray) -> float:
-    """What a paddle in frames (N, H, W, 3) is longer than, in pixels."""
-    return SHORTEST_PADDLE * frames.shape[2] / SCREEN_WIDTH
+def _shortest_run(width: int) -> float:
+    """What a paddle in frames of some width is longer than, in pixels."""
+    return SHORTEST_PADDLE * width / SCREEN_WIDTH
+
+
+@dataclass(frozen=True)
+class BreakoutTracker:
+    """Finds the left end of the paddle by the published rule: in a row, a run of its colour that is long enough.
+
+    Of several the longest counts. Where the published row does not show the paddle, as in frames that are cut out of
+    the screen, another one does that is read off true frames.
+    """
+
+    unit: ClassVar[str] = "pixels"
+    sees_frames: ClassVar[bool] = True
+
+    row: int
+
+    @classmethod
+    def of(cls, frames: np.ndarray) -> Self:
+        """Choose the row by true frames (N, H, W, 3). `UserError` if they do not show the paddle of Breakout."""
+        return cls(PaddleFinder.of(frames).row)
+
+    def positions(self, frames: np.ndarray, _metadata: Sequence[Sequence[dict[str, Any]]], /) -> np.ndarray:
+        """As `Tracker.positions`: float64 (B, T, 1), the x in pixels."""
+        line = is_paddle_coloured(frames[:, :, self.row])  # (B, T, W)
+        runs = Runs.of(line.reshape(-1, line.shape[-1]))
+        is_found = runs.length > _shortest_run(frames.shape[3])
+        return np.where(is_found, runs.start, np.nan).reshape(*line.shape[:2], 1)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """What every way to find the controlled thing offers (SPEC section 5, Movement).
 
+Its movement is the difference between where it is in a frame and in the one before.
+
 Dimensions: B sequences, T frames of each, D coordinates of a position, H x W pixels.
 """
 
@@ -10,9 +12,17 @@ import numpy as np
 
 
 class Tracker(Protocol):
-    """Finds the thing that the actions move. Positions are pixels of the frames that it is given."""
+    """Finds the thing that the actions move."""
 
-    def positions(self, frames: np.ndarray, metadata: Sequence[Sequence[dict[str, Any]]]) -> np.ndarray:
+    @property
+    def unit(self) -> str:
+        """What positions are counted in, such as "pixels"."""
+
+    @property
+    def sees_frames(self) -> bool:
+        """Whether frames are enough: else generated frames, of which annotations say nothing, have no positions."""
+
+    def positions(self, frames: np.ndarray, metadata: Sequence[Sequence[dict[str, Any]]], /) -> np.ndarray:
         """Where the thing is.
 
         Args:
@@ -21,15 +31,4 @@ class Tracker(Protocol):
 
         Returns:
             float64 (B, T, D), NaN where the thing is not found.
-        """
-
-    def movements(self, frames: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """How the thing moves from each frame to the next.
-
-        Args:
-            frames: uint8 (B, T, H, W, 3).
-            positions: (B, T, D), as found in these frames.
-
-        Returns:
-            float64 (B, T-1, D), NaN where that is unknown.
         """

@@ -1,7 +1,20 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from evaluation.plots import COLORS, plot_action_space, plot_action_usage, plot_per_position
+from evaluation.plots import (
+    COLORS,
+    Curve,
+    draw_confusion,
+    draw_per_position,
+    panels,
+    plot_action_space,
+    plot_action_usage,
+    plot_per_position,
+    save_figure,
+)
 
 
 def color_count(pixels: np.ndarray, index: int) -> int:
@@ -52,3 +65,46 @@ def test_curves(num_curves: int) -> None:
     pixels = plot_per_position(curves)
     assert pixels.shape == (350, 450 * num_curves, 3)
     assert color_count(pixels, 0) > 0
+
+
+def test_runs_share_a_panel_for_each_metric() -> None:
+    intervals = np.array([[0.5, 1.5], [1.5, 2.5]])
+    first = {"MSE": Curve(np.array([1.0, 2.0]), intervals), "PSNR": Curve(np.array([30.0, 29.0]))}
+    second = {"ADD": Curve(np.array([4.0])), "MSE": Curve(np.array([3.0, 3.5, 4.0]))}
+    figure = draw_per_position({"a": first, "b": second})
+    assert [axes.get_title() for axes in figure.axes] == ["MSE", "PSNR", "ADD"]
+    assert [axes.get_legend_handles_labels()[1] for axes in figure.axes] == [["a", "b"], ["a"], ["b"]]
+    points = [np.asarray(line.get_xydata()).tolist() for line in figure.axes[0].lines]
+    assert points == [[[1, 1], [2, 2]], [[1, 3], [2, 3.5], [3, 4]]]
+    (band,) = figure.axes[0].collections
+    corners = np.asarray(band.get_paths()[0].vertices).tolist()
+    assert all(corner in corners for corner in ([1, 0.5], [1, 1.5], [2, 1.5], [2, 2.5]))
+    assert figure.axes[0].get_ylim()[0] == 0
+    assert figure.axes[1].get_ylim()[0] > 25
+
+
+@pytest.mark.parametrize(("count", "shape"), [(1, (1, 1)), (4, (1, 4)), (5, (2, 3)), (7, (2, 4)), (9, (3, 3))])
+def test_panels_fill_even_rows(count: int, shape: tuple[int, int]) -> None:
+    figure, all_axes = panels(count, 2, 3)
+    assert len(all_axes) == len(figure.axes) == count
+    assert figure.get_size_inches().tolist() == [2 * shape[1], 3 * shape[0]]
+
+
+def test_confusion_shows_counts_and_shares_of_rows() -> None:
+    figure = draw_confusion(np.array([[30, 10, 0], [0, 0, 0]]), [0, 2, 9])
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.texts] == ["30", "10", "0", "0", "0", "0"]
+    assert np.asarray(axes.images[0].get_array()).tolist() == [[0.75, 0.25, 0], [0, 0, 0]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "2", "9"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["1", "2"]
+
+
+def test_equal_figures_give_equal_files(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        figure = Figure(layout="constrained")
+        figure.subplots().plot([1, 2], label="curve")
+        save_figure(figure, tmp_path / folder, "line")
+    for name in ("line.png", "line.pdf"):
+        content = (tmp_path / "a" / name).read_bytes()
+        assert content == (tmp_path / "b" / name).read_bytes()
+        assert b"CreationDate" not in content
