@@ -46,10 +46,15 @@ def test_numbers_and_report_are_written_and_told(command: Command) -> None:
 
 def test_results_are_replaced_by_those_of_the_next_time(command: Command) -> None:
     command()
+    plots = command.folder / "evaluation_results/square/plots"
+    (plots / "mine.png").touch()
+    assert (plots / "movement_mean.png").exists()
     code, _, _ = command("--set", "evaluation.movement=none")
     assert code == 0
     found = read_results(command.folder / "evaluation_results/square/data.yml")
     assert found.values["action_variance/delta_mse"] is None
+    assert not list(plots.glob("movement_*"))
+    assert (plots / "mine.png").exists()
 
 
 def test_all_metrics_can_be_required(command: Command) -> None:

@@ -74,6 +74,7 @@ def test_runs_share_a_panel_for_each_metric() -> None:
     figure = draw_per_position({"a": first, "b": second})
     assert [axes.get_title() for axes in figure.axes] == ["MSE", "PSNR", "ADD"]
     assert [axes.get_legend_handles_labels()[1] for axes in figure.axes] == [["a", "b"], ["a"], ["b"]]
+    assert all(axes.get_legend() for axes in figure.axes)
     points = [np.asarray(line.get_xydata()).tolist() for line in figure.axes[0].lines]
     assert points == [[[1, 1], [2, 2]], [[1, 3], [2, 3.5], [3, 4]]]
     (band,) = figure.axes[0].collections
