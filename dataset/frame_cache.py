@@ -147,24 +147,24 @@ def _decode_to_memory(decoded: DecodedFrames) -> MemoryFrames:
 
 def _decode_to_disk(decoded: DecodedFrames) -> MappedFrames:
     """Map the file of all frames, after making it if there is none or an outdated one."""
-    fingerprint = _fingerprint(decoded)
+    current = fingerprint(decoded.videos, FORMAT_VERSION, decoded.transform)
     paths = _possible_paths(decoded)
     for path in paths:
-        if frames := _map_current(path, decoded, fingerprint):
+        if frames := _map_current(path, decoded, current):
             return frames
     path, lock = _lock_first_writable(paths)
     with lock:
-        if frames := _map_current(path, decoded, fingerprint):
+        if frames := _map_current(path, decoded, current):
             return frames
-        _write(path, decoded, fingerprint)
-        return MappedFrames(path, decoded.shape, fingerprint)
+        _write(path, decoded, current)
+        return MappedFrames(path, decoded.shape, current)
 
 
-def _fingerprint(decoded: DecodedFrames) -> bytes:
-    """Digest all that kept frames depend on; the contents of frame files by their sizes and modification times."""
-    digest = hashlib.blake2b(repr((FORMAT_VERSION, decoded.transform)).encode(), digest_size=32)
+def fingerprint(videos: Sequence[Video], *settings: object) -> bytes:
+    """Digest settings and the frame files of videos, these by their names, sizes and modification times."""
+    digest = hashlib.blake2b(repr(settings).encode(), digest_size=32)
     suffixes = tuple(FRAME_SUFFIXES)
-    for video in decoded.videos:
+    for video in videos:
         digest.update(f"\n{video.path.name}".encode())
         with os.scandir(video.path) as entries:
             frames = {entry.name: entry.stat() for entry in entries if entry.name.lower().endswith(suffixes)}

@@ -164,7 +164,12 @@ class VideoDataset(Dataset[Samples]):
                 f"{folder}: all {len(short)} videos are too short: they {reason}; "
                 f"lower observations_count or skip_frames, or add longer videos"
             )
-        tell(f"warning: {folder}: {len(short)} of {len(self.videos)} videos are too short and skipped: they {reason}")
+        names = [video.path.name for video in self.videos if video.num_frames < needed]
+        listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        tell(
+            f"warning: {folder}: {len(short)} of {len(self.videos)} videos are too short and skipped ({listed}): they "
+            f"{reason}"
+        )
 
 
 def _annotation_arrays(annotations: Annotations) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

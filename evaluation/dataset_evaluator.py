@@ -35,7 +35,7 @@ from evaluation.results import HEADLINES, Evidence, Results, SequencePair, write
 from evaluation.sequence_pairs import Pairs, SequencePairs
 from evaluation.set_comparison import SetComparison
 from utils.command import UserError, tell
-from utils.device import select_device
+from utils.device import explaining_lack_of_memory, select_device
 from utils.files import only_process, require_writable
 
 DATA_FILE = "data.yml"
@@ -70,7 +70,8 @@ def evaluate_dataset(config: EvaluationConfiguration, device_name: str, *, requi
         if require_all:
             raise UserError(f"{names} cannot be computed: {reason}")
         tell(f"warning: {names} cannot be computed: {reason}")
-    with tqdm(total=len(pairs), desc="measuring", unit=" sequences", disable=None) as progress:
+    progress = tqdm(total=len(pairs), desc="measuring", unit=" sequences", disable=None)
+    with progress, explaining_lack_of_memory(device):
         for batch in pairs:
             measurements.add(batch)
             progress.update(len(batch.names))

@@ -26,7 +26,6 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
-from tqdm import tqdm
 
 from benchmarks.report import measurement_parser, write_report
 from dataset.batching import evaluation_keys, in_batches, make_loader
@@ -36,7 +35,7 @@ from dataset.video_dataset import VideoDataset
 from evaluation.metrics.action_accuracy import confusion_matrix, hungarian_accuracy, movement_accuracy
 from evaluation.movement.breakout import TOLERANCE, Playfield, is_black
 from model.caddy import most_probable_actions
-from playing.simulator import Simulator, checkpoint_path, digest, load_simulator
+from playing.simulator import Simulator, checkpoint_path, digest, load_simulator, play_games
 from training.run import open_split
 from utils.command import UserError, non_negative_int, positive_int, run_command
 from utils.configuration import Configuration, load_configuration
@@ -327,20 +326,6 @@ def random_script(random: np.random.Generator, actions: Sequence[int], num_games
         holds = random.integers(1, LONGEST_HOLD, num_frames, endpoint=True)
         games.append(np.repeat(random.choice(actions, num_frames), holds)[:num_frames])
     return np.stack(games)
-
-
-def play_games(simulator: Simulator, stacks: np.ndarray, script: np.ndarray) -> np.ndarray:
-    """Play actions (G, T-1) from stacks of frames (G, S, H, W, 3), side by side.
-
-    Returns:
-        uint8 frames (G, T, H, W, 3), the starting frames first.
-    """
-    moment = simulator.start(stacks)
-    frames = [moment.frames]
-    for actions in tqdm(script.T, desc="playing", unit="frame", disable=None):
-        moment = simulator.step(moment, actions)
-        frames.append(moment.frames)
-    return np.stack(frames, axis=1)
 
 
 def find_paddles(playfield: Playfield, frames: np.ndarray) -> np.ndarray:

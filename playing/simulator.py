@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from tqdm import tqdm
 
 from model.caddy import Caddy
 from model.dynamics import DynamicsState
@@ -79,6 +80,20 @@ class Simulator:
         variation = torch.as_tensor(variations, dtype=torch.float32, device=device)
         imagined = self.model.step(moment.state, moment.observation, one_hot, variation, self._gates)
         return Moment(imagined.observation, imagined.state)
+
+
+def play_games(simulator: Simulator, stacks: np.ndarray, script: np.ndarray) -> np.ndarray:
+    """Play actions (G, T-1) from stacks of frames (G, S, H, W, 3), side by side.
+
+    Returns:
+        uint8 frames (G, T, H, W, 3), the starting frames first.
+    """
+    moment = simulator.start(stacks)
+    frames = [moment.frames]
+    for actions in tqdm(script.T, desc="playing", unit="frame", disable=None):
+        moment = simulator.step(moment, actions)
+        frames.append(moment.frames)
+    return np.stack(frames, axis=1)
 
 
 def load_simulator(config: Configuration, device: torch.device) -> tuple[Simulator, dict[str, Any]]:

@@ -160,7 +160,7 @@ def test_short_videos_are_told_and_left_out(command: Command) -> None:
     write_square_videos(command.folder / "data", {"none": 0, "test": 3}, length=3)
     code, out, _ = command("--set", "evaluation_dataset.max_sequences=null")
     assert code == 0
-    assert "data/test: 1 of 3 videos are too short and skipped: they have 3 frames, but 4 observations" in out
+    assert "data/test: 1 of 3 videos are too short and skipped (00002): they have 3 frames, but 4 observations" in out
     assert f"{ROOT}/test (18)" in out
 
 

@@ -1,6 +1,5 @@
 """A training run: everything it is made of, built in the order in which mistakes are cheapest to find."""
 
-import re
 from contextlib import closing
 
 import torch
@@ -15,9 +14,9 @@ from training.objective import Objective
 from training.state import TrainingState
 from training.trainer import Trainer
 from utils.checkpoint import LATEST
-from utils.command import EXIT_DONE, UserError, one_line, tell
+from utils.command import EXIT_DONE, UserError, tell
 from utils.configuration import Batching, Configuration
-from utils.device import select_device
+from utils.device import explaining_lack_of_memory, select_device
 from utils.files import only_process, require_writable
 from utils.logger import IMAGES, METRICS, RunLogger, has_evaluation
 
@@ -47,32 +46,12 @@ def train(config: Configuration, device_name: str) -> int:
     for split in ("train", "val"):
         find_videos(config.data.data_root, split, config.data.dataset_splits)
     perceptual_network = _perceptual_network(config)
-    try:
+    with explaining_lack_of_memory(device):
         code, step = _train(config, device, perceptual_network)
-    except (RuntimeError, MemoryError) as error:
-        remedy = _memory_remedy(error, device)
-        if remedy is None:
-            raise
-        raise UserError(f"{remedy}, then run the same command again") from error
     print(f"images      {output_directory / IMAGES}")
     print(f"log         {output_directory / METRICS}")
     print(f"checkpoint  {save_directory / LATEST} (step {step})")
     return code
-
-
-def _memory_remedy(error: RuntimeError | MemoryError, device: torch.device) -> str | None:
-    """What helps against an error that means too little memory; None for other errors."""
-    if "DataLoader worker" in str(error):
-        return (
-            f"a process that reads data was ended ({one_line(error)}), mostly for want of memory: lower num_workers of "
-            "training.batching and evaluation.batching, or in Docker add --ipc=host"
-        )
-    if isinstance(error, MemoryError) or re.search("out of memory|can't allocate memory", str(error)):
-        return (
-            f"{device} has too little memory: lower batch_size or observations_count of training.batching or "
-            "evaluation.batching"
-        )
-    return None
 
 
 def _train(

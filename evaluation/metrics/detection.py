@@ -5,6 +5,7 @@ Dimensions: B sequences, T frames of each, D coordinates of a position.
 
 import numpy as np
 
+from evaluation.metrics.bootstrap import bootstrap_interval
 from evaluation.results import DISTANCE, Results, Value
 
 
@@ -20,7 +21,7 @@ def detection_errors(reference: np.ndarray, generated: np.ndarray) -> Results:
     Returns:
         Under `detection/`, each with `/<frame>` and `/global`: `center_distance` in the unit of the positions, None
         where no two can be compared, `successful_detections`, `missed_detections`, `reference_detections`, and
-        `missed_detection_rate` in [0, 1], None without reference detections.
+        `missed_detection_rate` in [0, 1], None without reference detections. The two global averages have intervals.
     """
     should_be_found = np.isfinite(reference).all(axis=-1)
     is_found = should_be_found & np.isfinite(generated).all(axis=-1)
@@ -31,8 +32,15 @@ def detection_errors(reference: np.ndarray, generated: np.ndarray) -> Results:
     for position in range(reference.shape[1]):
         values |= _errors(distances[:, position], should_be_found[:, position], str(position))
     values |= _errors(distances, should_be_found, "global")
+    is_missed = np.where(should_be_found, ~is_found, np.nan)
+    averaged = {f"{DISTANCE}/global": distances, "detection/missed_detection_rate/global": is_missed}
+    intervals = {name: bootstrap_interval(samples) for name, samples in averaged.items()}
     missing = [name for name, value in values.items() if value is None]
-    return Results(values, reasons=dict.fromkeys(missing, "no frame there shows what is tracked"))
+    return Results(
+        values,
+        intervals={name: list(interval) for name, interval in intervals.items() if interval},
+        reasons=dict.fromkeys(missing, "no frame there shows what is tracked"),
+    )
 
 
 def _errors(distances: np.ndarray, should_be_found: np.ndarray, where: str) -> dict[str, Value]:

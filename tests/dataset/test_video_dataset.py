@@ -135,7 +135,7 @@ def test_short_videos_are_skipped_with_one_warning(make_videos: MakeVideos, caps
     assert dataset.num_sequences(4) == 3 + 2
     (message,) = capsys.readouterr().out.splitlines()
     assert message.startswith("warning: ")
-    assert "3 of 5 videos are too short and skipped" in message
+    assert "3 of 5 videos are too short and skipped (" in message
     assert "3 to 9 frames" in message
     assert "span 10" in message
 

@@ -41,3 +41,13 @@ def test_frames_without_a_reference_count_nothing() -> None:
 def test_numbers_are_native() -> None:
     values = detection_errors(np.zeros((2, 3, 1)), np.ones((2, 3, 1))).values
     assert {type(value) for value in values.values()} == {int, float}
+
+
+def test_global_averages_have_intervals_over_sequences() -> None:
+    reference = np.zeros((3, 2, 1))
+    generated = np.array([[[1.0], [1.0]], [[3.0], [np.nan]], [[2.0], [2.0]]])
+    intervals = detection_errors(reference, generated).intervals
+    assert intervals.keys() == {"detection/center_distance/global", "detection/missed_detection_rate/global"}
+    assert intervals["detection/center_distance/global"] == [1, 3]
+    assert intervals["detection/missed_detection_rate/global"] == [0, 0.5]
+    assert detection_errors(reference[:1], generated[:1]).intervals == {}

@@ -1,0 +1,370 @@
+"""The data set of reconstructions that the metrics are computed on (SPEC section 5, Evaluation dataset).
+
+    results/<run_name>/evaluation_dataset/
+        test/00000 ...         every sequence of the test split in order: its first frame, then generated ones
+        actions/1/00000 ...    what each action, from 1, does: from a few frames of the test split, taken at every step
+        build.json             what all this was made of
+
+Each is a video in the layout of `dataset.video`. In `test` the metadata of a frame hold `inferred_action`, a whole
+number from 0, and `encoded_action`, the sampled direction in the action space; both lead to the frame after, so that
+those of the last frame are empty.
+
+Everything is written as it is made, into a hidden folder that takes the final name when it is whole. What a sequence
+becomes depends on its place in the data, not on the sequences beside it: an interrupted build goes on to the same end,
+also with batches of another size.
+
+Dimensions: B batch, T observations in a sequence, S stacked frames in an observation, K actions, D action-space
+dimension, H x W pixels.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+from tqdm import tqdm
+
+from dataset.authors_layout import convert_to_authors_layout
+from dataset.batching import Batch, evaluation_keys, in_batches, make_loader
+from dataset.frame_cache import fingerprint
+from dataset.video import VideoWriter, write_video
+from dataset.video_dataset import SequenceKey, VideoDataset
+from model.action import ActionNetwork, InferredActions
+from model.caddy import Caddy, most_probable_actions, true_actions
+from playing.simulator import Simulator, build_simulator, checkpoint_path, digest, play_games
+from training.run import open_split, require_known_actions
+from utils.checkpoint import load_checkpoint
+from utils.command import UserError, one_line, tell
+from utils.configuration import Configuration, flatten
+from utils.device import explaining_lack_of_memory, select_device
+from utils.files import only_process, replacing, require_writable
+from utils.images import to_uint8
+
+FOLDER = "evaluation_dataset"
+SPLIT = "test"
+ACTIONS = "actions"
+BUILD_FILE = "build.json"
+
+NUM_STARTS = 4
+NUM_REPETITIONS = 16
+"""From how many frames each action is shown, and how many times in a row it is taken."""
+
+Layout = Literal["ours", "authors"]
+
+_RELEVANT_KEYS = (
+    "data.crop",
+    "data.actions_count",
+    "model.",
+    "training.seed",
+    "training.use_ground_truth_actions",
+    "evaluation.batching.observations_count",
+    "evaluation.batching.observation_stacking",
+    "evaluation.batching.skip_frames",
+    "evaluation_dataset.",
+)
+"""What of a configuration, beside checkpoint and data, the reconstructions depend on."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """What an evaluation data set was made of: the contents of its `build.json`."""
+
+    run_name: str
+    checkpoint_sha256: str
+    configuration: dict[str, Any]
+    """In force when it was built, as `utils.configuration.Configuration` nests it."""
+    observations_count: int
+    """The frames T of a sequence, the first one true."""
+    ground_truth_observations: int
+    """How many true observations drive the model before generated ones do."""
+    skip_frames: int
+    """How many frames of a test video lie between two of a sequence."""
+    max_sequences: int | None
+    """So many were wanted, spread evenly over the test split; None for all."""
+    num_sequences: int
+    data_fingerprint: str
+    """Of the frame files in the test split."""
+    layout: Layout
+    format_version: Literal[1] = 1
+
+    @classmethod
+    def of(cls, config: Configuration, dataset: VideoDataset, checkpoint: Path, layout: Layout) -> Self:
+        """Describe what is built from a configuration, the test split and a checkpoint file."""
+        batching, settings = config.evaluation.batching, config.evaluation_dataset
+        return cls(
+            run_name=config.logging.run_name,
+            checkpoint_sha256=digest(checkpoint),
+            configuration=config.model_dump(mode="json"),
+            observations_count=batching.observations_count,
+            ground_truth_observations=settings.ground_truth_observations_init,
+            skip_frames=batching.skip_frames,
+            max_sequences=settings.max_sequences,
+            num_sequences=len(_sequences(config, dataset)),
+            data_fingerprint=fingerprint(dataset.videos).hex(),
+            layout=layout,
+        )
+
+    @classmethod
+    def read(cls, root: Path) -> Self | None:
+        """Return what the evaluation data set in a folder was made of; None if the folder has no `build.json`.
+
+        Raises:
+            UserError: the file is damaged or of another version.
+        """
+        path = root / BUILD_FILE
+        try:
+            return TypeAdapter(cls).validate_json(path.read_bytes(), strict=True)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "damaged, or written by another version"
+            raise UserError(
+                f"{path}: cannot be read ({reason}); build the data set again: build_evaluation_dataset.py --force"
+            ) from error
+
+    def write(self, root: Path) -> None:
+        """Write `build.json` into a folder, which is made if it is missing. `OSError` if that fails."""
+        with replacing(root / BUILD_FILE) as file:
+            file.write(TypeAdapter(Build).dump_json(self, indent=1))
+
+    def changes_since(self, other: "Build") -> list[str]:
+        """Name everything that another build was made of otherwise. What it says of a key is `key: before -> now`."""
+        sources = {
+            "checkpoint_sha256": "the checkpoint",
+            "data_fingerprint": "the videos of the test split",
+            "layout": "the layout",
+        }
+        changes = [name for field, name in sources.items() if getattr(self, field) != getattr(other, field)]
+        now, before = (flatten(build.configuration) for build in (self, other))
+        keys = [key for key in now | before if key.startswith(_RELEVANT_KEYS) and now.get(key) != before.get(key)]
+        return changes + [f"{key}: {before.get(key)} -> {now.get(key)}" for key in keys]
+
+
+@dataclass(frozen=True)
+class Reconstructions:
+    """A batch of sequences as the model sees them."""
+
+    frames: np.ndarray  # uint8 (B, T, H, W, 3), the first one true
+    actions: np.ndarray  # (B, T-1) the actions taken, from 0 to K - 1
+    directions: np.ndarray  # float32 (B, T-1, D), sampled
+
+
+def build_evaluation_dataset(
+    config: Configuration, device_name: str, *, force: bool = False, layout: Layout = "ours"
+) -> None:
+    """Reconstruct the test split with a run's latest checkpoint, unless that was done already.
+
+    Nothing is written before everything that is needed was found in order. An older data set is replaced when the new
+    one is whole.
+
+    Args:
+        config: the run's configuration.
+        device_name: `auto`, `cpu`, `cuda` or `mps`.
+        force: begin anew, whatever is there already.
+        layout: how annotations are kept: `ours` or `authors`.
+
+    Raises:
+        UserError: something is missing, damaged or impossible.
+    """
+    device = select_device(device_name)
+    root = config.logging.output_directory / FOLDER
+    require_writable(root.parent, "choose another logging.output_root")
+    _require_replaceable(root)
+    checkpoint = checkpoint_path(config)
+    dataset = _open_test_split(config)
+    build = Build.of(config, dataset, checkpoint, layout)
+    finished = None if force else Build.read(root)
+    changes = build.changes_since(finished) if finished else []
+    if finished and not changes:
+        tell(f"{root} is complete: {build.num_sequences} sequences, and nothing they depend on changed")
+        return
+
+    simulator = build_simulator(config, load_checkpoint(checkpoint), checkpoint, device)
+    simulator.model.action_network = simulator.model.action_network[:1]  # of an ensemble one infers all actions
+    if changes:
+        tell(f"{root} is built again, since this changed: {', '.join(changes)}")
+    unfinished = root.with_name(f".{FOLDER}.unfinished")
+    try:
+        with only_process(root.parent, "wait for it, or choose another logging.run_name"):
+            _begin(unfinished, build, force)
+            with explaining_lack_of_memory(device):
+                demonstrate_actions(simulator, dataset, unfinished / ACTIONS)
+                reconstruct_all(simulator, dataset, config, unfinished / SPLIT)
+            if layout == "authors":
+                for video in (*unfinished.glob(f"{SPLIT}/*"), *unfinished.glob(f"{ACTIONS}/*/*")):
+                    convert_to_authors_layout(video)
+            _replace(root, unfinished)
+    except OSError as error:
+        raise UserError(
+            f"{root}: cannot be built ({error.strerror or one_line(error)}); make room or mend the folder, then run "
+            "the same command again to continue"
+        ) from error
+    print(f"sequences   {root / SPLIT} ({build.num_sequences})")
+    print(f"actions     {root / ACTIONS}")
+
+
+def demonstrate_actions(simulator: Simulator, dataset: VideoDataset, folder: Path) -> None:
+    """Show what each action does: take it `NUM_REPETITIONS` times from `NUM_STARTS` frames spread over a data set.
+
+    Args:
+        simulator: the model.
+        dataset: the videos to start in.
+        folder: gets `<action, from 1>/<start>`, videos that begin with the starting frame. Those that exist are kept.
+    """
+    stacks = dataset[evaluation_keys(dataset, 1, NUM_STARTS)].frames
+    actions, starts = np.divmod(np.arange(simulator.actions_count * len(stacks)), len(stacks))
+    paths = [folder / f"{action + 1}" / f"{start:05d}" for action, start in zip(actions, starts, strict=True)]
+    if all(path.exists() for path in paths):
+        return
+    script = np.repeat(actions[:, np.newaxis], NUM_REPETITIONS, axis=1)
+    for path, frames in zip(paths, play_games(simulator, stacks[starts], script), strict=True):
+        if not path.exists():
+            write_video(path, frames)
+
+
+def reconstruct_all(simulator: Simulator, dataset: VideoDataset, config: Configuration, folder: Path) -> None:
+    """Write a video of every sequence of a data set as the model reconstructs it, batch by batch.
+
+    Args:
+        simulator: the model, with one action network.
+        dataset: the test split.
+        config: says which sequences, and how many at a time.
+        folder: gets the videos, numbered in order. Those that exist are kept.
+    """
+    keys = _sequences(config, dataset)
+    digits = max(5, len(str(len(keys) - 1)))  # sorted by name, the videos are in order
+    names = {key: f"{number:0{digits}d}" for number, key in enumerate(keys)}
+    missing = {key for key in keys if not (folder / names[key]).exists()}
+    num_done = len(keys) - len(missing)
+    if num_done:
+        tell(f"continuing after {num_done} of {len(keys)} sequences")
+    batching = config.evaluation.batching
+    batches = [batch for batch in in_batches(keys, batching.batch_size) if not missing.isdisjoint(batch)]
+    device = simulator.centroids.device
+    with tqdm(total=len(keys), initial=num_done, desc="reconstructing", unit=" sequences", disable=None) as progress:
+        for batch in make_loader(dataset, batches, batching.num_workers, device):
+            made = reconstruct(simulator.model, batch.to(device), config)
+            for key, *sequence in zip(batch.keys, made.frames, made.actions, made.directions, strict=True):
+                if key in missing:
+                    _write_sequence(folder / names[key], *sequence)
+                    progress.update()
+
+
+@torch.inference_mode()
+def reconstruct(model: Caddy, batch: Batch, config: Configuration) -> Reconstructions:
+    """Reconstruct sequences from their first observations and the most probable actions, without variations.
+
+    A model that is trained with the true actions is driven by these. The noise in a sequence's directions follows from
+    the seed and from where the sequence begins.
+
+    Args:
+        model: in evaluation mode, with one action network.
+        batch: on the model's device.
+        config: the run's configuration.
+
+    Raises:
+        UserError: the model generates values that are not finite.
+    """
+    (action_network,) = model.action_network
+    assert isinstance(action_network, ActionNetwork)
+    noise = torch.from_numpy(_noise(batch, config)).to(batch.frames.device)
+
+    def with_own_noise(inferred: InferredActions) -> InferredActions:
+        directions = inferred.directions.mean + inferred.directions.variance.sqrt() * noise
+        return replace(inferred, sampled_directions=directions, logits=action_network.final_fc(directions))
+
+    def sampler(inferred: InferredActions) -> Tensor:
+        if config.training.use_ground_truth_actions:
+            return true_actions(batch.actions, config.data.actions_count)(inferred)
+        return most_probable_actions(with_own_noise(inferred))
+
+    rollout = model(
+        batch.observations(),
+        config.evaluation_dataset.ground_truth_observations_init,
+        action_sampler=sampler,
+        zero_variations=True,
+        generator=torch.Generator(batch.frames.device),
+    )
+    directions = with_own_noise(rollout.inferred_actions).sampled_directions
+    generated = rollout.frames.full
+    if not (generated.isfinite().all() and directions.isfinite().all()):
+        raise UserError(
+            f"{checkpoint_path(config)}: the model generates values that are not finite; train it again, or put an "
+            "earlier checkpoint in its place"
+        )
+    first_frames = batch.frames[:, config.evaluation.batching.observation_stacking - 1]
+    frames = torch.cat([first_frames.unsqueeze(1), to_uint8(generated)], dim=1)
+    return Reconstructions(
+        frames=frames.movedim(2, -1).cpu().numpy(),
+        actions=rollout.actions.argmax(dim=-1).cpu().numpy(),
+        directions=directions.cpu().numpy(),
+    )
+
+
+def _noise(batch: Batch, config: Configuration) -> np.ndarray:
+    """Standard normal noise float32 (B, T-1, D) that each sequence has of its own."""
+    shape = (batch.actions.shape[1] - 1, config.model.action_network.action_space_dimension)
+    seeds = [(config.training.seed, key.video, key.first_frame) for key in batch.keys]
+    return np.stack([np.random.default_rng(seed).standard_normal(shape, np.float32) for seed in seeds])
+
+
+def _write_sequence(path: Path, frames: np.ndarray, actions: np.ndarray, directions: np.ndarray) -> None:
+    """Write frames (T, H, W, 3) with the actions (T-1) and directions (T-1, D) between them."""
+    with VideoWriter(path) as writer:
+        for frame, action, direction in zip(frames[:-1], actions, directions, strict=True):
+            writer.append(frame, metadata={"inferred_action": action, "encoded_action": direction})
+        writer.append(frames[-1], metadata={})
+
+
+def _open_test_split(config: Configuration) -> VideoDataset:
+    """The test split. Its frames are decoded when they are needed: memory does not grow with the data."""
+    data = config.data.model_copy(update={"cache": "none"})
+    dataset = open_split(config.model_copy(update={"data": data}), SPLIT, config.evaluation.batching)
+    if config.training.use_ground_truth_actions:
+        require_known_actions(dataset, config.data.actions_count)
+    return dataset
+
+
+def _sequences(config: Configuration, dataset: VideoDataset) -> list[SequenceKey]:
+    """The sequences to reconstruct, in order."""
+    length, max_sequences = config.evaluation.batching.observations_count, config.evaluation_dataset.max_sequences
+    return evaluation_keys(dataset, length, max_sequences)
+
+
+def _require_replaceable(root: Path) -> None:
+    """`UserError` if something stands in the place of the data set that was not built by this project."""
+    if os.path.lexists(root) and not (root / BUILD_FILE).is_file():
+        raise UserError(f"{root}: is in the way: without a {BUILD_FILE}, it was not built here; move it elsewhere")
+
+
+def _begin(unfinished: Path, build: Build, force: bool) -> None:
+    """Make the folder of an unfinished build, or keep it as it is if it is one of the same kind."""
+    begun = None if force else Build.read(unfinished)
+    changes = build.changes_since(begun) if begun else []
+    if changes:
+        tell(f"the build that was interrupted is begun anew, since this changed: {', '.join(changes)}")
+    if begun is None or changes:
+        _remove(unfinished)
+        build.write(unfinished)
+
+
+def _replace(root: Path, unfinished: Path) -> None:
+    """Let a finished build take its place, and remove the one before."""
+    old = root.with_name(f".{FOLDER}.old")
+    _remove(old)
+    if root.exists():
+        root.rename(old)
+    unfinished.rename(root)
+    _remove(old)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a build, if it is there: first what says that it is one, lest a part be taken for the whole."""
+    (folder / BUILD_FILE).unlink(missing_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)
