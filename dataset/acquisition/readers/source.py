@@ -1,7 +1,7 @@
 """What every reader of footage offers: videos that give their frames one by one.
 
-A reader is a module of this folder with a function `find(path: Path) -> list[Source]`: the videos of its kind at a path,
-in a fixed order, none if there is nothing of its kind. Nothing is decoded before frames are asked for.
+A reader is a module of this folder with a function `find(path: Path) -> list[Source]`: the videos of its kind at a
+path, in a fixed order, none if there is nothing of its kind. Nothing is decoded before frames are asked for.
 """
 
 from collections.abc import Iterator
