@@ -120,12 +120,16 @@ class Measurements:
 
     @torch.inference_mode()
     def add(self, batch: Pairs) -> None:
-        """Measure a batch. `UserError` if a network gives values that are not finite."""
+        """Measure a batch. `UserError` if a metric or a network gives values that are not finite."""
         reference, generated = (
             torch.from_numpy(frames).to(self._device).movedim(-1, 2).float() / 255
             for frames in (batch.reference, batch.generated)
         )
         errors = self._frames.add(reference, generated)
+        for name, values in errors.items():
+            if not np.isfinite(values).all():
+                sequence = batch.names[int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])]
+                raise UserError(f"{name} of the sequence '{sequence}' is not finite; mend its frames, or leave it out")
         self._sets.add(reference, generated)
         self._actions.add(batch)
         self._extremes.add(batch, errors["mse"].mean(axis=1))

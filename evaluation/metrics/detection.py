@@ -38,6 +38,7 @@ def detection_errors(reference: np.ndarray, generated: np.ndarray) -> Results:
     missing = [name for name, value in values.items() if value is None]
     return Results(
         values,
+        samples={"detection": int(should_be_found.sum())},
         intervals={name: list(interval) for name, interval in intervals.items() if interval},
         reasons=dict.fromkeys(missing, "no frame there shows what is tracked"),
     )

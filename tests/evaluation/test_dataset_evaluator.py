@@ -126,6 +126,19 @@ def test_what_the_configuration_leaves_out_is_not_required(
     assert results.reasons["actions"] == "data.ground_truth_available is false"
 
 
+def test_a_number_that_is_none_does_not_hide_in_an_average(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoNumber(nn.Module):
+        def forward(self, reference: Tensor, generated: Tensor, *, normalize: bool) -> Tensor:
+            values = (reference - generated).abs().mean(dim=(1, 2, 3)) * normalize
+            values[-1] = torch.nan
+            return values
+
+    monkeypatch.setattr(networks, "load_lpips_network", NoNumber)
+    with pytest.raises(UserError, match="lpips of the sequence '00000, from frame 1' is not finite"):
+        evaluated(folder)
+    assert not (folder / "evaluation_results").exists()
+
+
 class _DarkerBy(nn.Module):
     """Stands for LPIPS: how much darker the second frame is."""
 
