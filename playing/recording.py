@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from utils.command import UserError, one_line
-from utils.images import enlarge, save_image
+from utils.images import enlarge, labelled, save_image
 from utils.video_writer import VideoWriter
 
 PLAY_FILE = "play.json"
@@ -107,7 +107,7 @@ class Recording:
         self.num_frames += 1
         large = enlarged(frame)
         self._video.write(large)
-        self._video_actions.write(_labelled(large, label))
+        self._video_actions.write(labelled(large, label))
         self._hold(seconds)
         self._shown = large, seconds
 
@@ -175,18 +175,6 @@ def _require_playable(events: list[Event]) -> None:
 def _read_picture(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
-
-
-def _labelled(pixels: np.ndarray, label: str) -> np.ndarray:
-    """A frame with a label in its top left corner."""
-    image = Image.fromarray(pixels)
-    if label:
-        draw = ImageDraw.Draw(image)
-        font = ImageFont.load_default(size=max(12, pixels.shape[0] // 10))
-        box = draw.textbbox((8, 4), label, font=font)
-        draw.rectangle((box[0] - 5, box[1] - 4, box[2] + 5, box[3] + 4), fill="black")
-        draw.text((8, 4), label, font=font, fill="white")
-    return np.asarray(image)
 
 
 class _JsonList:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional
 
@@ -51,6 +51,25 @@ def visible(frames: np.ndarray) -> np.ndarray:
 def enlarge(frames: np.ndarray, factor: int) -> np.ndarray:
     """Enlarge frames (..., H, W, 3) by a whole factor: each pixel becomes a square of pixels."""
     return frames.repeat(factor, axis=-3).repeat(factor, axis=-2)
+
+
+def labelled(pixels: np.ndarray, label: str) -> np.ndarray:
+    """An image uint8 (H, W, 3) with a label in its top left corner, none if it is empty."""
+    image = Image.fromarray(pixels)
+    if label:
+        draw = ImageDraw.Draw(image)
+        font = ImageFont.load_default(size=max(12, pixels.shape[0] // 10))
+        box = draw.textbbox((8, 4), label, font=font)
+        draw.rectangle((box[0] - 5, box[1] - 4, box[2] + 5, box[3] + 4), fill="black")
+        draw.text((8, 4), label, font=font, fill="white")
+    return np.asarray(image)
+
+
+def save_animation(path: Path, frames: np.ndarray, milliseconds: int) -> None:
+    """Write uint8 frames (T, H, W, 3) as a GIF that plays over and over. `OSError` if it cannot be written."""
+    first, *others = (Image.fromarray(frame).quantize(dither=Image.Dither.NONE) for frame in frames)
+    with replacing(path) as file:
+        first.save(file, format="gif", save_all=True, append_images=others, duration=milliseconds, loop=0)
 
 
 def overlay(frames: Tensor, heat: Tensor) -> Tensor:

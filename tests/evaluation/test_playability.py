@@ -7,20 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from dataset.video import Annotations, write_video
 from evaluation.evaluator import Evaluator
+from evaluation.metrics.breakout_play import LONGEST_ABSENCE, Figure, Measures, PaddleLaws, measure, measure_ball
 from evaluation.movement.breakout import Playfield
 from evaluation.playability import (
-    LONGEST_ABSENCE,
-    Figure,
     HeldOut,
-    Measures,
-    PaddleLaws,
     Playability,
+    animated,
     learned_meanings,
-    measure,
-    measure_ball,
     measure_playability,
     open_held_out,
     random_script,
@@ -317,6 +314,25 @@ def test_the_command(breakout: Configuration, tmp_path: Path) -> None:
     assert report["benchmark"] == "playability"
     assert report["results"]["run_name"] == breakout.logging.run_name
     assert report["results"]["generated"]["paddle_found"]["samples"] == 3
+
+
+def test_the_animation_shows_the_games_that_were_played(breakout: Configuration, tmp_path: Path) -> None:
+    measure_playability(breakout, CPU, num_games=3, num_frames=4, animation=tmp_path / "games.gif")
+    with Image.open(tmp_path / "games.gif") as animation:
+        assert animation.info["loop"] == 0
+        assert animation.n_frames == 4  # type: ignore[attr-defined]
+        assert animation.size == (3 * 160 + 2 * 2, 192)
+
+
+def test_animated_games_are_labelled_with_the_action_that_led_to_each_frame() -> None:
+    frames = np.full((2, 3, 96, 80, 3), 100, np.uint8)
+    frames[:, 0] = 0
+    (first, second) = animated(frames, np.array([[0, 1], [1, 1]]))
+    assert first.shape == (192, 322, 3)
+    assert (first[100:, :160] == 100).all()
+    np.testing.assert_array_equal(first[:, 162:], second[:, :160])  # both follow action 2
+    np.testing.assert_array_equal(second[:, :160], second[:, 162:])
+    assert not np.array_equal(first[:, :160], first[:, 162:])
 
 
 def test_other_models_are_refused(square: Path) -> None:

@@ -1,0 +1,267 @@
+"""Whether Breakout is played as it should be: does the paddle obey, and does the game around it stay whole?
+
+What the paddle does in the game is read off true play; nothing is set by hand for one frame size:
+
+- *Obeyed*: the paddle moves the way it is pressed, further than it slides on after a release; the limit is halfway
+  between the true slides and the shortest true move. It stays if it moves no further than that, or, when it was told
+  to stay at the step before too, halfway between how far it then moves in truth and the shortest true move. Presses
+  at a wall, and towards a wall that is nearer than the shortest true move, are not counted. Where the paddle is not
+  found before or after a step, the step counts as disobeyed.
+- *Leaves the wall*: a paddle at a wall, pressed away from it for two steps (for one the game itself may hold it back),
+  has then moved further than it slides on after a release.
+
+Dimensions: G sequences or games, T frames of each, H x W pixels.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.movement.breakout import TOLERANCE, Playfield, is_black
+
+EXTREME = 0.99
+"""The quantile that stands for the largest of true distances, and one minus which for the smallest: a single odd frame
+does not set it."""
+
+NEAR_WALL = 1
+"""Pixels from its outermost positions in which the paddle may have been stopped by a wall."""
+
+LONGEST_ABSENCE = 10
+"""Frames for which a ball may be out of sight, among bricks or while it is served, and still be in play."""
+
+STAY, LEFT, RIGHT = 0, -1, 1
+MEANINGS = {STAY: "stay", LEFT: "left", RIGHT: "right"}
+"""What an action can mean; the number is the sign of the movement."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured mean, and the number of samples behind it."""
+
+    value: float | None  # None without samples
+    samples: int
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "Figure":
+        """The mean of those numbers that are not NaN."""
+        known = values[~np.isnan(values)]
+        return cls(float(np.mean(known)) if known.size else None, known.size)
+
+    def __str__(self) -> str:
+        return "-" if self.value is None else f"{self.value:.3f}"
+
+
+@dataclass(frozen=True)
+class PaddleLaws:
+    """How the paddle moves in true play, in pixels."""
+
+    leftmost: float
+    rightmost: float
+    shortest_move: float
+    """By a press that neither begins nor ends at a wall."""
+    longest_slide: float
+    """During a step of staying that follows a press."""
+    longest_rest: float
+    """During a step of staying that follows one."""
+
+    @classmethod
+    def of(cls, positions: np.ndarray, pressed: np.ndarray) -> "PaddleLaws":
+        """Read the laws off true play.
+
+        Args:
+            positions: (G, T) x of the paddle, NaN where it is not found.
+            pressed: (G, T-1) what each step's action means: -1, 0 or 1.
+        """
+        distances = np.abs(np.diff(positions))
+        leftmost, rightmost = float(np.nanmin(positions)), float(np.nanmax(positions))
+        is_at_wall = (positions <= leftmost + NEAR_WALL) | (positions >= rightmost - NEAR_WALL)
+        is_free = ~is_at_wall[:, :-1] & ~is_at_wall[:, 1:]
+        stays, follows_press = pressed == STAY, _follows_press(pressed)
+        return cls(
+            leftmost,
+            rightmost,
+            shortest_move=_quantile(distances[~stays & is_free], 1 - EXTREME),
+            longest_slide=_quantile(distances[stays & follows_press], EXTREME),
+            longest_rest=_quantile(distances[stays & ~follows_press], EXTREME),
+        )
+
+    def obeyed(self, positions: np.ndarray, pressed: np.ndarray) -> np.ndarray:
+        """Whether each step does what is pressed: float (G, T-1), NaN for presses at or too near a wall."""
+        movements = np.diff(positions)
+        before = positions[:, :-1]
+        room_left, room_right = before - self.leftmost, self.rightmost - before
+        room = np.where(pressed == LEFT, room_left, room_right)
+        is_at_wall = np.minimum(room_left, room_right) <= NEAR_WALL
+        resting = (self.longest_rest + self.shortest_move) / 2
+        limits = np.where(_follows_press(pressed), self._visible_move, resting)
+        obeyed = np.where(pressed == STAY, np.abs(movements) <= limits, movements * pressed > self._visible_move)
+        return np.where((pressed != STAY) & (is_at_wall | (room < self.shortest_move)), np.nan, obeyed)
+
+    def leaves_wall(self, positions: np.ndarray, pressed: np.ndarray) -> np.ndarray:
+        """Whether each press away from a wall at which the paddle is, held for two steps, moves it: float, 1-D."""
+        before, after = positions[:, :-2], positions[:, 2:]
+        away = (before <= self.leftmost + NEAR_WALL).astype(int) - (before >= self.rightmost - NEAR_WALL)
+        is_pressed_away = (away != STAY) & (pressed[:, :-1] == away) & (pressed[:, 1:] == away)
+        leaves: np.ndarray = ((after - before) * away > self._visible_move)[is_pressed_away].astype(float)
+        return leaves
+
+    @property
+    def _visible_move(self) -> float:
+        """What a move is longer than, and a slide is not."""
+        return (self.longest_slide + self.shortest_move) / 2
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What sequences of frames show, generated or true. Shares lie in [0, 1]."""
+
+    pressed_way: Figure
+    """Share of the steps that obey."""
+    stay: Figure
+    left: Figure
+    right: Figure
+    """The same of the steps with each meaning."""
+    leaves_wall: Figure
+    """Share of the presses away from a wall, held for two steps, that move the paddle."""
+    pressed_way_in_sight: Figure
+    """Share of the steps that obey, of those before and after which the paddle is found."""
+    drift: Figure
+    """Mean pixels that the paddle moves while it is told to stay for the second step or longer."""
+    paddle_found: Figure
+    """Share of the frames that show the paddle."""
+    walls_difference: Figure
+    """Mean absolute difference of wall pixels from the true ones, in 0..255, over frames."""
+    bricks_intact: Figure
+    """Share of brick pixels that are as in the sequence's first frame, or black and remain so, over frames."""
+    bricks_gone: Figure
+    """Share of brick pixels that turn black from a sequence's first frame to its last, over sequences."""
+    ball_frames: Figure
+    """Frame in which the ball is last seen before it is out of sight for longer than `LONGEST_ABSENCE`, over those
+    sequences whose first frame, number 0, shows it."""
+    one_ball: Figure
+    """Share of the frames with exactly one ball in sight."""
+    plausible_bounces: Figure
+    """Share of the reversals of the ball's vertical direction that happen where something reverses it: upwards at the
+    paddle, downwards not below the bricks. "Where" means within the longest step of the true ball."""
+
+
+def find_paddles(playfield: Playfield, frames: np.ndarray) -> np.ndarray:
+    """The x of the paddle in frames (G, T, H, W, 3): (G, T), NaN where it is not found."""
+    return np.stack([playfield.paddle(sequence) for sequence in frames])
+
+
+def measure(playfield: Playfield, laws: PaddleLaws, reach: float, frames: np.ndarray, pressed: np.ndarray) -> Measures:
+    """Measure sequences of frames.
+
+    Args:
+        playfield: what stands where in true frames.
+        laws: how the true paddle moves.
+        reach: pixels that the true ball moves up or down in a step at most, see `ball_reach`.
+        frames: uint8 (G, T, H, W, 3); of the first of each sequence nothing is measured, it serves to compare with.
+        pressed: (G, T-1) what the actions mean: -1, 0 or 1.
+    """
+    positions = find_paddles(playfield, frames)
+    obeyed = laws.obeyed(positions, pressed)
+    by_meaning = {name: Figure.of(obeyed[pressed == meaning]) for meaning, name in MEANINGS.items()}
+    rests = (pressed == STAY) & ~_follows_press(pressed)
+    balls = [measure_ball(playfield, reach, *pair) for pair in zip(frames, positions, strict=True)]
+    return Measures(
+        pressed_way=Figure.of(obeyed),
+        **by_meaning,
+        leaves_wall=Figure.of(laws.leaves_wall(positions, pressed)),
+        pressed_way_in_sight=Figure.of(obeyed[np.isfinite(np.diff(positions))]),
+        drift=Figure.of(np.abs(np.diff(positions)[rests])),
+        paddle_found=Figure.of(np.isfinite(positions[:, 1:])),
+        walls_difference=Figure.of(walls_difference(playfield, frames[:, 1:])),
+        bricks_intact=Figure.of(np.stack([bricks_intact(playfield, sequence) for sequence in frames])),
+        bricks_gone=Figure.of(np.array([bricks_gone(playfield, sequence) for sequence in frames])),
+        ball_frames=Figure.of(np.array([ball.last_seen for ball in balls])),
+        one_ball=Figure.of(np.concatenate([ball.is_single for ball in balls])),
+        plausible_bounces=Figure.of(np.concatenate([ball.bounces for ball in balls])),
+    )
+
+
+def walls_difference(playfield: Playfield, frames: np.ndarray) -> np.ndarray:
+    """The mean absolute difference of wall pixels from the true ones, in 0..255, in frames (G, T, H, W, 3): (G, T)."""
+    true = playfield.picture[playfield.walls].astype(np.int16)
+    differences = np.abs(frames[:, :, playfield.walls] - true)
+    mean: np.ndarray = differences.mean(axis=(2, 3))
+    return mean
+
+
+def bricks_intact(playfield: Playfield, frames: np.ndarray) -> np.ndarray:
+    """The share of brick pixels that are whole or gone in the frames (T, H, W, 3) of a sequence: (T-1,).
+
+    Whole is as in the first frame, to `TOLERANCE`; gone is black, as then they have to remain.
+    """
+    bricks = frames[:, playfield.bricks].astype(np.int16)  # (T, pixels, 3)
+    is_gone = is_black(bricks)
+    was_gone = np.logical_or.accumulate(is_gone)[:-1]
+    is_whole = (np.abs(bricks - bricks[0]) <= TOLERANCE).all(axis=-1)
+    share: np.ndarray = (is_gone[1:] | (is_whole[1:] & ~was_gone)).mean(axis=1)
+    return share
+
+
+def bricks_gone(playfield: Playfield, frames: np.ndarray) -> float:
+    """The share of brick pixels that are black in the last of the frames (T, H, W, 3), of those that are not at first.
+
+    0 if all were black from the start.
+    """
+    first, last = is_black(frames[[0, -1]][:, playfield.bricks])
+    return float(last[~first].mean()) if not first.all() else 0.0
+
+
+@dataclass(frozen=True)
+class BallInPlay:
+    """What becomes of the ball in one sequence of T frames."""
+
+    last_seen: float
+    """The frame before it is out of sight for longer than `LONGEST_ABSENCE`; NaN if the first frame does not show it.
+    """
+    is_single: np.ndarray
+    """bool (T-1,): whether exactly one ball is in sight."""
+    bounces: np.ndarray
+    """bool: whether each reversal of its vertical direction is plausible."""
+
+
+def measure_ball(playfield: Playfield, reach: float, frames: np.ndarray, positions: np.ndarray) -> BallInPlay:
+    """Follow the ball through the frames (T, H, W, 3) of a sequence, in which the paddle has some positions (T,)."""
+    balls = playfield.find_balls(frames)
+    seen = np.flatnonzero(balls.count)
+    gaps = np.flatnonzero(np.diff(seen) > LONGEST_ABSENCE + 1)
+    last_seen = float(seen[gaps[0] if len(gaps) else -1]) if balls.count[0] else np.nan
+    bounces = np.array(_bounces(playfield, reach, balls.x, balls.y, positions), np.bool_)
+    return BallInPlay(last_seen, balls.count[1:] == 1, bounces)
+
+
+def _bounces(playfield: Playfield, reach: float, x: np.ndarray, y: np.ndarray, positions: np.ndarray) -> list[bool]:
+    """Whether each reversal of a ball's vertical direction is plausible."""
+    bounces = []
+    last_direction = 0.0
+    for frame in np.flatnonzero(np.isfinite(np.diff(y)) & (np.diff(y) != 0)):
+        direction = np.sign(y[frame + 1] - y[frame])
+        if last_direction > 0 > direction:
+            is_low = y[frame : frame + 2].max() >= playfield.paddle.top - reach
+            distance = np.abs(x[frame : frame + 2] - positions[frame : frame + 2]).min()
+            bounces.append(bool(is_low and distance <= playfield.paddle.width / 2 + reach))
+        elif last_direction < 0 < direction:
+            bounces.append(bool(y[frame : frame + 2].min() <= playfield.lowest_brick + reach))
+        last_direction = direction
+    return bounces
+
+
+def ball_reach(playfield: Playfield, frames: np.ndarray) -> float:
+    """The pixels that the ball moves up or down in a step at most, in true frames (G, T, H, W, 3)."""
+    heights = np.stack([playfield.find_balls(sequence).y for sequence in frames])
+    return _quantile(np.abs(np.diff(heights)), EXTREME)
+
+
+def _follows_press(pressed: np.ndarray) -> np.ndarray:
+    """bool (G, T-1): whether the step before was no stay. What was before the first step is unknown: it may have."""
+    return np.concatenate([np.ones((len(pressed), 1), np.bool_), pressed[:, :-1] != STAY], axis=1)
+
+
+def _quantile(values: np.ndarray, share: float) -> float:
+    """A quantile of what is not NaN; 0 if nothing is left."""
+    known = values[~np.isnan(values)]
+    return float(np.quantile(known, share)) if len(known) else 0.0
