@@ -158,9 +158,11 @@ def read_play(path: Path) -> tuple[Header, list[Event], np.ndarray]:
 
 
 def read_frame(path: Path, number: int) -> np.ndarray | None:
-    """Return the frame uint8 (H, W, 3) of a recording after its first `number` events; None if it is not there."""
-    picture = path.parent / "frames" / f"{number:05d}.png"
-    return _read_picture(picture) if picture.exists() else None
+    """Return the frame uint8 (H, W, 3) of a recording after its first `number` events; None if it is not intact."""
+    try:
+        return _read_picture(path.parent / "frames" / f"{number:05d}.png")
+    except (OSError, ValueError):
+        return None
 
 
 def _require_playable(events: list[Event]) -> None:

@@ -1,5 +1,6 @@
 """Sequences that are played one after the other, each with a recording of its own."""
 
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,15 +114,14 @@ def replay(simulator: Simulator, path: Path, header: Header, recordings_root: Pa
     header = replace(header, seed=played.seed, frame_rate=played.frame_rate)
     recording = Recording(folder / sequence_name(1), header, stack) if folder else None
     num_different = 0
-    for number, event in enumerate(tqdm(events, desc="replaying", unit="frame", disable=None), start=1):
-        if event.action == REWIND:
-            game.rewind()
-        else:
-            game.act(event.action - 1, event.noise)
-        recorded = read_frame(path, number)
-        num_different += recorded is None or not np.array_equal(recorded, game.frame)
-        if recording:
-            recording.add(event, game.frame)
-    if recording:
-        recording.close()
+    with closing(recording) if recording else nullcontext():
+        for number, event in enumerate(tqdm(events, desc="replaying", unit="frame", disable=None), start=1):
+            if event.action == REWIND:
+                game.rewind()
+            else:
+                game.act(event.action - 1, event.noise)
+            recorded = read_frame(path, number)
+            num_different += recorded is None or not np.array_equal(recorded, game.frame)
+            if recording:
+                recording.add(event, game.frame)
     return folder, num_different

@@ -5,6 +5,7 @@ Dimensions: B games side by side, S stacked frames in an observation, K actions,
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class Moment:
     observation: Tensor  # (B, 3S, H, W) in [-1, 1], newest frame first
     state: DynamicsState
 
-    @property
+    @cached_property
     def frames(self) -> np.ndarray:
         """The newest frame of each game, uint8 (B, H, W, 3)."""
         return to_uint8(self.observation[:, :3]).movedim(1, -1).cpu().numpy()

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,17 @@ def test_a_replay_is_the_same_bit_for_bit(command: PlayCommand, noise: tuple[str
     assert again != sequence
     assert [frame.tobytes() for frame in frames(again)] == [frame.tobytes() for frame in frames(sequence)]
     assert [event.action for event in read_play(again / "play.json")[1]] == [1, 2, 3, 3]
+
+
+@pytest.mark.parametrize("fault", [Path.unlink, lambda frame: frame.write_bytes(b"\x89PNG")])
+def test_a_recorded_frame_that_is_lost_counts_as_different(
+    command: PlayCommand, fault: Callable[[Path], object]
+) -> None:
+    (sequence,) = command.played("--headless", "--actions", "1,2,3")
+    fault(sequence / "frames" / "00002.png")
+    code, out, _ = command("--replay", str(sequence / "play.json"))
+    assert code == 0
+    assert "replayed    1 frames differ from " in out
 
 
 def test_a_replay_with_another_checkpoint_says_so(command: PlayCommand) -> None:
