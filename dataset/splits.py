@@ -7,6 +7,9 @@ from utils.command import UserError
 
 SPLITS = ("train", "val", "test")
 
+FLAT = "all"
+"""Stands for the splits of a data set without any."""
+
 
 def find_videos(data_root: str | Path, split: str, dataset_splits: Sequence[float] | None = None) -> list[Path]:
     """Return the folders of a split's videos, sorted by name.
@@ -22,10 +25,22 @@ def find_videos(data_root: str | Path, split: str, dataset_splits: Sequence[floa
         return _cut(root, split, dataset_splits)
 
     folder = root / split
-    videos = _folders(folder) if folder.is_dir() else []
+    videos = _folders(folder)
     if not videos:
         raise UserError(f"{folder}: no videos of the split '{split}' there; {_remedy(root, split)}")
     return videos
+
+
+def find_all_videos(root: Path) -> dict[str, list[Path]]:
+    """Return the folders of a data set's videos by split, sorted by name; by `FLAT` if they lie in one flat folder.
+
+    `UserError` if there are none.
+    """
+    by_split = {split: _folders(root / split) for split in SPLITS}
+    found = {split: videos for split, videos in by_split.items() if videos} or {FLAT: _folders(root)}
+    if not any(found.values()):
+        raise UserError(f"{root}: holds no videos; name a folder with train, val and test, or one with videos")
+    return found
 
 
 def _cut(root: Path, split: str, fractions: Sequence[float]) -> list[Path]:
@@ -58,4 +73,7 @@ def _remedy(root: Path, split: str) -> str:
 
 
 def _folders(parent: Path) -> list[Path]:
+    """The visible folders in a folder, none if there is no such folder, sorted by name."""
+    if not parent.is_dir():
+        return []
     return sorted(path for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))

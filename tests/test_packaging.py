@@ -148,7 +148,9 @@ class TestDocker:
 
     def test_leaves_out_what_git_ignores(self) -> None:
         left_out = {line.removeprefix("**/") for line in read(".dockerignore").splitlines()}
-        assert left_out == {line.strip("/") for line in without_comments(read(".gitignore"))} | {".git"}
+        assert left_out == {line.replace("!/", "!").strip("/") for line in without_comments(read(".gitignore"))} | {
+            ".git"
+        }
 
 
 class TestDemo:

@@ -1,0 +1,74 @@
+"""The Breakout model that comes with the repository obeys, and plays without data."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dataset.starting_frames import STARTING_FRAMES
+from evaluation.movement.breakout import PaddleFinder
+from playing.simulator import Simulator, load_simulator
+from utils.configuration import Configuration, load_configuration
+
+REPOSITORY = Path(__file__).parent.parent
+RUN = "00_breakout_play"
+CHECKPOINT = REPOSITORY / "checkpoints" / RUN / "latest.pth.tar"
+REPORT = REPOSITORY / f"benchmarks/results/playability.{RUN}.amd-epyc-cpu.json"
+HELD_STEPS = 4
+
+
+def configuration() -> Configuration:
+    overrides = [f"logging.run_name={RUN}", f"logging.save_root={REPOSITORY / 'checkpoints'}"]
+    return load_configuration(REPOSITORY / "configs/00_breakout_demo.yaml", overrides)
+
+
+def paddles_after(simulator: Simulator, stacks: np.ndarray, find: PaddleFinder, action: int) -> np.ndarray:
+    """Where the paddle is after an action was held for some steps: (games, ), NaN where it is not found."""
+    moment = simulator.start(stacks)
+    for _ in range(HELD_STEPS):
+        moment = simulator.step(moment, np.full(len(stacks), action))
+    return find(moment.frames)
+
+
+def test_the_paddle_goes_where_it_is_sent() -> None:
+    simulator, checkpoint = load_simulator(configuration(), torch.device("cpu"))
+    stacks = checkpoint[STARTING_FRAMES].numpy()
+    find = PaddleFinder.of(stacks[:, -1])
+    start = find(stacks[:, -1])
+    meanings = {key: meaning for key, meaning in json.loads(REPORT.read_text())["results"]["meanings"].items()}
+    for key, meaning in meanings.items():
+        moved = paddles_after(simulator, stacks, find, int(key) - 1) - start
+        assert np.isfinite(moved).all(), meaning
+        if meaning == "stay":
+            assert np.abs(moved).max() <= 4
+        else:
+            direction = -1 if meaning == "left" else 1
+            assert (moved * direction >= -1).all(), meaning
+            assert np.median(moved * direction) > 16, meaning
+
+
+def test_make_play_needs_nothing_but_the_repository(tmp_path: Path) -> None:
+    recipe = (REPOSITORY / "Makefile").read_text()
+    variables = dict(re.findall(r"^(\w+) := (.*)$", recipe, re.MULTILINE))
+    (command,) = re.findall(r"^\t@\.venv/bin/python (play\.py .*)$", recipe, re.MULTILINE)
+    for name, value in variables.items():
+        command = command.replace(f"$({name})", value)
+    options = ["--headless", "--actions", "1x3,2,3x3", "--play_root", str(tmp_path), "--device", "cpu"]
+    without_data = ["--set", f"data.data_root={tmp_path / 'none'}"]
+    arguments = [*command.replace("$(PLAY_ARGS)", "").split(), *options, *without_data]
+    done = subprocess.run([sys.executable, *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "starting from the checkpoint" in done.stdout
+    assert len(list(tmp_path.glob(f"{RUN}/*/*/frames/*.png"))) == 8
+
+
+def test_it_is_small() -> None:
+    assert CHECKPOINT.stat().st_size <= 8e6
+    listed = subprocess.run(
+        ["git", "check-ignore", CHECKPOINT.relative_to(REPOSITORY)], cwd=REPOSITORY, capture_output=True, check=False
+    )
+    assert listed.returncode != 0  # 0: it would never be committed
