@@ -129,7 +129,7 @@ class Video:
         try:
             with Image.open(file, formats=_FRAME_FORMATS) as image:
                 size = _checked_size(image, self._size)
-                frame = _to_rgb(image)
+                frame = to_rgb(image)
         except Exception as error:  # decoders meet damaged files with exceptions of many kinds
             raise VideoError(
                 f"{file}: the frame cannot be used: {one_line(error)}; write it again or remove the video"
@@ -400,13 +400,14 @@ def _checked_size(image: Image.Image, expected: tuple[int, int] | None) -> tuple
 
 def _as_image(frame: np.ndarray | Image.Image) -> Image.Image:
     if isinstance(frame, Image.Image):
-        return _to_rgb(frame)
+        return to_rgb(frame)
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError("it is neither a Pillow image nor a uint8 array of the shape (height, width, 3)")
     return Image.fromarray(frame)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An image in RGB, 8 bits a channel: transparency composited on white, 16-bit grey cut to its upper 8 bits."""
     if image.mode.startswith("I"):
         grey = np.asarray(image)
         is_transparent = grey == image.info.get("transparency")

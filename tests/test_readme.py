@@ -8,15 +8,24 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from dataset.starting_frames import STARTING_FRAMES
+from evaluation.configuration import load_evaluation_configuration
+from evaluation.report import format_interval, format_value
+from evaluation.results import read_results
 from model.caddy import Caddy
+from playing.simulator import digest
+from tests.dataset.acquisition.clips import encode, numbered
+from tests.synthetic import write_square_videos
 from utils.checkpoint import LATEST, save_checkpoint
 from utils.command import EXIT_TERMINATED
 from utils.configuration import load_configuration
@@ -81,11 +90,14 @@ def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 def test_no_command_goes_untried() -> None:
     kinds = (
         "make ",
-        "python -m dataset.acquisition.record_atari ",
+        "python -m dataset.",
         "python train.py ",
         "python play.py ",
         "python interpolate.py ",
-        "python -m evaluation.playability ",
+        "python build_evaluation_dataset.py ",
+        "python evaluate_dataset.py ",
+        "python -m evaluation.",
+        "python -m training.release ",
         "python -m benchmarks.",
     )
     (installation,) = (command for command in commands() if not command.startswith(kinds))
@@ -148,6 +160,77 @@ def test_playing(command: str, untrained: Path) -> None:
         assert process.wait(timeout=60) == EXIT_TERMINATED
 
 
+def test_releasing(untrained: Path, tmp_path: Path) -> None:
+    (command,) = (command for command in commands() if "training.release" in command)
+    arguments = shlex.split(command)
+    arguments[arguments.index("--output") + 1] = str(tmp_path / "released.pth.tar")
+    arguments += ["--set", "logging.run_name=00_breakout_demo", "--set", f"logging.save_root={untrained}/checkpoints"]
+    done = run([sys.executable, *arguments[1:]])
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "released.pth.tar").exists()
+
+
+def test_own_videos_become_data_sets(tmp_path: Path) -> None:
+    for number in range(5):
+        clip = np.random.default_rng(number).integers(0, 256, (40, 48, 64, 3), np.uint8)
+        clip[:, 8:24, 8:24] = numbered(40, 16, 16)
+        (tmp_path / "videos").mkdir(exist_ok=True)
+        encode(tmp_path / "videos" / f"{number}.mp4", clip)
+    write_square_videos(tmp_path / "data/breakout_demo")
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    for command in commands():
+        arguments = shlex.split(command)
+        if arguments[2:3] and arguments[2].startswith("dataset.") and "record_atari" not in command:
+            done = subprocess.run(
+                [sys.executable, *arguments[1:]],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, f"{command}: {done.stderr}"
+    assert load_configuration(tmp_path / "configs/my_game.yaml").data.actions_count == 3
+    assert load_evaluation_configuration(tmp_path / "configs/evaluation/my_game.yaml").data.actions_count == 3
+    assert len(list(tmp_path.glob("data/my_videos/*/*"))) == 5
+    assert (tmp_path / "contact_sheet.png").exists()
+    assert list(tmp_path.glob("data/breakout_lerobot/videos/**/*.mp4"))
+
+
+def test_evaluating_runs_one_after_the_other(untrained: Path, tmp_path: Path) -> None:
+    options = ["--game", "breakout", "--crop", "0", "16", "160", "208", "--target_size", "80", "96"]
+    options += ["--train_videos", "0", "--val_videos", "0", "--test_videos", "2", "--video_length", "20"]
+    run([sys.executable, "-m", "dataset.acquisition.record_atari", *options, "--output_directory", f"{tmp_path}/data"])
+    overrides: dict[str, dict[str, object]] = {
+        "build_evaluation_dataset.py": {
+            "data.data_root": tmp_path / "data",
+            "logging.save_root": untrained / "checkpoints",
+            "logging.output_root": tmp_path / "results",
+            "evaluation_dataset.max_sequences": 3,
+        },
+        "evaluate_dataset.py": {
+            "reference_data.data_root": tmp_path / "data",
+            "generated_data.data_root": tmp_path / "results/00_breakout_demo/evaluation_dataset",
+            "logging.output_root": tmp_path / "evaluation_results",
+        },
+    }
+    for command in commands():
+        program, *arguments = shlex.split(command)[1:] or [""]
+        if program in overrides:
+            arguments += [f"--set={key}={value}" for key, value in overrides[program].items()]
+        elif arguments[:1] == ["evaluation.compare"]:
+            folder = tmp_path / "evaluation_results"
+            shutil.copytree(folder / "00_breakout_demo", folder / "00_breakout_play")
+            arguments = [argument.replace("evaluation_results/", f"{folder}/") for argument in arguments]
+            arguments += ["--output", str(tmp_path / "comparison")]
+        else:
+            continue
+        done = run([sys.executable, program, *arguments])
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    assert list(tmp_path.glob("evaluation_results/00_breakout_demo/report.html"))
+    assert list(tmp_path.glob("comparison/*.png"))
+
+
 def test_the_environment(untrained: Path) -> None:
     (script,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     script = script.replace("checkpoints/", f"{untrained}/checkpoints/")
@@ -160,7 +243,7 @@ def test_the_environment(untrained: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [command for command in commands() if re.search(r"-m (benchmarks\.|evaluation)", command)]
+    "command", [command for command in commands() if re.search(r"-m (benchmarks\.|evaluation.playability)", command)]
 )
 def test_measurements_are_called_as_they_ask_to_be(command: str) -> None:
     arguments = shlex.split(command)
@@ -169,7 +252,9 @@ def test_measurements_are_called_as_they_ask_to_be(command: str) -> None:
     options = {argument for argument in arguments if argument.startswith("--")}
     assert options <= set(re.findall(r"--\w+", done.stdout))
     overrides = [value for option, value in itertools.pairwise(arguments) if option == "--set"]
-    load_configuration(REPOSITORY / arguments[arguments.index("--config") + 1], overrides)
+    if "--config" in options:
+        load = load_evaluation_configuration if "benchmarks.evaluate" in command else load_configuration
+        load(REPOSITORY / arguments[arguments.index("--config") + 1], overrides)
 
 
 def test_figures_are_those_of_the_committed_results() -> None:
@@ -182,12 +267,58 @@ def test_figures_are_those_of_the_committed_results() -> None:
     assert "\n".join(rows) in README
 
     rows = []
-    for path in sorted((REPOSITORY / "configs").glob("*.yaml")):
+    for path in sorted((REPOSITORY / "configs").glob("0*.yaml")):
         file = REPOSITORY / f"benchmarks/results/play.{path.stem}.amd-epyc-cpu.json"
         results = json.loads(file.read_text())["results"]
         ours, plain = (results[name]["frames_per_second"] for name in ("ours", "plain"))
         rows.append(f"| `{path.stem}` | {ours:.0f} | {plain:.0f} | {results['ours']['share_of_limit']:.0%} |")
     assert "\n".join(rows) in README
+
+    file = REPOSITORY / "benchmarks/results/playability.00_breakout_play.amd-epyc-cpu.json"
+    results = json.loads(file.read_text())["results"]
+    assert "\n".join(playability_rows(results)) in README
+    checkpoint = REPOSITORY / "checkpoints" / results["run_name"] / LATEST
+    assert digest(checkpoint) == results["checkpoint_sha256"]
+
+
+def test_the_evaluation_is_the_committed_one() -> None:
+    results = read_results(REPOSITORY / "benchmarks/results/evaluation.00_breakout_play.yml")
+    rows = [
+        f"| {title} | {format_value(results.values[name])} | {format_interval(results, name)} |"
+        for title, name in EVALUATED.items()
+    ]
+    assert "\n".join(rows) in README
+    assert results.provenance["checkpoint_sha256"] == digest(REPOSITORY / "checkpoints/00_breakout_play" / LATEST)
+
+
+EVALUATED = {
+    "PSNR of generated frames, dB": "psnr/avg_generated",
+    "SSIM of generated frames": "ssim/avg_generated",
+    "distance of the paddle from where it should be, pixels (ADD)": "detection/center_distance/global",
+    "frames in which it is missed (MDR)": "detection/missed_detection_rate/global",
+    "movement that the action does not explain (Δ-MSE)": "action_variance/delta_mse",
+    "actions told from the movement (Δ-Acc)": "linear/action_accuracy",
+    "the same, cross-validated": "linear/cross_validated_action_accuracy",
+    "actions that are the true ones": "actions/hungarian_accuracy",
+}
+"""What README says of the evaluation, and the names of the metrics."""
+
+
+def playability_rows(results: dict[str, Any]) -> list[str]:
+    """The table of what is measured of generated games and of true ones."""
+
+    def row(title: str, name: str, form: str = ".3f") -> str:
+        values = (results[side][name]["value"] for side in ("generated", "true"))
+        return f"| {title} | " + " | ".join(format(value, form) for value in values) + " |"
+
+    return [
+        row("steps at which the paddle obeys", "pressed_way"),
+        row("presses away from a wall that it obeys", "leaves_wall"),
+        row("frames that show the paddle", "paddle_found"),
+        row("brick pixels whole, or gone for good", "bricks_intact"),
+        row("difference of wall pixels, of 255", "walls_difference", ".1f"),
+        row("frames until the ball is lost from sight", "ball_frames", ".0f"),
+    ]
 
 
 def test_files_that_readme_names_exist() -> None:

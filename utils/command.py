@@ -1,6 +1,7 @@
 """What every command shares: arguments, exit codes and how errors are told.
 
-Exit codes: 0 done; 2 the user can mend it (one line on stderr); 130 and 143 interrupted by Ctrl-C or SIGTERM.
+Exit codes: 0 done; 2 the user can mend it (one line on stderr); 3 finished, but some inputs were skipped (listed); 130
+and 143 interrupted by Ctrl-C or SIGTERM.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 EXIT_DONE = 0
 EXIT_USER_ERROR = 2
+EXIT_SKIPPED = 3
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 

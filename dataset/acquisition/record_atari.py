@@ -13,16 +13,11 @@ of the recorded frame.
 import argparse
 import difflib
 import functools
-import json
-import multiprocessing
 import os
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +26,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from dataset.acquisition.atari_players import BreakoutPlayer, Player, RandomPlayer
+from dataset.acquisition.claim import claim_folder
+from dataset.acquisition.parallel import run_in_parallel, stop_if_given_up
 from dataset.splits import SPLITS
 from dataset.video import Video, VideoWriter
-from utils.command import CommandParser, UserError, non_negative_int, one_line, positive_int, run_command
-from utils.files import only_process, replacing
+from utils.command import CommandParser, UserError, non_negative_int, positive_int, run_command
+from utils.files import only_process
 
 SIDE_MULTIPLE = 16
 """The model takes frames whose sides are multiples of this."""
@@ -114,15 +111,6 @@ def create_player(game: str, random: np.random.Generator) -> Player:
     return RandomPlayer(emulator.getMinimalActionSet(), random)
 
 
-_stop: Event | None = None
-"""Set in a worker process: whether the recording was given up."""
-
-
-def _start_worker(stop: Event) -> None:
-    global _stop
-    _stop = stop
-
-
 def record_video(recording: Recording, directory: Path, split: str, index: int) -> None:
     """Play and write the video `index` of `split` in the data set `directory`.
 
@@ -144,8 +132,7 @@ def record_video(recording: Recording, directory: Path, split: str, index: int) 
     with VideoWriter(_video_path(directory, split, index)) as writer:
         warm_up_steps = random.integers(1, MAX_WARM_UP_STEPS, endpoint=True)
         for step in range(-warm_up_steps, recording.video_length):
-            if _stop is not None and _stop.is_set():
-                raise KeyboardInterrupt
+            stop_if_given_up()
             action, joystick = player.choose(emulator.getRAM())
             reward = press(joystick, reaction_frames)
             screen, position = emulator.getScreenRGB(), player.agent_position(emulator.getRAM())
@@ -166,38 +153,14 @@ def record(recording: Recording, directory: Path, processes: int) -> int:
             there.
         OSError: a file cannot be written.
     """
-    _claim(directory, recording)
+    claim_folder(directory, RECORDING_FILE, asdict(recording), "recorded")
     videos = recording.videos()
-    record_one = functools.partial(record_video, recording, directory)
     with only_process(directory, "wait for it, or choose another --output_directory"):
         missing = [video for video in videos if not _video_path(directory, *video).exists()]
         with tqdm(total=len(videos), initial=len(videos) - len(missing), unit="video") as progress:
-            if processes == 1:
-                for video in missing:
-                    record_one(*video)
-                    progress.update()
-            elif missing:
-                _record_in_parallel(record_one, missing, min(processes, len(missing)), progress)
+            record_one = functools.partial(record_video, recording, directory)
+            run_in_parallel(record_one, missing, processes, lambda _: progress.update())
     return len(missing)
-
-
-def _record_in_parallel(
-    record_one: Callable[[str, int], None], videos: list[tuple[str, int]], processes: int, progress: tqdm
-) -> None:
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    executor = ProcessPoolExecutor(processes, context, _start_worker, (stop,))
-    try:
-        # Workers inherit that they ignore Ctrl-C, which a terminal sends to all: this process tells them to stop.
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        futures = [executor.submit(record_one, *video) for video in videos]
-        signal.signal(signal.SIGINT, handler)
-        for future in as_completed(futures):
-            future.result()
-            progress.update()
-    finally:
-        stop.set()
-        executor.shutdown(cancel_futures=True)
 
 
 def describe(recording: Recording, directory: Path) -> str:
@@ -218,35 +181,6 @@ def describe(recording: Recording, directory: Path) -> str:
 
 def _video_path(directory: Path, split: str, index: int) -> Path:
     return directory / split / f"{index:05d}"
-
-
-def _claim(directory: Path, recording: Recording) -> None:
-    """Write the options into an empty or new folder, or find the same ones there."""
-    file = directory / RECORDING_FILE
-    options = json.loads(json.dumps(asdict(recording)))
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{directory}: not a usable folder ({error.strerror}); choose another --output_directory"
-        ) from error
-    if not file.exists():
-        if any(not path.name.startswith(".") for path in directory.iterdir()):
-            raise UserError(f"{directory}: holds files but no {RECORDING_FILE}; choose a new --output_directory")
-        with replacing(file) as stream:
-            stream.write(json.dumps(options, indent=2).encode() + b"\n")
-        return
-    try:
-        recorded = dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{file}: cannot be read: {one_line(error)}; choose a new --output_directory") from error
-    differing = [name for name, value in options.items() if recorded.get(name) != value]
-    if differing:
-        named = ", ".join(f"--{name} {str(recorded.get(name)).strip('[]').replace(',', '')}" for name in differing)
-        raise UserError(
-            f"{directory}: was recorded with {named}; repeat these options to complete it, or choose a new "
-            "--output_directory"
-        )
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -1,0 +1,61 @@
+"""Values of a configuration with the reasons for them, and the YAML file that tells both."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A value, and why it was chosen, in a few words."""
+
+    value: Any
+    why: str = ""
+
+
+Choices = dict[str, Choice]
+"""Choices by key, such as `training.batching.batch_size`."""
+
+Sections = dict[str, Any]
+"""Choices, or their values, nested like the sections of a configuration."""
+
+
+def chosen_values(choices: Choices) -> Sections:
+    """Return the values nested in sections, as `utils.configuration.parse_configuration` takes them."""
+    return _nested({key: choice.value for key, choice in choices.items()})
+
+
+def to_yaml(title: str, choices: Choices) -> str:
+    """Return a configuration file: the lines of `title` as a comment, then each value with its reason."""
+    lines = [f"# {line}" for line in title.splitlines()]
+    for name, section in _nested(choices).items():
+        lines += ["", f"{name}:", *_section_lines(section, "  ")]
+    return "\n".join(lines) + "\n"
+
+
+def _nested(leaves: dict[str, Any]) -> Sections:
+    nested: Sections = {}
+    for key, leaf in leaves.items():
+        *names, last = key.split(".")
+        section = nested
+        for name in names:
+            section = section.setdefault(name, {})
+        section[last] = leaf
+    return nested
+
+
+def _section_lines(section: Sections, indent: str) -> list[str]:
+    lines = []
+    for name, entry in section.items():
+        if isinstance(entry, Choice):
+            why = f"  # {entry.why}" if entry.why else ""
+            lines.append(f"{indent}{name}: {_in_one_line(entry.value)}{why}")
+        else:
+            lines += [f"{indent}{name}:", *_section_lines(entry, indent + "  ")]
+    return lines
+
+
+def _in_one_line(value: Any) -> str:
+    in_list = yaml.safe_dump([value], default_flow_style=True, width=float("inf"), allow_unicode=True)
+    return in_list.strip().removeprefix("[").removesuffix("]")

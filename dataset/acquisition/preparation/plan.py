@@ -1,0 +1,195 @@
+"""All that is chosen for a run, and the two configurations that say so."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dataset.acquisition.preparation.choices import Choice, Choices, chosen_values
+from dataset.acquisition.preparation.costs import training_memory
+from dataset.acquisition.preparation.footage import Footage, choose_size
+from dataset.acquisition.preparation.machine import Machine
+from dataset.acquisition.preparation.recipes import MAIN_RECIPE, REDUCED_RECIPE, Recipe, small_recipe
+from dataset.acquisition.preparation.survey import (
+    DEFAULT_ACTIONS,
+    PUBLISHED_OBSERVATIONS,
+    Survey,
+    choose_actions_count,
+    choose_skip_frames,
+)
+from model.perceptual import VGG19
+from training.run import SMALLEST_PERCEPTUAL_SIDE
+from utils.command import UserError
+from utils.configuration import Configuration, parse_configuration
+
+USABLE_MEMORY = 0.8
+"""The share of a device's memory that training may take."""
+
+CONTEXT_OBSERVATIONS = 4
+"""True observations that an evaluation begins with (SPEC section 5)."""
+
+GROUND_TRUTH_OBSERVATIONS = 6
+"""True observations that drive the dynamics in training, as published (SPEC section 3)."""
+
+MAX_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is chosen for a run. Of the fields with defaults, the converted data set decides."""
+
+    name: str
+    data_root: Path
+    recipe: Recipe
+    size: Choice
+    """[width, height] of frames, in pixels."""
+    perceptual_weight: Choice
+    batch_size: Choice
+    num_workers: Choice
+    actions_count: Choice = DEFAULT_ACTIONS
+    knows_actions: Choice = field(default_factory=lambda: Choice(False))
+    skip_frames: Choice = field(default_factory=lambda: Choice(0))
+    fitting_observations: int = MAIN_RECIPE.evaluated_observations
+    """How many observations most videos are long enough for."""
+
+    def after(self, survey: Survey, wanted_actions: int | None) -> "Plan":
+        """Return the plan for a data set, with as many actions as the user wants, if that was said."""
+        skip_frames = choose_skip_frames(survey.moving_shares)
+        actions_count = choose_actions_count(survey, wanted_actions)
+        knows_actions = survey.true_actions is not None and survey.true_actions <= set(range(actions_count.value))
+        reason = "true actions came with the footage, to evaluate with" if knows_actions else "no labels are needed"
+        return replace(
+            self,
+            actions_count=actions_count,
+            knows_actions=Choice(knows_actions, reason),
+            skip_frames=skip_frames,
+            fitting_observations=survey.fitting_observations(skip_frames.value),
+        )
+
+    @property
+    def configuration(self) -> Configuration:
+        """What `training_choices` amount to."""
+        return parse_configuration(chosen_values(self.training_choices), self.name)
+
+    @property
+    def training_choices(self) -> Choices:
+        """The contents of `configs/<name>.yaml`."""
+        width, height = self.size.value
+        longest = self._observations(self.recipe.observations_count)
+        shortest = self._observations(PUBLISHED_OBSERVATIONS)
+        evaluated = self._observations(self.recipe.evaluated_observations)
+        true_observations = min(GROUND_TRUTH_OBSERVATIONS, shortest.value - 1)
+        context = min(CONTEXT_OBSERVATIONS, evaluated.value - 1)
+        return {
+            "logging.run_name": Choice(self.name),
+            "logging.wandb": Choice(False, "true to watch the run in Weights & Biases"),
+            "data.data_root": Choice(str(self.data_root)),
+            "data.crop": Choice([0, 0, width, height], "all of a frame, as it was converted"),
+            "data.actions_count": self.actions_count,
+            "data.ground_truth_available": self.knows_actions,
+            **self.recipe.settings,
+            "model.representation_network.target_input_size": self.size,
+            "model.representation_network.state_resolution": Choice(
+                [height // 8, width // 8], "[h, w]: an eighth of it"
+            ),
+            "training.ground_truth_observations_start": Choice(true_observations, "generated ones drive only the end"),
+            "training.ground_truth_observations_end": Choice(true_observations),
+            "training.batching.batch_size": self.batch_size,
+            "training.batching.observations_count": longest,
+            "training.batching.observations_count_start": Choice(shortest.value, "it grows from"),
+            "training.batching.skip_frames": self.skip_frames,
+            "training.batching.num_workers": self.num_workers,
+            "training.loss_weights.perceptual_loss_lambda": self.perceptual_weight,
+            "training.loss_weights.perceptual_loss_lambda_pretraining": Choice(self.perceptual_weight.value),
+            "evaluation.ground_truth_observations": Choice(context, "as the evaluation data set, below"),
+            "evaluation.batching.batch_size": Choice(2 * self.batch_size.value, "without gradients, twice as many fit"),
+            "evaluation.batching.observations_count": evaluated,
+            "evaluation.batching.skip_frames": Choice(self.skip_frames.value, "as in training"),
+            "evaluation.batching.num_workers": Choice(self.num_workers.value),
+            "evaluation_dataset.ground_truth_observations_init": Choice(
+                context, "true ones that a sequence begins with"
+            ),
+        }
+
+    @property
+    def evaluation_choices(self) -> Choices:
+        """The contents of `configs/evaluation/<name>.yaml`."""
+        width, height = self.size.value
+        crop = Choice([0, 0, width, height])
+        return {
+            "logging.run_name": Choice(self.name),
+            "data.target_input_size": Choice([width, height], "as stored"),
+            "data.actions_count": Choice(self.actions_count.value, "as in training"),
+            "data.ground_truth_available": self.knows_actions,
+            "reference_data.data_root": Choice(str(self.data_root), "its split test"),
+            "reference_data.crop": crop,
+            "generated_data.data_root": Choice(
+                str(self.configuration.logging.output_directory / "evaluation_dataset"),
+                "what build_evaluation_dataset.py writes",
+            ),
+            "generated_data.crop": crop,
+            "evaluation.movement": Choice("generic", "follows whatever moves"),
+            "evaluation.batching.batch_size": Choice(2 * self.batch_size.value),
+            "evaluation.batching.observations_count": Choice(
+                self.configuration.evaluation.batching.observations_count, "as generated"
+            ),
+            "evaluation.batching.skip_frames": Choice(self.skip_frames.value, "as generated"),
+        }
+
+    def _observations(self, wanted: int) -> Choice:
+        """As many observations in a sequence as are wanted, or as fit."""
+        if self.fitting_observations < wanted:
+            return Choice(self.fitting_observations, f"{wanted} are usual, but most videos have room for no more")
+        return Choice(wanted, f"as usual for this network; most videos have room for {self.fitting_observations}")
+
+
+def draft_plan(name: str, data_root: Path, footage: Footage, machine: Machine) -> Plan:
+    """Choose what has to be known before footage is converted: the network by the machine, and the size of frames."""
+    has_gpu = machine.device.type == "cuda"
+    for recipe in (MAIN_RECIPE, REDUCED_RECIPE) if has_gpu else (small_recipe(machine.num_cores),):
+        plan = _draft(name, data_root, footage, machine, recipe)
+        if _fits(plan, machine):
+            return plan
+    return _with_smaller_batch(plan, machine)
+
+
+def _draft(name: str, data_root: Path, footage: Footage, machine: Machine, recipe: Recipe) -> Plan:
+    size = choose_size(footage, recipe.max_area)
+    if machine.device.type == "cuda":
+        perceptual_weight = _perceptual_weight(size)
+        num_workers = Choice(
+            min(MAX_WORKERS, machine.num_cores), "processes that read data, so that the GPU never waits"
+        )
+    else:
+        perceptual_weight = Choice(0, "VGG19 would take most of the time without a CUDA device")
+        num_workers = Choice(0, "small frames are read in no time")
+    return Plan(
+        name=name,
+        data_root=data_root,
+        recipe=recipe,
+        size=size,
+        perceptual_weight=perceptual_weight,
+        batch_size=Choice(recipe.batch_size, f"as usual for this network; fits into the memory of {machine.name}"),
+        num_workers=num_workers,
+    )
+
+
+def _perceptual_weight(size: Choice) -> Choice:
+    """The published weight where the perceptual loss is possible."""
+    if min(size.value) < SMALLEST_PERCEPTUAL_SIDE:
+        return Choice(0, f"VGG19 needs sides of at least {SMALLEST_PERCEPTUAL_SIDE} pixels")
+    try:
+        VGG19.fetch("the perceptual loss")
+    except UserError:
+        return Choice(0, f"1.0 is better, but the VGG19 weights could not be fetched: put {VGG19.url} at {VGG19.path}")
+    return Choice(1.0, "as published; the VGG19 weights are here")
+
+
+def _fits(plan: Plan, machine: Machine) -> bool:
+    return training_memory(plan.configuration) <= USABLE_MEMORY * machine.memory
+
+
+def _with_smaller_batch(plan: Plan, machine: Machine) -> Plan:
+    """The plan with the batch halved until it fits, or has but one sequence."""
+    while plan.batch_size.value > 1 and not _fits(plan, machine):
+        batch_size = Choice(plan.batch_size.value // 2, f"as many as fit into the memory of {machine.name}")
+        plan = replace(plan, batch_size=batch_size)
+    return plan

@@ -1,0 +1,111 @@
+"""How networks of several sizes are trained: the published way, and the demo's where there is no CUDA device."""
+
+from dataclasses import dataclass
+
+from dataset.acquisition.preparation.choices import Choice, Choices
+
+MANY_CORES = 8
+"""With fewer, the demo's frames are large enough."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network, and what of its training does not depend on the footage."""
+
+    name: str
+    max_area: int
+    """Pixels that a frame has at most."""
+    batch_size: int
+    """Sequences in a batch, if they fit into memory."""
+    observations_count: int
+    """Observations in the longest sequences of training."""
+    evaluated_observations: int
+    """Observations in the sequences of an evaluation."""
+    settings: Choices
+
+
+def small_recipe(num_cores: int) -> Recipe:
+    """Return the demo's recipe, with which actions appear within minutes on two cores; more cores see larger frames."""
+    return Recipe(
+        name="a small network",
+        max_area=80 * 96 if num_cores < MANY_CORES else 96 * 128,
+        batch_size=4,
+        observations_count=7,
+        evaluated_observations=16,
+        settings={
+            "model.architecture": Choice("model.reduced_model.model", "with the next line, a network for CPUs"),
+            "model.width_multiplier": Choice(0.5, "half the channels in encoder and decoder"),
+            "model.representation_network.state_features": Choice(32, "half of those published, as below"),
+            "model.dynamics_network.hidden_state_size": Choice(32),
+            "model.dynamics_network.first_steps_statistics": Choice(
+                3, "the first generated frames are then as good as the later ones"
+            ),
+            "model.action_network.action_space_dimension": Choice(2, "sideways, and up and down"),
+            "model.action_network.use_variations": Choice(False, "an action says all there is to say"),
+            "model.action_network.initial_direction_variance": Choice(
+                0.005, "little noise, so that a movement shows before its direction is learned well"
+            ),
+            "model.action_network.initial_classifier_spread": Choice(
+                2.0, "the actions begin side by side, from left to right"
+            ),
+            "training.trainer": Choice("training.smooth_mi_trainer", "remembers actions beyond the small batch"),
+            "training.learning_rate": Choice(0.001, "a short training needs long steps ..."),
+            "training.lr_schedule": Choice([2000, 2600], "... and shorter ones at its end"),
+            "training.pretraining_steps": Choice(300, "a tenth of the training, to see before predicting"),
+            "training.max_steps": Choice(3000, "twice the demo's, since the footage is unknown; raise it to go on"),
+            "training.save_freq": Choice(500),
+            "training.gumbel_temperature_steps": Choice(1500, "actions are told apart clearly after half the training"),
+            "training.use_motion_weights": Choice(True, "what moves may be few pixels of many"),
+            "training.motion_weights_source": Choice("truth", "generated noise shall not attract weight"),
+            "training.motion_weights_bias": Choice(0.03, "what stands still counts little, but counts"),
+            "training.motion_weights_dilation": Choice(5, "the surroundings of what moves count, too"),
+            "training.motion_weights_limit": Choice(1.0, "dim things count as much as bright ones"),
+            "training.loss_weights.action_directions_motion_lambda_pretraining": Choice(
+                0.1, "at first, directions follow the visible movement"
+            ),
+            "training.loss_weights.action_mutual_information_lambda": Choice(0.08, "as in the demo"),
+            "training.loss_weights.action_mutual_information_lambda_pretraining": Choice(0.08),
+            "evaluation.max_evaluation_batches": Choice(5, "a glance, since each takes as long as some steps"),
+            "evaluation.eval_freq": Choice(500),
+            "evaluation_dataset.max_sequences": Choice(200, "spread evenly over the test split; null takes all"),
+        },
+    )
+
+
+def _published_settings(architecture: str, hidden_state_size: int, observations_count_steps: int) -> Choices:
+    return {
+        "model.architecture": Choice(architecture, "the largest published network that fits into memory"),
+        "model.dynamics_network.hidden_state_size": Choice(hidden_state_size),
+        "model.action_network.action_space_dimension": Choice(2, "as for the robot of the paper: sideways and ahead"),
+        "training.trainer": Choice("training.smooth_mi_trainer", "remembers actions beyond the batch"),
+        "training.learning_rate": Choice(0.0004, "as published, like all that says nothing else"),
+        "training.lr_schedule": Choice([300_000]),
+        "training.pretraining_steps": Choice(3000),
+        "training.max_steps": Choice(300_000, "look at results/ long before: actions appear first, details later"),
+        "training.save_freq": Choice(3000),
+        "training.gumbel_temperature_steps": Choice(20_000),
+        "training.batching.observations_count_steps": Choice(observations_count_steps),
+        "training.loss_weights.action_mutual_information_lambda": Choice(0.15),
+        "training.loss_weights.action_mutual_information_lambda_pretraining": Choice(0.15),
+        "evaluation.max_evaluation_batches": Choice(20),
+        "evaluation.eval_freq": Choice(8000),
+        "evaluation_dataset.max_sequences": Choice(1000, "spread evenly over the test split; null takes all"),
+    }
+
+
+MAIN_RECIPE = Recipe(
+    name="the main network of the paper",
+    max_area=256 * 256,
+    batch_size=8,
+    observations_count=12,
+    evaluated_observations=30,
+    settings=_published_settings("model.main_model.model", 128, 25_000),
+)
+REDUCED_RECIPE = Recipe(
+    name="the reduced network of the paper",
+    max_area=160 * 208,
+    batch_size=8,
+    observations_count=9,
+    evaluated_observations=30,
+    settings=_published_settings("model.reduced_model.model", 64, 15_000),
+)

@@ -1,0 +1,206 @@
+"""A preparation: look at the footage, choose, convert, choose the rest by the frames, write, say what it costs."""
+
+import itertools
+import shlex
+import shutil
+import statistics
+from dataclasses import dataclass
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from dataset.acquisition.conversion import Conversion, ConversionOptions, convert_sources
+from dataset.acquisition.preparation.choices import to_yaml
+from dataset.acquisition.preparation.costs import checkpoints_size, seconds_per_step, training_memory
+from dataset.acquisition.preparation.footage import (
+    FEWEST_VIDEOS,
+    HELD_OUT,
+    Footage,
+    choose_frame_rate,
+    look_at,
+    needs_cropping,
+    share_out,
+)
+from dataset.acquisition.preparation.machine import Machine, find_machine
+from dataset.acquisition.preparation.plan import Plan, draft_plan
+from dataset.acquisition.preparation.survey import MIN_OBSERVATIONS, Survey, survey
+from utils.command import EXIT_DONE, EXIT_SKIPPED, UserError, tell
+from utils.files import replacing, require_writable
+
+NUM_SAMPLED_VIDEOS = 4
+SAMPLED_FRAME = 30
+"""How large frames are as PNG files is estimated from this frame of some videos, by when most titles have faded in."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for."""
+
+    videos: Path
+    name: str
+    data_root: Path
+    actions_count: int | None
+    device: str
+    processes: int
+
+    @property
+    def command(self) -> str:
+        """The command that asks for it, without what does not influence the result."""
+        options = ["--videos", str(self.videos), "--name", self.name, "--data_root", str(self.data_root)]
+        if self.actions_count is not None:
+            options += ["--actions", str(self.actions_count)]
+        return shlex.join(["python", "-m", "dataset.acquisition.prepare", *options, "--device", self.device])
+
+    @property
+    def config(self) -> Path:
+        """Where the configuration of the training goes."""
+        return Path("configs", f"{self.name}.yaml")
+
+    @property
+    def evaluation_config(self) -> Path:
+        """Where the configuration of the evaluation goes."""
+        return Path("configs", "evaluation", f"{self.name}.yaml")
+
+
+def prepare(request: Request) -> int:
+    """Prepare footage, or go on where that was interrupted.
+
+    Returns:
+        The exit code: done, or done with some videos left out.
+
+    Raises:
+        UserError: there is no usable footage, no room for it, or the name is taken.
+    """
+    _require_free(request)
+    machine = find_machine(request.device)
+    footage = look_at(request.videos)
+    frame_rate = choose_frame_rate(footage)
+    _require_length(request, footage, frame_rate)
+    draft = draft_plan(request.name, request.data_root, footage, machine)
+    _tell_conversion(request, footage, frame_rate, draft)
+
+    conversion = _convert(request, footage, frame_rate, draft)
+    found = survey(request.data_root)
+    plan = draft.after(found, request.actions_count)
+    _write(request, plan, machine)
+    _tell_result(request, found, plan, machine)
+    skipped = footage.skipped | conversion.skipped
+    for name, problem in conversion.warnings.items():
+        print(f"warning: {name}: {problem}; the frames before were kept")
+    for name, reason in skipped.items():
+        print(f"skipped {name}: {reason}")
+    return EXIT_SKIPPED if skipped else EXIT_DONE
+
+
+def _require_free(request: Request) -> None:
+    """Refuse a name whose configurations were not written by this very command."""
+    require_writable(request.data_root, "choose another --data_root")
+    for path in (request.config, request.evaluation_config):
+        require_writable(path.parent, "go to a folder where you may write")
+        if path.exists() and f"# {request.command}" not in path.read_text(encoding="utf-8").splitlines():
+            raise UserError(f"{path}: exists, from elsewhere or from other options; choose another --name or remove it")
+
+
+def _require_length(request: Request, footage: Footage, frame_rate: Fraction | None) -> None:
+    lengths = footage.stored_lengths(frame_rate)
+    num_needed = MIN_OBSERVATIONS if len(footage.sources) >= FEWEST_VIDEOS else int(MIN_OBSERVATIONS / HELD_OUT)
+    if len(lengths) == len(footage.sources) and max(lengths) < num_needed:
+        rate = f" at {float(frame_rate):.3g} a second" if frame_rate else ""
+        raise UserError(
+            f"{request.videos}: too little footage: the longest of {len(lengths)} videos has {max(lengths)} "
+            f"frames{rate}; give one with {num_needed}, or {FEWEST_VIDEOS} with {MIN_OBSERVATIONS} each"
+        )
+
+
+def _tell_conversion(request: Request, footage: Footage, frame_rate: Fraction | None, plan: Plan) -> None:
+    """Say what will be converted to what. `UserError` if the disk has no room for it."""
+    width, height = plan.size.value
+    rate = f" at {float(frame_rate):.3g} frames a second" if frame_rate else ""
+    lengths = footage.stored_lengths(frame_rate)
+    about = ""
+    if lengths:
+        num_frames = round(statistics.fmean(lengths) * len(footage.sources))
+        num_bytes = num_frames * _frame_bytes(footage, (width, height))
+        folder = next(path for path in (request.data_root, *request.data_root.absolute().parents) if path.exists())
+        free = shutil.disk_usage(folder).free
+        if num_bytes > free:
+            raise UserError(
+                f"{request.data_root}: about {num_frames} frames will take {_size(num_bytes)}, and {_size(free)} are "
+                "free there; free some space, or choose another --data_root"
+            )
+        about = f": about {num_frames} frames, {_size(num_bytes)}"
+    tell(f"found       {len(footage.sources)} videos of {'x'.join(map(str, footage.size))} in {request.videos}")
+    tell(f"converting  to {width}x{height}{rate} in {request.data_root}{about}")
+
+
+def _frame_bytes(footage: Footage, size: tuple[int, int]) -> int:
+    """About how many bytes a frame takes as a PNG file."""
+    num_sampled = min(NUM_SAMPLED_VIDEOS, len(footage.sources))
+    sizes = []
+    for source in footage.sources[:: len(footage.sources) // num_sampled][:num_sampled]:
+        *_, frame = itertools.islice(source.frames(), SAMPLED_FRAME)
+        encoded = BytesIO()
+        Image.fromarray(frame.pixels).resize(size, Image.Resampling.BICUBIC).save(encoded, "PNG", compress_level=1)
+        sizes.append(encoded.tell())
+    return round(statistics.fmean(sizes))
+
+
+def _convert(request: Request, footage: Footage, frame_rate: Fraction | None, plan: Plan) -> Conversion:
+    """Convert what the data set lacks."""
+    width, height = plan.size.value
+    shared = share_out(footage)
+    options = ConversionOptions(
+        target_size=(width, height),
+        frame_rate=None if frame_rate is None else float(frame_rate),
+        keep_aspect="crop" if needs_cropping(footage, (width, height)) else "stretch",
+        detect_cuts=True,
+        splits=shared.fractions,
+    )
+    return convert_sources(shared.sources, options, request.data_root, request.processes)
+
+
+def _write(request: Request, plan: Plan, machine: Machine) -> None:
+    """Write both configurations. `UserError`, and nothing is written, if one is there and is another."""
+    head = f"{request.name}, prepared for {machine.name} by\n{request.command}\n"
+    texts = {
+        request.config: to_yaml(head + "configs/02_breakout.yaml explains every key.", plan.training_choices),
+        request.evaluation_config: to_yaml(
+            head + "configs/evaluation/02_breakout.yaml explains every key.", plan.evaluation_choices
+        ),
+    }
+    for path, text in texts.items():
+        if path.exists() and path.read_text(encoding="utf-8") != text:
+            raise UserError(f"{path}: was changed since this command wrote it; choose another --name or remove it")
+    for path, text in texts.items():
+        with replacing(path) as file:
+            file.write(text.encode())
+
+
+def _tell_result(request: Request, found: Survey, plan: Plan, machine: Machine) -> None:
+    config = plan.configuration
+    num_steps = config.training.max_steps
+    seconds = seconds_per_step(config, machine.device)
+    videos = " + ".join(f"{number} {split}" for split, number in found.num_videos.items())
+    print(f"data set    {request.data_root}: {videos} videos, {found.num_frames} frames, {_size(found.num_bytes)}")
+    print(f"written     {request.config}, {request.evaluation_config}")
+    print(
+        f"network     {plan.recipe.name}, {plan.actions_count.value} actions, {plan.batch_size.value} sequences a batch"
+    )
+    print(f"memory      about {_size(training_memory(config))} of {_size(machine.memory)} ({machine.name})")
+    print(f"time        {num_steps} steps of {seconds:.2g} s, measured now: about {_duration(num_steps * seconds)}")
+    print(f"disk        {_size(checkpoints_size(config))} more for checkpoints")
+    print(f"to train    python train.py --config {request.config}")
+    print(f"to play     python play.py --config {request.config}")
+    print(f"to evaluate python build_evaluation_dataset.py --config {request.config}")
+    print(f"            python evaluate_dataset.py --config {request.evaluation_config}")
+
+
+def _size(num_bytes: float) -> str:
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{max(1, round(minutes))} minutes"

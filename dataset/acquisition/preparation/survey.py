@@ -1,0 +1,131 @@
+"""What is chosen from the frames of a converted data set: how far apart observations are, and how many actions.
+
+H height and W width of a frame.
+"""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dataset.acquisition.preparation.choices import Choice
+from dataset.splits import SPLITS, find_videos
+from dataset.video import Video
+from utils.command import UserError
+
+MIN_OBSERVATIONS = 4
+"""Observations in the shortest sequences worth training on."""
+
+PUBLISHED_OBSERVATIONS = 7
+"""Observations in the sequences that training begins with, as published (SPEC section 3)."""
+
+MAX_STRIDE = 8
+"""Observations are at most so many frames apart."""
+
+VISIBLE_CHANGE = 24
+"""A pixel changes visibly if one of its channels, 0 to 255, changes by more. Compression changes most by less."""
+
+MOVING_SHARE = 0.0005
+"""The share of pixels that change visibly where a small thing moves, such as the ball of a game."""
+
+NUM_COMPARED_FRAMES = 64
+
+DEFAULT_ACTIONS = Choice(5, "to discover: enough to move left, right, up and down and to stay; the paper has 3 to 7")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a converted data set holds."""
+
+    num_videos: dict[str, int]
+    """By split."""
+    num_frames: int
+    num_bytes: int
+    """What its files take on the disk."""
+    usable_length: int
+    """At least half of the frames of each split are in videos of so many frames, or more."""
+    true_actions: frozenset[int] | None
+    """All true actions, if every frame has one."""
+    moving_shares: list[float]
+    """The shares of pixels that typically change visibly between frames that are 1, 2, ... apart."""
+
+    def fitting_observations(self, skip_frames: int) -> int:
+        """Return how many observations with `skip_frames` between them fit into the usable length."""
+        return (self.usable_length - 1) // (skip_frames + 1) + 1
+
+
+def survey(data_root: Path) -> Survey:
+    """Look at the videos of all splits.
+
+    Raises:
+        UserError: a split has no videos, or most of its videos are too short to train on.
+    """
+    videos = {split: [Video(path) for path in find_videos(data_root, split)] for split in SPLITS}
+    actions: set[int] = set()
+    actions_are_known = True
+    for annotations in (video.annotations for split in SPLITS for video in videos[split]):
+        actions.update(annotations.actions)
+        actions_are_known = actions_are_known and annotations.actions_are_known
+    lengths = {split: [video.num_frames for video in videos[split]] for split in SPLITS}
+    usable_length = min(statistics.median_high(np.repeat(lengths[split], lengths[split]).tolist()) for split in SPLITS)
+    if usable_length < MIN_OBSERVATIONS:
+        raise UserError(
+            f"{data_root}: most frames of a split are in videos of at most {usable_length} frames, and training needs "
+            f"{MIN_OBSERVATIONS}; give longer videos"
+        )
+    return Survey(
+        num_videos={split: len(videos[split]) for split in SPLITS},
+        num_frames=sum(sum(lengths[split]) for split in SPLITS),
+        num_bytes=sum(file.stat().st_size for file in data_root.rglob("*") if file.is_file()),
+        usable_length=usable_length,
+        true_actions=frozenset(actions) if actions_are_known else None,
+        moving_shares=measure_motion(videos["train"], _max_stride(usable_length)),
+    )
+
+
+def measure_motion(videos: Sequence[Video], max_stride: int) -> list[float]:
+    """Return the shares of pixels that change visibly from a frame to the 1st, 2nd, ... `max_stride`-th after it.
+
+    Each share is the median over frames spread evenly over all videos.
+    """
+    rows = [(video, first) for video in videos for first in range(video.num_frames - max_stride)]
+    num_compared = min(len(rows), NUM_COMPARED_FRAMES)
+    sample = [rows[index * len(rows) // num_compared] for index in range(num_compared)]
+    shares = [_changing_shares(video, first, max_stride) for video, first in sample]
+    return np.median(shares, axis=0).tolist()
+
+
+def _changing_shares(video: Video, first: int, max_stride: int) -> np.ndarray:
+    """(max_stride) shares of pixels that change visibly from the frame `first` to each of those after it."""
+    frames = np.stack([np.asarray(video.frame(first + step), np.int16) for step in range(max_stride + 1)])
+    return (np.abs(frames[1:] - frames[0]).max(axis=-1) > VISIBLE_CHANGE).mean(axis=(1, 2))
+
+
+def _max_stride(usable_length: int) -> int:
+    """How far apart observations can be, so that a published sequence fits, or else at least a shorter one."""
+    return max(1, min(MAX_STRIDE, (usable_length - 1) // (PUBLISHED_OBSERVATIONS - 1)))
+
+
+def choose_skip_frames(moving_shares: Sequence[float]) -> Choice:
+    """Choose how many frames to leave out between observations: the fewest with which something visible happens.
+
+    `moving_shares` are those of a `Survey`.
+    """
+    for skip_frames, share in enumerate(moving_shares):
+        if share >= MOVING_SHARE:
+            return Choice(skip_frames, f"the fewest with which things move: {share:.2%} of a frame changes visibly")
+    return Choice(
+        len(moving_shares) - 1,
+        f"as many as the videos allow: hardly anything moves, {moving_shares[-1]:.2%} of a frame changes visibly",
+    )
+
+
+def choose_actions_count(survey: Survey, wanted: int | None) -> Choice:
+    """Choose the number of actions to discover: what the user wants, else as many as the footage is known to have."""
+    if wanted is not None:
+        return Choice(wanted, "to discover, as asked for with --actions")
+    if survey.true_actions is not None and len(survey.true_actions) > 1:
+        return Choice(max(survey.true_actions) + 1, "to discover: as many as the footage comes with")
+    return DEFAULT_ACTIONS

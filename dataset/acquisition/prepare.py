@@ -1,0 +1,71 @@
+"""Prepare footage for training with one command: choose size, speed and network, convert, write the configurations."""
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from utils.command import DEVICE_CHOICES, CommandParser, UserError, positive_int, run_command
+
+EXAMPLE = "python -m dataset.acquisition.prepare --videos ~/Videos/my_game --name my_game"
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the parsed command line (`sys.argv` if None)."""
+    parser = CommandParser(
+        "Make a playable model's data set and configurations from footage: choose the size of frames, how many a "
+        "second, the length of sequences and the network by what is found and by this machine, convert the footage to "
+        "data/NAME, and write configs/NAME.yaml and configs/evaluation/NAME.yaml, which say why. Running the same "
+        "command again completes a preparation that was interrupted.",
+        EXAMPLE,
+    )
+    add = parser.add_argument
+    add("--videos", required=True, type=Path, metavar="PATH", help="a folder of videos, or one file; or other footage")
+    add("--name", required=True, help="what to call the data set, the configurations and the run")
+    add("--actions", type=_actions_count, metavar="K", help="how many actions to discover (default: 5, or as known)")
+    add("--data_root", type=Path, metavar="DIR", help="new folder for the data set (default: data/NAME)")
+    add(
+        "--device",
+        choices=DEVICE_CHOICES,
+        default="auto",
+        help="the processor to train on later (default: %(default)s)",
+    )
+    add(
+        "--processes",
+        type=positive_int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="videos converted at a time, without influence on the data (default: the number of cores)",
+    )
+    return parser.parse_args(arguments)
+
+
+def _actions_count(text: str) -> int:
+    if not (text.isdecimal() and int(text) >= 2):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 2")
+    return int(text)
+
+
+def main() -> int:
+    """Prepare the footage; returns the exit code."""
+    arguments = parse_arguments()
+    if not re.fullmatch(r"\w[\w.-]*", arguments.name):
+        raise UserError(f"--name {arguments.name}: not a file name; use letters, digits, '_', '-' and '.'")
+
+    from dataset.acquisition.preparation.run import Request, prepare  # takes seconds, for which --help need not wait
+
+    return prepare(
+        Request(
+            videos=arguments.videos,
+            name=arguments.name,
+            data_root=arguments.data_root or Path("data") / arguments.name,
+            actions_count=arguments.actions,
+            device=arguments.device,
+            processes=arguments.processes,
+        )
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

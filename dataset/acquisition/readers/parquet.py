@@ -1,0 +1,59 @@
+"""Parquet tables of numbers, read with pyarrow, which only their readers need."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dataset.acquisition.readers.files import explaining_damage
+from dataset.acquisition.readers.source import SourceError
+from utils.command import UserError
+
+MAX_VALUES = 2**28
+"""In one column of a file, which may claim any number in few bytes."""
+
+
+def import_pyarrow() -> ModuleType:
+    """Return `pyarrow`, with `pyarrow.parquet`. `UserError` if it is not installed."""
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UserError(
+            "LeRobot data sets need pyarrow, which is not installed; install it: pip install pyarrow"
+        ) from error
+    return pyarrow
+
+
+def numeric_columns(file: Path) -> set[str]:
+    """Return the names of a table's columns that hold numbers or lists of numbers.
+
+    `SourceError` if the table cannot be read or a column of these has too many values.
+    """
+    pyarrow = import_pyarrow()
+    with explaining_damage(str(file)), pyarrow.parquet.ParquetFile(file) as table:
+        columns = {field.name for field in table.schema_arrow if _is_numeric(pyarrow.types, field.type)}
+        groups = [table.metadata.row_group(group) for group in range(table.metadata.num_row_groups)]
+        for column in range(table.metadata.num_columns):
+            if sum(group.column(column).num_values for group in groups) > MAX_VALUES:
+                raise SourceError(f"{file}: has more than {MAX_VALUES} values in a column; split the table")
+    return columns
+
+
+def read_columns(file: Path, columns: Sequence[str], **equal: int) -> dict[str, list[Any]]:
+    """Return columns of numbers or lists of numbers, as far as the rows have some values in other columns.
+
+    `SourceError` if a column is missing or of another type, or the table cannot be read.
+    """
+    missing = {*columns, *equal} - numeric_columns(file)
+    if missing:
+        raise SourceError(f"{file}: has no column {' or '.join(sorted(missing))} of numbers; export the data set again")
+    filters = [(column, "=", value) for column, value in equal.items()]
+    with explaining_damage(str(file)):
+        table = import_pyarrow().parquet.read_table(file, columns=list(columns), filters=filters or None)
+        return table.to_pydict()
+
+
+def _is_numeric(types: Any, type_: Any) -> bool:
+    if types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_):
+        type_ = type_.value_type
+    return types.is_integer(type_) or types.is_floating(type_) or types.is_boolean(type_)

@@ -1,0 +1,199 @@
+"""Take annotated clips out of the segments of matches, cropped and resized (SPEC section 4).
+
+Writes `DIR/00000 DIR/00001 ...`, a video in our layout with unknown annotations for every row of `annotations.csv`,
+numbered as `read_clips` says. The frames are exactly the annotated ones, since ffmpeg decodes a segment from its start
+and counts; that is done once for all clips of a segment. Clips that an earlier run finished are kept.
+"""
+
+import argparse
+import subprocess
+import tempfile
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from itertools import groupby, islice
+from operator import attrgetter
+from pathlib import Path
+from typing import IO
+
+import ffmpeg
+from PIL import Image
+from tqdm import tqdm
+
+from dataset.acquisition.tennis.annotations import Clip, read_clips
+from dataset.video import Video, write_video
+from utils.command import CommandParser, UserError, positive_int, run_command
+from utils.files import only_process
+from utils.video_writer import ffmpeg_command
+
+TARGET_SIZE = (256, 96)
+
+OTHER_MATCH = (
+    "the match is not the one annotated, or has another size or frame rate: download it with another --format, or cut "
+    "it with the --target_size that was annotated"
+)
+
+EXAMPLE = """\
+python -m dataset.acquisition.tennis.convert_annotated_video_directory \\
+      --video_directory data/tennis_v4_256_ours_work/segments \\
+      --annotations data/tennis_v4_256_ours_work/annotations/annotations.csv \\
+      --output_directory data/tennis_v4_256_ours_work/clips"""
+
+
+def convert_clips(clips: Sequence[Clip], segments: Path, directory: Path, size: tuple[int, int] = TARGET_SIZE) -> None:
+    """Write the clips that a folder lacks, under a progress bar.
+
+    Args:
+        clips: All clips, as `read_clips` sorts them.
+        segments: The folder of the segments that they are parts of.
+        directory: The folder for the clips.
+        size: Width and height of the frames written, bicubic.
+
+    Raises:
+        UserError: a segment is missing or cannot be decoded, a clip does not lie within it, or the folder holds a clip
+            of another size or length.
+    """
+    missing = [clip for clip in clips if not _is_finished(clip, directory, size)]
+    with tqdm(total=len(clips), initial=len(clips) - len(missing), unit="clip") as progress:
+        for name, clips_of_segment in groupby(missing, attrgetter("segment")):
+            for successive in _without_overlap(clips_of_segment):
+                with closing(clip_frames(segments / name, successive)) as frames:
+                    for clip in successive:
+                        _write_clip(_path(clip, directory), islice(frames, clip.num_frames), size)
+                        progress.update()
+
+
+def clip_frames(segment: Path, clips: Sequence[Clip]) -> Generator[Image.Image, None, None]:
+    """Yield the frames of one clip after the other, cropped, RGB.
+
+    Args:
+        segment: The video file.
+        clips: Clips of it that do not overlap, by their first frame.
+
+    Raises:
+        UserError: the file is missing, ends before the last clip, cannot be decoded, or its frames are too small.
+    """
+    if not segment.is_file():
+        raise UserError(f"{segment}: missing; cut the matches into segments first, under the names annotated")
+    with tempfile.TemporaryFile() as messages:
+        process = subprocess.Popen(
+            _decoding_command(segment, clips), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=messages
+        )
+        assert process.stdout is not None
+        try:
+            for clip in clips:
+                for number in range(clip.begin_frame, clip.end_frame + 1):
+                    frame = _read_frame(process.stdout)
+                    if frame is None:
+                        messages.seek(0)
+                        reason = messages.read().decode(errors="replace").strip().splitlines() or ["it ends before"]
+                        raise UserError(f"{segment}: has no frame {number} ({reason[-1]}); {OTHER_MATCH}")
+                    yield _crop(frame, clip, segment)
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def _write_clip(path: Path, frames: Iterable[Image.Image], size: tuple[int, int]) -> None:
+    write_video(path, (frame.resize(size, Image.Resampling.BICUBIC) for frame in frames))
+
+
+def _decoding_command(segment: Path, clips: Sequence[Clip]) -> list[str]:
+    """ffmpeg that writes the frames of the clips to its output, as pictures that carry their size."""
+    frames = ffmpeg.input(f"file:{segment}")["v:0"].filter("select", _selection(clips))
+    # Times without gaps at a constant rate, whichever: else ffmpeg would fill the gaps with copies.
+    frames = frames.filter("settb", "1/25").filter("setpts", "N")
+    num_frames = sum(clip.num_frames for clip in clips)
+    output = frames.output("pipe:", format="image2pipe", vcodec="ppm", r=25, vframes=num_frames)
+    command: list[str] = output.global_args("-loglevel", "error").compile(cmd=ffmpeg_command())
+    return command
+
+
+def _selection(clips: Sequence[Clip]) -> str:
+    """Whether frame n belongs to a clip, as ffmpeg writes it: a search tree, since ffmpeg takes no sum of a hundred."""
+    if len(clips) == 1:
+        return f"between(n,{clips[0].begin_frame},{clips[0].end_frame})"
+    middle = len(clips) // 2
+    return f"if(lt(n,{clips[middle].begin_frame}),{_selection(clips[:middle])},{_selection(clips[middle:])})"
+
+
+def _read_frame(stream: IO[bytes]) -> Image.Image | None:
+    """Read a PPM picture of 8 bits a channel, which begins with the lines "P6", "<width> <height>" and "255"."""
+    if not stream.readline():
+        return None
+    width, height = map(int, stream.readline().split())
+    stream.readline()
+    pixels = stream.read(width * height * 3)
+    return Image.frombytes("RGB", (width, height), pixels) if len(pixels) == width * height * 3 else None
+
+
+def _crop(frame: Image.Image, clip: Clip, segment: Path) -> Image.Image:
+    _, _, right, bottom = clip.box
+    if right > frame.width or bottom > frame.height:
+        raise UserError(
+            f"{segment}: has frames of {frame.width}x{frame.height} pixels, but clip {clip.number} reaches to "
+            f"{right}x{bottom}; {OTHER_MATCH}"
+        )
+    return frame.crop(clip.box)
+
+
+def _without_overlap(clips: Iterable[Clip]) -> list[list[Clip]]:
+    """Part the clips of a segment into lists within which they do not overlap: a single one, if none do."""
+    lists: list[list[Clip]] = []
+    for clip in clips:
+        fitting = next((earlier for earlier in lists if earlier[-1].end_frame < clip.begin_frame), None)
+        if fitting is None:
+            lists.append([clip])
+        else:
+            fitting.append(clip)
+    return lists
+
+
+def _path(clip: Clip, directory: Path) -> Path:
+    return directory / f"{clip.number:05d}"
+
+
+def _is_finished(clip: Clip, directory: Path, size: tuple[int, int]) -> bool:
+    path = _path(clip, directory)
+    if not path.exists():
+        return False
+    video = Video(path)
+    if (len(video), video.frame(0).size) != (clip.num_frames, size):
+        raise UserError(
+            f"{path}: holds another clip than {clip.num_frames} frames of {size[0]}x{size[1]}; choose a new "
+            "--output_directory"
+        )
+    return True
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the parsed command line (`sys.argv` if None)."""
+    parser = CommandParser(
+        "Take annotated clips out of the segments of matches. Running the same command again completes what was "
+        "interrupted.",
+        EXAMPLE,
+    )
+    add = parser.add_argument
+    add("--video_directory", required=True, type=Path, metavar="DIR", help="folder with the segments")
+    add("--annotations", required=True, type=Path, metavar="FILE", help="the table annotations.csv")
+    add("--output_directory", required=True, type=Path, metavar="DIR", help="folder for the clips")
+    add(
+        "--target_size",
+        type=positive_int,
+        nargs=2,
+        default=TARGET_SIZE,
+        metavar=("W", "H"),
+        help="size of the frames, multiples of 16 for a model to take them (default: 256 96)",
+    )
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Run the command."""
+    arguments = parse_arguments()
+    clips = read_clips(arguments.annotations)
+    with only_process(arguments.output_directory, "wait for it, or choose another --output_directory"):
+        convert_clips(clips, arguments.video_directory, arguments.output_directory, tuple(arguments.target_size))
+
+
+if __name__ == "__main__":
+    run_command(main)

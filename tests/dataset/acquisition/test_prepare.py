@@ -1,0 +1,560 @@
+"""`dataset.acquisition.prepare`: what it chooses, and the whole way from video files to measured play."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+import build_evaluation_dataset
+import evaluate_dataset
+import play
+import train
+from dataset.acquisition import prepare
+from dataset.acquisition.preparation.choices import Choice, chosen_values, to_yaml
+from dataset.acquisition.preparation.costs import PEAK_FACTOR, checkpoints_size, seconds_per_step, training_memory
+from dataset.acquisition.preparation.footage import (
+    Footage,
+    choose_frame_rate,
+    choose_size,
+    look_at,
+    needs_cropping,
+    share_out,
+)
+from dataset.acquisition.preparation.machine import Machine, find_machine
+from dataset.acquisition.preparation.plan import Plan, draft_plan
+from dataset.acquisition.preparation.survey import Survey, choose_skip_frames, measure_motion, survey
+from dataset.acquisition.readers.source import Probe, Source, SourceFrame
+from dataset.acquisition.record_atari import Recording, record
+from dataset.video import Video, write_video
+from evaluation.configuration import load_evaluation_configuration
+from evaluation.results import read_results
+from model.caddy import Caddy
+from model.perceptual import VGG19
+from tests.command import Command, files
+from tests.configurations import published_configuration, small_configuration
+from tests.synthetic import write_square_videos
+from training.objective import Objective
+from utils.command import UserError
+from utils.configuration import load_configuration
+from utils.video_writer import VideoWriter
+
+GB = 10**9
+
+
+@dataclass(frozen=True)
+class FakeVideo:
+    """Grey frames, each as bright as its number."""
+
+    name: str = "fake"
+    width: int = 160
+    height: int = 208
+    frame_rate: Fraction | None = Fraction(30)
+    num_frames: int | None = 100
+
+    def probe(self) -> Probe:
+        return Probe(self.width, self.height, self.frame_rate, self.num_frames)
+
+    def frames(self) -> Iterator[SourceFrame]:
+        for number in range(self.num_frames or 40):
+            yield SourceFrame(np.full((self.height, self.width, 3), number, np.uint8))
+
+
+def footage(*videos: FakeVideo) -> Footage:
+    return Footage(videos, [video.probe() for video in videos], {})
+
+
+def machine(kind: str, memory: int, num_cores: int = 2) -> Machine:
+    return Machine(torch.device(kind), "a machine", memory, num_cores)
+
+
+def drafted(machine: Machine, *videos: FakeVideo) -> Plan:
+    return draft_plan("game", Path("data/game"), footage(*(videos or (FakeVideo(),))), machine)
+
+
+def write_mp4(path: Path, frames: Iterator[np.ndarray] | list[np.ndarray], frame_rate: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = VideoWriter(path, frame_rate)
+    for frame in frames:
+        writer.write(frame)
+    writer.close()
+
+
+# Footage
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "max_area", "size"),
+    [
+        (160, 210, 80 * 96, [80, 96]),
+        (1920, 1080, 256 * 256, [336, 192]),
+        (1080, 1920, 256 * 256, [192, 336]),
+        (512, 512, 256 * 256, [256, 256]),
+        (64, 48, 256 * 256, [64, 48]),
+        (20, 20, 80 * 96, [32, 32]),
+    ],
+)
+def test_frames_keep_their_shape_and_are_not_enlarged(width: int, height: int, max_area: int, size: list[int]) -> None:
+    video = FakeVideo(width=width, height=height)
+    assert choose_size(footage(video), max_area).value == size
+
+
+def test_the_most_frequent_size_decides_and_others_are_cropped() -> None:
+    wide, tall = FakeVideo(width=128, height=64), FakeVideo(width=64, height=128)
+    assert choose_size(footage(tall, wide, wide), 128 * 64).value == [128, 64]
+    assert needs_cropping(footage(tall, wide), (128, 64))
+    assert not needs_cropping(footage(wide, wide), (128, 64))
+    assert not needs_cropping(footage(FakeVideo(width=160, height=210)), (80, 96))
+
+
+@pytest.mark.parametrize(
+    ("rates", "chosen"),
+    [
+        ([30], 10),
+        ([60, 60, 30], 10),
+        ([25], 12.5),
+        ([24], 12),
+        ([15], 7.5),
+        ([12], 12),
+        ([5], 5),
+        ([None], None),
+        ([None, 20], 10),
+    ],
+)
+def test_frames_are_stored_at_about_ten_a_second_and_evenly(rates: list[int | None], chosen: float | None) -> None:
+    videos = [FakeVideo(frame_rate=None if rate is None else Fraction(rate)) for rate in rates]
+    assert choose_frame_rate(footage(*videos)) == chosen
+
+
+def test_lengths_follow_from_both_frame_rates() -> None:
+    videos = FakeVideo(num_frames=90), FakeVideo(num_frames=None), FakeVideo(num_frames=7, frame_rate=None)
+    assert footage(*videos).stored_lengths(Fraction(10)) == [30, 7]
+
+
+def brightness(source: Source) -> list[int]:
+    return [round(float(frame.pixels.mean())) for frame in source.frames()]
+
+
+@pytest.mark.parametrize("num_frames", [40, None])
+def test_of_few_videos_each_split_gets_a_part_and_every_frame_is_in_one(num_frames: int | None) -> None:
+    videos = [FakeVideo(name, num_frames=num_frames) for name in ("a", "b")]
+    shared = share_out(footage(*videos))
+    parts = [brightness(part) for part in shared.sources]
+    assert shared.fractions == (1 / 3, 1 / 3, 1 / 3)
+    assert parts == 2 * [list(range(32))] + 2 * [list(range(32, 36))] + 2 * [list(range(36, 40))]
+    assert [part.probe().num_frames for part in shared.sources] == [len(part) for part in parts]
+    assert len({part.name for part in shared.sources}) == 6
+
+
+def test_parts_of_a_file_hold_every_frame_once(tmp_path: Path) -> None:
+    write_mp4(tmp_path / "one.mp4", [np.full((32, 32, 3), 4 * number + 20, np.uint8) for number in range(47)], 15)
+    parts = [brightness(part) for part in share_out(look_at(tmp_path)).sources]
+    assert [[round((value - 20) / 4) for value in part] for part in parts] == [
+        list(range(38)),
+        list(range(38, 42)),
+        list(range(42, 47)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("num_videos", "numbers"), [(5, (3, 1, 1)), (9, (7, 1, 1)), (10, (8, 1, 1)), (34, (28, 3, 3)), (100, (80, 10, 10))]
+)
+def test_of_many_videos_each_split_gets_whole_ones(num_videos: int, numbers: tuple[int, int, int]) -> None:
+    videos = [FakeVideo(str(number)) for number in range(num_videos)]
+    shared = share_out(footage(*videos))
+    assert shared.sources == videos
+    assert tuple(share * num_videos for share in shared.fractions) == pytest.approx(numbers)
+
+
+# Converted frames
+
+
+def test_motion_is_the_share_of_pixels_that_change(tmp_path: Path) -> None:
+    """A white bar of 4 columns moves by 2 of 32 columns a frame: it leaves 2 and enters 2, later 4 and 4."""
+    frames = np.zeros((20, 16, 32, 3), np.uint8)
+    for number, frame in enumerate(frames):
+        frame[:, np.arange(2 * number, 2 * number + 4) % 32] = 255
+    write_video(tmp_path / "bar", frames)
+    assert measure_motion([Video(tmp_path / "bar")], max_stride=3) == [4 / 32, 8 / 32, 8 / 32]
+
+
+def test_noise_and_a_flash_are_no_motion(tmp_path: Path) -> None:
+    frames = 100 + np.random.default_rng(0).integers(0, 20, (20, 16, 16, 3), np.uint8)
+    frames[10] = 255
+    write_video(tmp_path / "noise", frames)
+    assert measure_motion([Video(tmp_path / "noise")], max_stride=2) == [0, 0]
+
+
+def test_as_few_frames_are_left_out_as_show_a_movement() -> None:
+    assert choose_skip_frames([0.1, 0.2]).value == 0
+    assert choose_skip_frames([0, 0.0004, 0.0006, 0.1]).value == 2
+    slow = choose_skip_frames([0, 0, 0.0001])
+    assert slow.value == 2
+    assert "hardly anything moves" in slow.why
+
+
+def test_a_survey_counts_what_is_there(tmp_path: Path) -> None:
+    write_square_videos(tmp_path, {"train": 3, "val": 1, "test": 1}, length=20)
+    found = survey(tmp_path)
+    assert found.num_videos == {"train": 3, "val": 1, "test": 1}
+    assert found.num_frames == 100
+    assert found.num_bytes == sum(len(contents) for contents in files(tmp_path).values() if contents)
+    assert found.usable_length == 20
+    assert found.true_actions == {0, 1, 2}
+    assert len(found.moving_shares) == 3
+    assert found.fitting_observations(skip_frames=2) == 7
+
+
+def test_sequences_fit_into_the_videos_that_most_frames_are_in(tmp_path: Path) -> None:
+    write_square_videos(tmp_path, {"train": 2, "val": 1, "test": 1}, length=20)
+    for number in range(9):
+        write_video(tmp_path / f"val/flash{number}", np.zeros((2, 32, 32, 3), np.uint8))
+    assert survey(tmp_path).usable_length == 20
+    for number in range(2):
+        write_video(tmp_path / f"val/another{number}", np.zeros((2, 32, 32, 3), np.uint8))
+    with pytest.raises(UserError, match="most frames of a split are in videos of at most 2 frames"):
+        survey(tmp_path)
+
+
+# Choices
+
+
+@pytest.fixture(scope="module")
+def draft() -> Plan:
+    """For two CPU cores."""
+    return drafted(machine("cpu", 16 * GB))
+
+
+def surveyed(usable_length: int = 100, true_actions: frozenset[int] | None = None) -> Survey:
+    return Survey({"train": 8, "val": 1, "test": 1}, 1000, 10**6, usable_length, true_actions, [0.01])
+
+
+@pytest.mark.parametrize(
+    ("true_actions", "wanted", "count", "is_known"),
+    [
+        (None, None, 5, False),
+        (None, 3, 3, False),
+        (frozenset({0, 2}), None, 3, True),
+        (frozenset({0, 2}), 4, 4, True),
+        (frozenset({0, 2}), 2, 2, False),
+        (frozenset({0}), None, 5, True),
+    ],
+)
+def test_the_number_of_actions(
+    draft: Plan, true_actions: frozenset[int] | None, wanted: int | None, count: int, is_known: bool
+) -> None:
+    plan = draft.after(surveyed(true_actions=true_actions), wanted)
+    assert plan.configuration.data.actions_count == count
+    assert plan.configuration.data.ground_truth_available == is_known
+
+
+@pytest.mark.parametrize(("length", "trained", "evaluated"), [(100, 7, 16), (10, 7, 10), (5, 5, 5), (4, 4, 4)])
+def test_sequences_are_no_longer_than_the_videos(draft: Plan, length: int, trained: int, evaluated: int) -> None:
+    config = draft.after(surveyed(length), None).configuration
+    assert config.training.batching.observations_count == trained
+    assert config.training.ground_truth_observations_end == trained - 1
+    assert config.evaluation.batching.observations_count == evaluated
+    assert config.evaluation_dataset.ground_truth_observations_init == min(4, evaluated - 1)
+
+
+@pytest.mark.parametrize(("num_cores", "size"), [(2, [80, 96]), (16, [96, 128])])
+def test_a_machine_without_cuda_trains_as_the_demo(num_cores: int, size: list[int]) -> None:
+    config = drafted(machine("cpu", 16 * GB, num_cores)).configuration
+    demo = load_configuration(Path(train.__file__).parent / "configs/00_breakout_demo.yaml")
+    assert config.model.representation_network.target_input_size == size
+    assert config.model.width_multiplier == demo.model.width_multiplier
+    assert config.model.dynamics_network == demo.model.dynamics_network
+    assert config.training.batching == demo.training.batching.model_copy(update={"observations_count_start": 7})
+    assert config.training.loss_weights == demo.training.loss_weights
+    assert config.model.action_network.action_space_dimension == 2
+
+
+@pytest.fixture
+def vgg19(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the weights are; they are there."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    VGG19.path.parent.mkdir(parents=True)
+    VGG19.path.touch()
+    return VGG19.path
+
+
+@pytest.mark.parametrize(
+    ("memory", "published", "size", "batch_size"),
+    [
+        (80 * GB, "01_bair", [256, 256], 8),
+        (24 * GB, "02_breakout", [176, 176], 8),
+        (11 * GB, "02_breakout", [176, 176], 4),
+    ],
+)
+@pytest.mark.usefixtures("vgg19")
+def test_a_gpu_trains_the_largest_published_network_that_fits(
+    memory: int, published: str, size: list[int], batch_size: int
+) -> None:
+    config = drafted(machine("cuda", memory), FakeVideo(width=512, height=512)).configuration
+    expected = published_configuration(published)
+    assert config.model.representation_network.target_input_size == size
+    assert config.training.batching.batch_size == batch_size
+    assert config.model.architecture == expected.model.architecture
+    assert config.model.dynamics_network == expected.model.dynamics_network
+    assert config.training.loss_weights == expected.training.loss_weights
+    assert config.training.batching.observations_count == expected.training.batching.observations_count
+    assert config.training.max_steps == 300_000
+
+
+def test_without_vgg19_there_is_no_perceptual_loss(vgg19: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no connection")
+
+    vgg19.unlink()
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    plan = drafted(machine("cuda", 80 * GB))
+    assert not plan.configuration.training.loss_weights.need_perceptual_network
+    assert str(vgg19) in plan.perceptual_weight.why
+
+
+@pytest.mark.usefixtures("vgg19")
+def test_frames_too_small_for_vgg19_have_no_perceptual_loss() -> None:
+    plan = drafted(machine("cuda", 80 * GB), FakeVideo(width=96, height=48))
+    assert plan.perceptual_weight == Choice(0, "VGG19 needs sides of at least 64 pixels")
+
+
+def test_the_machine_is_this_one() -> None:
+    found = find_machine("cpu")
+    assert found.device == torch.device("cpu")
+    assert found.memory > GB
+    assert found.name.startswith(str(found.num_cores))
+
+
+def test_a_file_tells_values_and_reasons() -> None:
+    choices = {
+        "data.crop": Choice([0, 0, 8, 8], "all"),
+        "model.action_network.use_gumbel": Choice(True),
+        "data.name": Choice("a: b", "odd"),
+        "training.weight": Choice(1e-4),
+        "training.missing": Choice(None),
+    }
+    text = to_yaml("two\nlines", choices)
+    assert text == (
+        "# two\n# lines\n\ndata:\n  crop: [0, 0, 8, 8]  # all\n  name: 'a: b'  # odd\n\n"
+        "model:\n  action_network:\n    use_gumbel: true\n\ntraining:\n  weight: 0.0001\n  missing: null\n"
+    )
+    assert yaml.safe_load(text) == chosen_values(choices)
+
+
+# Costs
+
+
+def test_memory_is_what_a_step_keeps_for_the_backward_pass() -> None:
+    config = small_configuration("training.batching.batch_size=3", "training.batching.observations_count=7")
+    model = Caddy(config).train()
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    observations = torch.rand(7, 3, 16, 32, 3).movedim(-1, 2).transpose(0, 1)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        loss = Objective(config)(model(observations, 6), observations, pretraining=False)
+    weights = {weight.data_ptr(): weight.nbytes for weight in model.parameters()}
+    activations = sum(size for pointer, size in kept.items() if pointer not in weights)
+    assert loss.total.isfinite()
+    expected = PEAK_FACTOR * activations + 4 * sum(weights.values())
+    assert training_memory(config) == pytest.approx(expected, rel=0.01)
+
+
+def test_checkpoints_hold_weights_and_two_moments() -> None:
+    config = small_configuration("training.max_steps=1000", "training.save_freq=250")
+    weights = sum(weight.nbytes for weight in Caddy(config).state_dict().values())
+    assert checkpoints_size(config) == 5 * 3 * weights
+
+
+def test_a_step_takes_some_time() -> None:
+    config = small_configuration("training.batching.batch_size=1", "training.batching.observations_count=7")
+    assert 0 < seconds_per_step(config, torch.device("cpu")) < 10
+
+
+# The command
+
+
+@pytest.fixture
+def pong(tmp_path: Path) -> Path:
+    """A folder of five video files of Pong, of which nothing but the pixels is kept."""
+    recording = Recording("pong", 5, 0, 0, 32, 4, (0, 0, 160, 210), (48, 64), seed=0)
+    record(recording, tmp_path / "recorded", processes=1)
+    for split, number in recording.videos():
+        video = Video(tmp_path / "recorded" / split / f"{number:05d}")
+        frames = [np.asarray(video.frame(index)) for index in range(video.num_frames)]
+        write_mp4(tmp_path / f"videos/{number}.mp4", frames, frame_rate=15)
+    return tmp_path / "videos"
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of five small video files, in which a bar moves."""
+    folder = tmp_path_factory.mktemp("videos")
+    frames = np.zeros((12, 32, 32, 3), np.uint8)
+    for number, frame in enumerate(frames):
+        frame[:, 2 * number : 2 * number + 8] = 255
+    for number in range(5):
+        write_mp4(folder / f"{number}.mp4", list(frames), 10)
+    return folder
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run the command in an empty folder."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("dataset.acquisition.preparation.costs.NUM_TIMED_STEPS", 1)
+    return Command(prepare, folder, monkeypatch, capsys, "--device", "cpu", "--processes", "1")
+
+
+@pytest.fixture
+def _uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the command quick: counting memory takes most of its time on tiny videos."""
+    for module in ("plan", "run"):
+        monkeypatch.setattr(f"dataset.acquisition.preparation.{module}.training_memory", lambda _: GB)
+
+
+def options(videos: Path, name: str = "my_game") -> list[str]:
+    return ["--videos", str(videos), "--name", name]
+
+
+@pytest.mark.usefixtures("_without_plots")
+def test_from_video_files_to_measured_play(
+    pong: Path, command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, out, err = command(*options(pong, "my_pong"))
+    assert (code, re.findall("^error.*", err)) == (0, [])
+    assert "data set    data/my_pong: 3 train + 1 val + 1 test videos, 80 frames" in out
+    assert "network     a small network, 5 actions, 4 sequences a batch" in out
+    config = load_configuration("configs/my_pong.yaml")
+    evaluation = load_evaluation_configuration("configs/evaluation/my_pong.yaml")
+    assert config.model.representation_network.target_input_size == [48, 64]
+    assert config.data.actions_count == evaluation.data.actions_count == 5
+    assert not config.data.ground_truth_available
+    assert evaluation.evaluation.movement_name == "generic"
+    commands = dict(re.findall(r"python (\w+)\.py --config (\S+)", out))
+    assert commands == {
+        "train": "configs/my_pong.yaml",
+        "play": "configs/my_pong.yaml",
+        "build_evaluation_dataset": "configs/my_pong.yaml",
+        "evaluate_dataset": "configs/evaluation/my_pong.yaml",
+    }
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no connection")
+
+    monkeypatch.setattr("evaluation.dataset_evaluator.write_report", lambda *_: None)
+    monkeypatch.setattr("evaluation.dataset_builder.NUM_STARTS", 1)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    steps = {
+        train: ["training.max_steps=2", "training.pretraining_steps=1", "evaluation.max_evaluation_batches=1"],
+        play: [],
+        build_evaluation_dataset: ["evaluation_dataset.max_sequences=2"],
+        evaluate_dataset: [],
+    }
+    for module, overrides in steps.items():
+        arguments = ["--config", commands[module.__name__], "--device", "cpu"]
+        arguments += [part for override in overrides for part in ("--set", override)]
+        arguments += ["--headless", "--actions", "1,5x2"] if module is play else []
+        code, out, err = Command(module, command.folder, monkeypatch, capsys)(*arguments)
+        assert code == 0, err
+    mse = read_results(command.folder / "evaluation_results/my_pong/data.yml").values["mse/avg"]
+    assert isinstance(mse, float)
+    assert 0 < mse < 1
+
+
+@pytest.mark.usefixtures("_uncounted")
+def test_the_same_command_again_changes_nothing_and_completes_what_is_missing(videos: Path, command: Command) -> None:
+    assert command(*options(videos))[0] == 0
+    written = files(command.folder)
+    assert command(*options(videos))[0] == 0
+    assert files(command.folder) == written
+    frames = next(command.folder.glob("data/my_game/val/*"))
+    for path in (*frames.iterdir(), command.folder / "configs/my_game.yaml"):
+        path.unlink()
+    frames.rmdir()
+    assert command(*options(videos))[0] == 0
+    assert files(command.folder) == written
+
+
+@pytest.mark.usefixtures("_uncounted")
+def test_one_long_video_is_shared_by_the_splits(tmp_path: Path, command: Command) -> None:
+    random = np.random.default_rng(0)
+    frames = [np.zeros((48, 64, 3), np.uint8) for _ in range(80)]
+    for frame in frames:
+        x = int(random.integers(0, 48))
+        frame[10:26, x : x + 16] = 255
+    write_mp4(tmp_path / "one.mp4", frames, 10)
+    code, out, _ = command(*options(tmp_path / "one.mp4"))
+    assert code == 0
+    assert "1 train + 1 val + 1 test videos, 80 frames" in out
+    config = load_configuration("configs/my_game.yaml")
+    assert config.model.representation_network.target_input_size == [64, 48]
+    assert config.evaluation.batching.observations_count == 8
+
+
+@pytest.mark.usefixtures("_uncounted")
+def test_what_cannot_be_read_is_told_and_left_out(videos: Path, tmp_path: Path, command: Command) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for file in videos.iterdir():
+        (folder / file.name).symlink_to(file)
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("no video")
+    code, out, _ = command(*options(folder))
+    assert code == 3
+    assert re.findall("^skipped (.*?):", out, re.MULTILINE) == ["empty.mp4", "text.mp4"]
+    assert load_configuration("configs/my_game.yaml").data.data_root == "data/my_game"
+
+
+@pytest.mark.usefixtures("_uncounted")
+def test_a_name_that_is_taken(videos: Path, command: Command) -> None:
+    config = command.folder / "configs/my_game.yaml"
+    config.parent.mkdir()
+    config.write_text("mine: true\n")
+    assert command.refused(*options(videos)).startswith("configs/my_game.yaml: exists")
+
+
+@pytest.mark.usefixtures("_uncounted")
+def test_a_configuration_that_was_edited_is_kept(videos: Path, command: Command) -> None:
+    command(*options(videos))
+    config = command.folder / "configs/my_game.yaml"
+    config.write_text(config.read_text().replace("max_steps: 3000", "max_steps: 9000"))
+    before = files(command.folder)
+    code, _, err = command(*options(videos))
+    assert code == 2
+    assert "error: configs/my_game.yaml: was changed since this command wrote it" in err
+    assert files(command.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--videos", "nothing", "--name", "game"], "nothing: no videos there"),
+        (["--videos", ".", "--name", "a/b"], "--name a/b: not a file name"),
+        (["--videos", ".", "--name", "game", "--actions", "1"], "1 is not a whole number of at least 2"),
+        (["--videos", ".", "--name", "game", "--processes", "0"], "0 is not a whole number of at least 1"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(command: Command, arguments: list[str], reason: str) -> None:
+    assert reason in command.refused(*arguments)
+
+
+@pytest.mark.usefixtures("_uncounted")
+def test_footage_that_cannot_be_used(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    assert "none of the 1 videos can be read; text.mp4: " in command.refused(*options(tmp_path))
+    write_mp4(tmp_path / "short/short.mp4", [np.zeros((32, 32, 3), np.uint8)] * 9, 10)
+    refusal = command.refused(*options(tmp_path / "short"))
+    assert "the longest of 1 videos has 9 frames at 10 a second" in refusal

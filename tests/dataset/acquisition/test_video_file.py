@@ -1,0 +1,216 @@
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataset.acquisition.readers.source import SourceError
+from dataset.acquisition.readers.video_file import VideoFile, find
+from tests.dataset.acquisition.clips import (
+    BLUE,
+    GREEN,
+    RED,
+    WHITE,
+    corners,
+    encode,
+    ffmpeg,
+    number_of,
+    numbered,
+    quarters,
+)
+
+QUARTER_TURN = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+"""The matrix in an MP4 file that says: turn clockwise before showing."""
+
+
+@pytest.fixture(scope="module")
+def twelve(tmp_path_factory: pytest.TempPathFactory) -> VideoFile:
+    """Twelve numbered frames, 30 a second."""
+    return video(encode(tmp_path_factory.mktemp("clips") / "twelve.mp4", numbered(12), frame_rate=30))
+
+
+def video(path: Path) -> VideoFile:
+    return VideoFile(path, path.name)
+
+
+def numbers(file: VideoFile, **options: float) -> list[int]:
+    return [number_of(frame.pixels) for frame in file.frames(**options)]  # type: ignore[arg-type]
+
+
+def read_to_the_problem(file: VideoFile) -> tuple[list[bytes], str]:
+    """The frames before a problem, and the problem."""
+    frames: list[bytes] = []
+    with pytest.raises(SourceError) as error:
+        frames.extend(frame.pixels.tobytes() for frame in file.frames())
+    return frames, str(error.value)
+
+
+def test_all_frames_come_in_order(twelve: VideoFile) -> None:
+    frames = list(twelve.frames())
+    assert [number_of(frame.pixels) for frame in frames] == list(range(12))
+    assert {(frame.pixels.shape, frame.pixels.dtype) for frame in frames} == {((16, 32, 3), np.dtype(np.uint8))}
+    assert frames[0].action is None
+    assert frames[0].metadata is None
+
+
+def test_probe(twelve: VideoFile) -> None:
+    probe = twelve.probe()
+    assert (probe.width, probe.height, probe.frame_rate, probe.num_frames) == (32, 16, Fraction(30), 12)
+
+
+def test_frames_are_dropped_and_repeated_to_the_rate(twelve: VideoFile) -> None:
+    assert numbers(twelve, frame_rate=10) == [1, 4, 7, 10]
+    assert numbers(twelve, frame_rate=60) == [number for number in range(12) for _ in range(2)]
+
+
+def test_parts(twelve: VideoFile) -> None:
+    assert numbers(twelve, start=0.1, end=0.2) == [3, 4, 5]
+    part = VideoFile(twelve.path, "part", start=0.1, end=0.3)
+    assert numbers(part) == [3, 4, 5, 6, 7, 8]
+    assert part.probe().num_frames == 6
+    assert numbers(part, start=0.1) == [6, 7, 8]
+    assert numbers(part, end=0.1) == [3, 4, 5]
+    for nothing in ({"start": 9.0}, {"start": 0.25, "end": 9.0}):
+        with pytest.raises(SourceError, match="part: has no frames there"):
+            list(part.frames(**nothing))  # type: ignore[arg-type]
+
+
+def test_uneven_times(tmp_path: Path) -> None:
+    times = r"setpts=if(lt(N\,5)\,N\,3*N-10)"
+    file = video(encode(tmp_path / "uneven.mkv", numbered(8), "-vf", times, "-c:v", "ffv1"))
+    assert numbers(file) == list(range(8))
+    assert numbers(file, frame_rate=10)[:12] == [0, 1, 2, 3, 4, 5, 5, 5, 6, 6, 6, 7]
+
+
+def test_rotation(tmp_path: Path) -> None:
+    file = encode(tmp_path / "turned.mp4", quarters())
+    data = bytearray(file.read_bytes())
+    matrix = data.index(b"tkhd") + 44
+    data[matrix : matrix + 36] = QUARTER_TURN
+    file.write_bytes(data)
+    assert corners(next(video(file).frames()).pixels) == [BLUE, RED, WHITE, GREEN]
+    assert (video(file).probe().width, video(file).probe().height) == (16, 32)
+
+
+def test_pixels_that_are_not_square(tmp_path: Path) -> None:
+    file = encode(tmp_path / "wide.mp4", quarters(), "-vf", "setsar=2", "-c:v", "mpeg4", "-q:v", "1")
+    pixels = next(video(file).frames()).pixels
+    assert pixels.shape == (16, 64, 3)
+    assert corners(pixels) == [RED, GREEN, BLUE, WHITE]
+
+
+@pytest.mark.parametrize(
+    ("name", "coding"),
+    [
+        ("png.mov", ("-c:v", "png")),
+        ("vp9.webm", ("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-crf", "4", "-b:v", "0")),
+    ],
+)
+def test_transparency_is_composited_on_white(tmp_path: Path, name: str, coding: tuple[str, ...]) -> None:
+    frames = np.empty((2, 32, 96, 4), np.uint8)
+    frames[:, :, :32], frames[:, :, 32:64], frames[:, :, 64:] = (*RED, 255), (*RED, 102), (*BLUE, 0)
+    pixels = next(video(encode(tmp_path / name, frames, *coding)).frames()).pixels.astype(int)
+    for x, expected in ((16, RED), (48, (255, 153, 153)), (80, WHITE)):
+        assert np.abs(pixels[16, x] - expected).max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "coding"),
+    [
+        (32, 16, ("-c:v", "libx264", "-crf", "1", "-pix_fmt", "yuv420p10le")),
+        (35, 17, ("-c:v", "libx264", "-crf", "1", "-pix_fmt", "yuv444p")),
+        (32, 16, ("-f", "lavfi", "-i", "sine=d=0.5", "-c:v", "mpeg4", "-q:v", "1", "-c:a", "aac")),
+    ],
+    ids=["10-bit", "odd size", "with audio"],
+)
+def test_kinds_of_clips(tmp_path: Path, width: int, height: int, coding: tuple[str, ...]) -> None:
+    file = video(encode(tmp_path / "clip.mp4", numbered(5, width, height), *coding))
+    frames = list(file.frames())
+    assert [number_of(frame.pixels) for frame in frames] == [0, 1, 2, 3, 4]
+    assert frames[0].pixels.shape == (height, width, 3)
+
+
+@pytest.mark.parametrize("name", ["two words.mp4", "-ünï 影片 %03d 'q'.mp4", "http:x.mp4"])
+def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, twelve: VideoFile) -> None:
+    (tmp_path / name).write_bytes(twelve.path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    (file,) = find(Path())
+    assert file.name == name
+    assert len(list(file.frames())) == 12
+
+
+@pytest.mark.parametrize(
+    ("suffix", "coding"),
+    [
+        ("mp4", ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "faststart")),
+        ("mkv", ("-c:v", "libx264", "-pix_fmt", "yuv420p")),
+        ("avi", ("-c:v", "mpeg4", "-q:v", "2")),
+        ("ts", ("-c:v", "mpeg2video", "-q:v", "2", "-g", "12")),
+    ],
+)
+def test_a_truncated_file_gives_its_intact_frames_and_then_says_so(
+    tmp_path: Path, suffix: str, coding: tuple[str, ...]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 64, 3), np.uint8)
+    frames = numbered(24, 64, 32) // 2 + noise // 4
+    whole = video(encode(tmp_path / f"whole.{suffix}", frames, *coding, frame_rate=25))
+    data = whole.path.read_bytes()
+    truncated = video(tmp_path / f"truncated.{suffix}")
+    truncated.path.write_bytes(data[: len(data) * 6 // 10])
+    intact, problem = read_to_the_problem(truncated)
+    assert 5 < len(intact) < 20
+    assert intact == [frame.pixels.tobytes() for frame in whole.frames()][: len(intact)]
+    assert problem.startswith(f"truncated.{suffix}: damaged or incomplete: ")
+
+
+def test_frames_that_are_damaged_on_the_way_are_left_out(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 64, 3), np.uint8)
+    whole = video(encode(tmp_path / "whole.mp4", noise, "-c:v", "mjpeg", "-q:v", "2"))
+    data = bytearray(whole.path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 400] = bytes(byte ^ 0x5A for byte in data[middle : middle + 400])
+    damaged = video(tmp_path / "damaged.mp4")
+    damaged.path.write_bytes(data)
+    intact, problem = read_to_the_problem(damaged)
+    originals = [frame.pixels.tobytes() for frame in whole.frames()]
+    assert 15 < len(intact) < 24
+    assert all(frame in originals for frame in intact)
+    assert problem.startswith("damaged.mp4: damaged or incomplete: ")
+
+
+def test_what_is_no_video_is_refused(tmp_path: Path, twelve: VideoFile) -> None:
+    contents = {
+        "empty.mp4": b"",
+        "text.mp4": b"hello\n" * 100,
+        "cut.mp4": twelve.path.read_bytes()[:600],
+        "concat.mp4": f"ffconcat version 1.0\nfile '{twelve.path}'\n".encode(),
+        "playlist.mp4": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{twelve.path}\n#EXT-X-ENDLIST\n".encode(),
+    }
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(SourceError, match=f"^{name}: (is empty|holds no video that ffmpeg can read)") as error:
+            next(video(tmp_path / name).frames())
+        assert "\n" not in str(error.value)
+    with pytest.raises(SourceError, match=r"^gone\.mp4: cannot be read: No such file"):
+        video(tmp_path / "gone.mp4").probe()
+
+
+def test_sound_without_pictures_is_refused(tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "sine=d=0.1", "-c:a", "aac", tmp_path / "sound.mp4")
+    with pytest.raises(SourceError, match="holds no video"):
+        video(tmp_path / "sound.mp4").probe()
+
+
+def test_find(tmp_path: Path) -> None:
+    names = ["b.mp4", "a.MP4", "sub/c.mp4", "sub/d.webm", "sub/deep/e.mp4", ".hidden/f.mp4", "._a.mp4", "note.txt"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.mp4").mkdir()
+    assert [file.name for file in find(tmp_path)] == ["a.MP4", "b.mp4", "sub/c.mp4", "sub/d.webm"]
+    assert [file.name for file in find(tmp_path, ".mp4")] == ["a.MP4", "b.mp4", "sub/c.mp4"]
+    assert [file.path for file in find(tmp_path, "txt")] == [tmp_path / "note.txt"]
+    assert find(tmp_path / "b.mp4") == [VideoFile(tmp_path / "b.mp4", "b.mp4")]
+    assert find(tmp_path / "note.txt") == []
+    assert find(tmp_path / "absent") == []
