@@ -101,10 +101,11 @@ class Measurements:
         """Why something that the configuration asks for is left out, by the beginning of its metrics' names."""
         self._omitted: dict[str, str] = {}
         """The same of what it does not ask for."""
-        self._frames = FrameComparison(self._frame_metrics())
+        length = config.evaluation.batching.observations_count
+        self._frames = FrameComparison(self._frame_metrics(), len(pairs), length)
         inception = self._load(("fid", "kid", "inception_score"), networks.load_inception)
         i3d = None
-        if config.evaluation.batching.observations_count >= networks.LEAST_I3D_FRAMES:
+        if length >= networks.LEAST_I3D_FRAMES:
             i3d = self._load(("fvd",), networks.load_i3d)
         else:
             self._omitted["fvd"] = f"it takes sequences of {networks.LEAST_I3D_FRAMES} frames at least"

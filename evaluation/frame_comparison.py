@@ -23,23 +23,27 @@ PROTOCOL = (
 class FrameComparison:
     """Gathers some metrics of each frame."""
 
-    def __init__(self, metrics: Mapping[str, FrameMetric]) -> None:
-        """Take the metrics by their names."""
+    def __init__(self, metrics: Mapping[str, FrameMetric], num_sequences: int, num_frames: int) -> None:
+        """Make room for the values of all metrics, given by their names, in G sequences of T frames.
+
+        Arrays kept from batch to batch would keep freed memory between them from being given back.
+        """
         self._metrics = metrics
-        self._values: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
+        self._values = {name: np.empty((num_sequences, num_frames)) for name in metrics}
+        self._num_added = 0
 
     def add(self, reference: Tensor, generated: Tensor) -> dict[str, np.ndarray]:
         """Compare frames (B, T, 3, H, W) in [0, 1]; returns the value of each metric in each: (B, T)."""
-        measured = {name: metric(reference, generated).cpu().numpy() for name, metric in self._metrics.items()}
-        for name, values in measured.items():
-            self._values[name].append(values)
-        return measured
+        added = slice(self._num_added, self._num_added + len(reference))
+        self._num_added = added.stop
+        for name, metric in self._metrics.items():
+            self._values[name][added] = metric(reference, generated).cpu()
+        return {name: values[added] for name, values in self._values.items()}
 
     def results(self) -> Results:
         """Averages, variances and averages by position of each metric, with intervals."""
         results = Results(protocol=dict.fromkeys(self._metrics, PROTOCOL))
-        for name, batches in self._values.items():
-            values = np.concatenate(batches).astype(np.float64)  # (G, T)
+        for name, values in self._values.items():
             averaged = {"avg": values, "avg_generated": values[:, 1:]}
             averaged |= {str(position): column for position, column in enumerate(values.T)}
             results.values[f"{name}/var"] = float(values.var())

@@ -171,7 +171,7 @@ def test_frame_comparison_averages_over_all_frames_and_resamples_sequences() -> 
     reference = torch.zeros(3, 2, 3, 16, 16)
     generated = reference.clone()
     generated[:, 1] = torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1, 1)
-    comparison = FrameComparison({"mse": mse})
+    comparison = FrameComparison({"mse": mse}, 3, 2)
     comparison.add(reference[:2], generated[:2])
     comparison.add(reference[2:], generated[2:])
     results = comparison.results()
