@@ -15,7 +15,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = playing_parser(
         "From one starting frame, play a trained model with what lies between two actions, one video and one row of a "
         "picture per step; or, with --sweep, with each action, side by side in a picture and a video.",
-        "python interpolate.py --config configs/00_breakout_demo.yaml --first_action 1 --second_action 3",
+        "python interpolate.py --config configs/02_breakout.yaml --first_action 1 --second_action 3",
     )
     add = parser.add_argument
     add("--first_action", type=int, metavar="I", help="where to begin, an action from 1")

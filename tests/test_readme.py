@@ -130,16 +130,17 @@ def test_recording_and_training_run_one_after_the_other(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a checkpoint of the demo's model before training, and no data."""
+    """A folder with checkpoints of models before training, and no data."""
     folder = tmp_path_factory.mktemp("untrained")
-    config = load_configuration(REPOSITORY / "configs/00_breakout_demo.yaml")
-    height, width = config.model.representation_network.target_input_size[::-1]
-    contents = {
-        "model": Caddy(config).state_dict(),
-        "config": config.model_dump(mode="json"),
-        STARTING_FRAMES: torch.zeros(1, 1, height, width, 3, dtype=torch.uint8),
-    }
-    save_checkpoint(folder / "checkpoints/00_breakout_demo" / LATEST, contents)
+    for name in ("00_breakout_demo", "02_breakout"):
+        config = load_configuration(REPOSITORY / f"configs/{name}.yaml")
+        height, width = config.model.representation_network.target_input_size[::-1]
+        contents = {
+            "model": Caddy(config).state_dict(),
+            "config": config.model_dump(mode="json"),
+            STARTING_FRAMES: torch.zeros(1, 1, height, width, 3, dtype=torch.uint8),
+        }
+        save_checkpoint(folder / "checkpoints" / name / LATEST, contents)
     return folder
 
 

@@ -18,7 +18,8 @@ REPOSITORY = Path(__file__).parent.parent
 RUN = "00_breakout_play"
 CHECKPOINT = REPOSITORY / "checkpoints" / RUN / "latest.pth.tar"
 REPORT = REPOSITORY / f"benchmarks/results/playability.{RUN}.amd-epyc-cpu.json"
-HELD_STEPS = 4
+HELD_STEPS = 8
+"""Enough to come from one wall to the other, and to press against it for a while."""
 
 
 def configuration() -> Configuration:
@@ -38,17 +39,11 @@ def test_the_paddle_goes_where_it_is_sent() -> None:
     simulator, checkpoint = load_simulator(configuration(), torch.device("cpu"))
     stacks = checkpoint[STARTING_FRAMES].numpy()
     find = PaddleFinder.of(stacks[:, -1])
-    start = find(stacks[:, -1])
-    meanings = {key: meaning for key, meaning in json.loads(REPORT.read_text())["results"]["meanings"].items()}
-    for key, meaning in meanings.items():
-        moved = paddles_after(simulator, stacks, find, int(key) - 1) - start
-        assert np.isfinite(moved).all(), meaning
-        if meaning == "stay":
-            assert np.abs(moved).max() <= 4
-        else:
-            direction = -1 if meaning == "left" else 1
-            assert (moved * direction >= -1).all(), meaning
-            assert np.median(moved * direction) > 16, meaning
+    keys = {meaning: int(key) for key, meaning in json.loads(REPORT.read_text())["results"]["meanings"].items()}
+    left, right, stay = (paddles_after(simulator, stacks, find, keys[name] - 1) for name in ("left", "right", "stay"))
+    assert (left <= 9).all()
+    assert (right >= 74).all()
+    assert (np.abs(stay - find(stacks[:, -1])) <= 4).all()  # it may slide on at first
 
 
 def test_make_play_needs_nothing_but_the_repository(tmp_path: Path) -> None:

@@ -27,9 +27,7 @@ def claim_folder(directory: Path, file_name: str, options: Mapping[str, Any], ve
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(
-            f"{directory}: not a usable folder ({error.strerror}); choose another folder"
-        ) from error
+        raise UserError(f"{directory}: not a usable folder ({error.strerror}); choose another folder") from error
     if not file.exists():
         if any(not path.name.startswith(".") for path in directory.iterdir()):
             raise UserError(f"{directory}: holds files but no {file_name}; choose a new folder")
