@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dataset.batching import evaluation_keys, in_batches, make_loader
-from dataset.splits import find_videos
+from dataset.splits import FLAT, find_all_videos, find_videos
 from dataset.video import Annotations, Video
 from dataset.video_dataset import SequenceKey, VideoDataset
 from evaluation.configuration import EvaluationConfiguration
@@ -92,7 +92,7 @@ class SequencePairs:
 
     def _open(self, source: DataSource, skip_frames: int) -> VideoDataset:
         root = Path(source.data_root)
-        is_flat = source.dataset_splits is None and root.is_dir() and not (root / SPLIT).is_dir()
+        is_flat = source.dataset_splits is None and root.is_dir() and FLAT in find_all_videos(root)
         splits = [0.0, 0.0, 1.0] if is_flat else source.dataset_splits
         dataset = VideoDataset(
             [Video(path) for path in find_videos(root, SPLIT, splits)],

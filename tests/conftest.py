@@ -22,6 +22,12 @@ def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
         yield torch.device(request.param)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _hear_ctrl_c() -> None:
+    """Take Ctrl-C as from a terminal, also where a shell started the tests in the background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def _restore_signal_handler() -> Iterator[None]:
     """Take back what `run_command` does to the process that runs the tests."""

@@ -97,6 +97,12 @@ def test_data_sets_without_a_folder_for_the_split(folder: Path) -> None:
     assert len(SequencePairs(config)) == NUM_SEQUENCES
 
 
+def test_a_data_set_without_the_split_is_told_what_it_has(folder: Path) -> None:
+    (folder / "data/test").rename(folder / "data/train")
+    with pytest.raises(UserError, match="no videos of the split 'test' there; found train in"):
+        SequencePairs(evaluation_configuration(folder))
+
+
 def test_typical_frames_are_from_all_videos(folder: Path) -> None:
     frames = SequencePairs(evaluation_configuration(folder)).typical_frames(3)
     first_frames = [np.asarray(Video(folder / "data/test" / f"{video:05d}").frame(0)) for video in range(3)]
