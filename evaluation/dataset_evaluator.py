@@ -162,9 +162,9 @@ class Measurements:
             best=self._extremes.best,
             worst=self._extremes.worst,
             demonstrations={
-                action: read_demonstrations(demonstrations / str(action + 1))
+                action: read_demonstrations(folder)
                 for action in range(actions.actions_count)
-                if (demonstrations / str(action + 1)).is_dir()
+                if (folder := demonstrations / str(action + 1)).is_dir()
             },
         )
 

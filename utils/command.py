@@ -7,6 +7,7 @@ and 143 interrupted by Ctrl-C or SIGTERM.
 import argparse
 import errno
 import math
+import os
 import signal
 import sys
 import textwrap
@@ -87,6 +88,36 @@ class CommandParser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
+    def add_overrides(self) -> None:
+        """Take `--set`, any number of times, as `overrides`."""
+        self.add_argument(
+            "--set",
+            dest="overrides",
+            action="append",
+            default=[],
+            metavar="SECTION.KEY=VALUE",
+            help="override a value of the configuration; may be given several times",
+        )
+
+    def add_device(self, purpose: str) -> None:
+        """Take `--device`, the processor for a purpose such as "compute on"."""
+        self.add_argument(
+            "--device",
+            choices=DEVICE_CHOICES,
+            default="auto",
+            help=f"the processor to {purpose} (default: %(default)s)",
+        )
+
+    def add_processes(self, done: str) -> None:
+        """Take `--processes`, how many videos are "converted", or whatever is done, at a time."""
+        self.add_argument(
+            "--processes",
+            type=positive_int,
+            default=os.cpu_count() or 1,
+            metavar="P",
+            help=f"videos {done} at a time, without influence on the data (default: the number of cores)",
+        )
+
     def error(self, message: str) -> NoReturn:
         """Refuse the arguments. `UserError`."""
         raise UserError(f"{message}; see --help")
@@ -96,17 +127,8 @@ def configuration_parser(description: str, example: str) -> CommandParser:
     """The arguments of every command that works from a configuration: `config`, `overrides` and `device`."""
     parser = CommandParser(description, example)
     parser.add_argument("--config", required=True, metavar="FILE", help="a YAML configuration, see configs/")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        help="override a value of the configuration; may be given several times",
-    )
-    parser.add_argument(
-        "--device", choices=DEVICE_CHOICES, default="auto", help="the processor to compute on (default: %(default)s)"
-    )
+    parser.add_overrides()
+    parser.add_device("compute on")
     return parser
 
 

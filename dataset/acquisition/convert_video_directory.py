@@ -5,7 +5,6 @@ command completes an interrupted conversion.
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,13 +74,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         metavar=("TRAIN", "VAL", "TEST"),
         help="fractions of the video files, in sorted order, for each split (default: one flat folder)",
     )
-    add(
-        "--processes",
-        type=positive_int,
-        default=os.cpu_count() or 1,
-        metavar="P",
-        help="videos converted at a time, without influence on the data (default: the number of cores)",
-    )
+    parser.add_processes("converted")
     return parser.parse_args(arguments)
 
 

@@ -31,7 +31,6 @@ from model.action import ActionNetwork
 from model.caddy import Caddy
 from playing.simulator import load_simulator
 from utils.command import (
-    DEVICE_CHOICES,
     EXIT_DONE,
     EXIT_SKIPPED,
     CommandParser,
@@ -354,15 +353,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--data_root", required=True, type=Path, metavar="DIR", help="the data set, with or without split folders")
     add("--output_directory", required=True, type=Path, metavar="DIR", help="new folder for the LeRobot data set")
     add("--config", metavar="FILE", help="configuration of the run whose model infers the actions, see configs/")
-    add(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        help="override a value of the configuration; may be given several times",
-    )
-    add("--device", choices=DEVICE_CHOICES, default="auto", help="the processor to infer on (default: %(default)s)")
+    parser.add_overrides()
+    parser.add_device("infer on")
     add(
         "--fps",
         type=positive_float,

@@ -1,12 +1,11 @@
 """Prepare footage for training with one command: choose size, speed and network, convert, write the configurations."""
 
 import argparse
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.command import DEVICE_CHOICES, CommandParser, UserError, positive_int, run_command
+from utils.command import CommandParser, UserError, run_command
 
 EXAMPLE = "python -m dataset.acquisition.prepare --videos ~/Videos/my_game --name my_game"
 
@@ -25,19 +24,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--name", required=True, help="what to call the data set, the configurations and the run")
     add("--actions", type=_actions_count, metavar="K", help="how many actions to discover (default: 5, or as known)")
     add("--data_root", type=Path, metavar="DIR", help="new folder for the data set (default: data/NAME)")
-    add(
-        "--device",
-        choices=DEVICE_CHOICES,
-        default="auto",
-        help="the processor to train on later (default: %(default)s)",
-    )
-    add(
-        "--processes",
-        type=positive_int,
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="videos converted at a time, without influence on the data (default: the number of cores)",
-    )
+    parser.add_device("train on later")
+    parser.add_processes("converted")
     return parser.parse_args(arguments)
 
 

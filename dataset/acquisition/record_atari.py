@@ -13,7 +13,6 @@ of the recorded frame.
 import argparse
 import difflib
 import functools
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -220,13 +219,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "(default: that of the box, rounded down to multiples of 16; 160 208 for a whole 160x210 screen)",
     )
     add("--seed", type=non_negative_int, default=0, metavar="S", help="another seed is another play (default: 0)")
-    add(
-        "--processes",
-        type=positive_int,
-        default=os.cpu_count() or 1,
-        metavar="P",
-        help="videos recorded at a time, without influence on the data (default: the number of cores)",
-    )
+    parser.add_processes("recorded")
     return parser.parse_args(arguments)
 
 

@@ -9,7 +9,6 @@ Frames are uint8 (H, W, 3), times are seconds from the beginning of the file.
 
 import functools
 import math
-import os
 import re
 import subprocess
 import tempfile
@@ -22,6 +21,7 @@ from typing import IO, Any
 import ffmpeg
 import numpy as np
 
+from dataset.acquisition.readers.files import folders_of, name_of
 from dataset.acquisition.readers.pictures import MAX_PIXELS
 from dataset.acquisition.readers.source import Probe, SourceError, SourceFrame
 from utils.video_writer import ffmpeg_command
@@ -195,16 +195,8 @@ def find(path: Path, extension: str | None = None) -> list[VideoFile]:
     def is_video(file: Path) -> bool:
         return file.suffix.lower().removeprefix(".") in wanted and not file.name.startswith(".") and file.is_file()
 
-    if not path.is_dir():
-        return [VideoFile(path, _printable(path.name))] if is_video(path) else []
-    folders = [path, *(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))]
-    files = sorted(file for folder in folders for file in folder.iterdir() if is_video(file))
-    return [VideoFile(file, _printable(file.relative_to(path).as_posix())) for file in files]
-
-
-def _printable(name: str) -> str:
-    """The name as it can be written anywhere: bytes that are no UTF-8 are told in hexadecimal."""
-    return os.fsencode(name).decode(errors="backslashreplace")
+    candidates = [path] if path.is_file() else [file for folder in folders_of(path) for file in folder.iterdir()]
+    return [VideoFile(file, name_of(file, path)) for file in sorted(filter(is_video, candidates))]
 
 
 def _input(file: Path, **options: Any) -> ffmpeg.nodes.FilterableStream:
