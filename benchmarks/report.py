@@ -20,7 +20,9 @@ RESULTS_DIRECTORY = Path(__file__).parent / "results"
 def measurement_parser(description: str, example: str) -> CommandParser:
     """The arguments of every command that measures: those that name a configuration, and `json`."""
     parser = configuration_parser(description, example)
-    parser.add_argument("--json", type=_file, metavar="FILE", help="where to write (default: in benchmarks/results/)")
+    parser.add_argument(
+        "--json", type=writable_file, metavar="FILE", help="where to write (default: in benchmarks/results/)"
+    )
     return parser
 
 
@@ -65,7 +67,7 @@ def write_report(
     return path
 
 
-def _file(text: str) -> Path:
+def writable_file(text: str) -> Path:
     """An `argparse` type for files that can be written, found out before anything is measured."""
     path = Path(text)
     try:

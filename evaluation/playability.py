@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.report import measurement_parser, write_report
+from benchmarks.report import measurement_parser, writable_file, write_report
 from dataset.batching import evaluation_keys, in_batches, make_loader
 from dataset.splits import find_videos
 from dataset.starting_frames import SPLITS
@@ -277,7 +277,12 @@ def main() -> None:
     add = parser.add_argument
     add("--games", type=positive_int, default=16, metavar="N", help="games played side by side (default: 16)")
     add("--frames", type=positive_int, default=200, metavar="N", help="frames generated in each (default: 200)")
-    add("--animation", type=Path, metavar="FILE", help="also write a GIF of the first games, with the actions drawn in")
+    add(
+        "--animation",
+        type=writable_file,
+        metavar="FILE",
+        help="also write a GIF of the first games, with the actions drawn in",
+    )
     add("--seed", type=non_negative_int, default=0, help="of starting frames and actions (default: 0)")
     arguments = parser.parse_args()
     config = load_configuration(arguments.config, arguments.overrides)

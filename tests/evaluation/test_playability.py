@@ -324,6 +324,17 @@ def test_the_animation_shows_the_games_that_were_played(breakout: Configuration,
         assert animation.size == (3 * 160 + 2 * 2, 192)
 
 
+def test_an_animation_that_cannot_be_written_is_refused_before_anything_is_played(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    command = [sys.executable, "-m", "evaluation.playability", "--config", "none.yaml"]
+    done = subprocess.run(
+        [*command, "--animation", f"{tmp_path}/file/a.gif"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert f"--animation: {tmp_path}/file: cannot be written" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_animated_games_are_labelled_with_the_action_that_led_to_each_frame() -> None:
     frames = np.full((2, 3, 96, 80, 3), 100, np.uint8)
     frames[:, 0] = 0
