@@ -190,7 +190,7 @@ def build_evaluation_dataset(
         tell(f"{root} is built again, since this changed: {', '.join(changes)}")
     unfinished = root.with_name(f".{FOLDER}.unfinished")
     try:
-        with only_process(root.parent, "wait for it, or choose another logging.run_name"):
+        with only_process(root.parent, "logging.run_name"):
             _begin(unfinished, build, force)
             with explaining_lack_of_memory(device):
                 demonstrate_actions(simulator, dataset, unfinished / ACTIONS)

@@ -79,7 +79,7 @@ def evaluate_dataset(config: EvaluationConfiguration, device_name: str, *, requi
     results.samples["sequences"] = len(pairs)
     results.provenance = _provenance(config, pairs, device)
     evidence = measurements.evidence(Path(config.generated_data.data_root) / ACTIONS)
-    with only_process(folder, "wait for it, or choose another logging.run_name"):
+    with only_process(folder, "logging.run_name"):
         write_report(folder, results, evidence)
         write_results(folder / DATA_FILE, results)
     return results

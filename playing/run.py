@@ -56,7 +56,7 @@ def play(config: Configuration, options: Options) -> None:
     header = Header(config.logging.run_name, str(path), digest(path), device.type, options.seed, options.fps)
     if options.replay is not None:
         folder, num_different = replay(simulator, options.replay, header, recordings_root)
-        outcome = f"{num_different} frames differ from" if num_different else "every frame is as in"
+        outcome = f"{num_different} frame(s) differ from" if num_different else "every frame is as in"
         print(f"replayed    {outcome} {options.replay}")
     else:
         draw, source = choose_starting_frames(config, options.initial_frame, checkpoint)

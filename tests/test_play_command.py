@@ -103,7 +103,7 @@ def test_a_recorded_frame_that_is_lost_counts_as_different(
     fault(sequence / "frames" / "00002.png")
     code, out, _ = command("--replay", str(sequence / "play.json"))
     assert code == 0
-    assert "replayed    1 frames differ from " in out
+    assert "replayed    1 frame(s) differ from " in out
 
 
 def test_a_replay_with_another_checkpoint_says_so(command: PlayCommand) -> None:
@@ -115,7 +115,7 @@ def test_a_replay_with_another_checkpoint_says_so(command: PlayCommand) -> None:
     code, out, _ = command("--replay", str(sequence / "play.json"))
     assert code == 0
     assert "recorded with another checkpoint" in out
-    assert f"2 frames differ from {sequence}/play.json" in out
+    assert f"2 frame(s) differ from {sequence}/play.json" in out
 
 
 def test_a_checkpoint_and_its_configuration_are_enough(command: PlayCommand) -> None:

@@ -72,7 +72,7 @@ def _train(
     if config.training.use_ground_truth_actions:
         for split in (evaluator.dataset, dataset):
             require_known_actions(split, config.data.actions_count)
-    alone = only_process(config.logging.save_directory, "wait for it, or choose another logging.run_name")
+    alone = only_process(config.logging.save_directory, "logging.run_name")
     with alone, closing(RunLogger(config)) as logger:
         state.resume(config.logging.save_directory)  # once more: another process may have been at work until now
         trainer = Trainer(config, state, dataset, evaluator, logger)

@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def only_process(folder: Path, remedy: str) -> Iterator[None]:
+def only_process(folder: Path, choice: str) -> Iterator[None]:
     """Be the only process that works in a folder, which is made if it is missing, until the block is left.
 
     The lock ends with this process, also when it is killed while processes that it started live on.
@@ -44,7 +44,7 @@ def only_process(folder: Path, remedy: str) -> Iterator[None]:
     A file system without locks, as some network disks are, does not keep others away.
 
     Raises:
-        UserError: another process works there; the message ends with the remedy.
+        UserError: another process works there; `choice` is what the user may choose another one of instead.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
@@ -52,6 +52,7 @@ def only_process(folder: Path, remedy: str) -> Iterator[None]:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
+                remedy = f"wait for it, or choose another {choice}"
                 raise UserError(f"{folder}: another process is at work there; {remedy}") from error
         yield
 

@@ -118,7 +118,7 @@ def convert_sources(
     """
     places = _places([source.name for source in sources], options.splits)
     claim_folder(output_directory, CONVERSION_FILE, options.named(), "converted")
-    with only_process(output_directory, "wait for it, or choose another folder"):
+    with only_process(output_directory, "folder"):
         done = _read_log(output_directory, places)
         missing = [(source, places[source.name]) for source in sources if source.name not in done]
         convert = functools.partial(convert_source, output_directory, options)

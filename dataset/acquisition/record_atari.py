@@ -154,7 +154,7 @@ def record(recording: Recording, directory: Path, processes: int) -> int:
     """
     claim_folder(directory, RECORDING_FILE, asdict(recording), "recorded")
     videos = recording.videos()
-    with only_process(directory, "wait for it, or choose another --output_directory"):
+    with only_process(directory, "--output_directory"):
         missing = [video for video in videos if not _video_path(directory, *video).exists()]
         with tqdm(total=len(videos), initial=len(videos) - len(missing), unit="video") as progress:
             record_one = functools.partial(record_video, recording, directory)

@@ -20,7 +20,7 @@ _THUMBNAIL_SIZE = (16, 16)
 _MIN_DIFFERENCE = 0.06
 """Less than this mean absolute difference (0 to 1) between thumbnails is no cut, however still the video is."""
 
-_MIN_RATIO = 3.0
+_MIN_RATIO = 2.2
 """A cut differs by this many times as much as consecutive frames do before it, in the median, and right after it."""
 
 _NUM_BEFORE = 8

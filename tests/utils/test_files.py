@@ -95,9 +95,9 @@ def test_only_one_process_works_in_a_folder(tmp_path: Path) -> None:
         assert other.stdout.readline() == b"\n"
         with (
             pytest.raises(UserError, match="run: another process is at work there; wait"),
-            only_process(folder, "wait"),
+            only_process(folder, "folder"),
         ):
             pass
         other.kill()
-    with only_process(folder, "wait"):
+    with only_process(folder, "folder"):
         pass

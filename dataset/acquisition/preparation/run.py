@@ -131,7 +131,7 @@ def _tell_conversion(request: Request, footage: Footage, frame_rate: Fraction | 
                 "free there; free some space, or choose another --data_root"
             )
         about = f": about {num_frames} frames, {_size(num_bytes)}"
-    tell(f"found       {len(footage.sources)} videos of {'x'.join(map(str, footage.size))} in {request.videos}")
+    tell(f"found       {len(footage.sources)} video(s) of {'x'.join(map(str, footage.size))} in {request.videos}")
     tell(f"converting  to {width}x{height}{rate} in {request.data_root}{about}")
 
 

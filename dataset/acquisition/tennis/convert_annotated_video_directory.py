@@ -191,7 +191,7 @@ def main() -> None:
     """Run the command."""
     arguments = parse_arguments()
     clips = read_clips(arguments.annotations)
-    with only_process(arguments.output_directory, "wait for it, or choose another --output_directory"):
+    with only_process(arguments.output_directory, "--output_directory"):
         convert_clips(clips, arguments.video_directory, arguments.output_directory, tuple(arguments.target_size))
 
 

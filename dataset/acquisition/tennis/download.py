@@ -174,7 +174,7 @@ def main() -> None:
     """Run the command."""
     arguments = parse_arguments()
     directory = arguments.output_directory
-    with only_process(directory, "wait for it, or choose another --output_directory"):
+    with only_process(directory, "--output_directory"):
         fetch_annotations(arguments.annotations, directory / "annotations")
         for match in arguments.matches or MATCHES:
             download_match(match, directory / "matches", arguments.format)

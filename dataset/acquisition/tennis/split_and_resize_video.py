@@ -121,7 +121,7 @@ def main() -> None:
     videos = sorted(arguments.video_directory.glob("*.mp4"))
     if not videos:
         raise UserError(f"{arguments.video_directory}: holds no *.mp4; download the matches first")
-    with only_process(arguments.output_directory, "wait for it, or choose another --output_directory"):
+    with only_process(arguments.output_directory, "--output_directory"):
         for video in tqdm(videos, unit="match"):
             split_video(video, arguments.output_directory, arguments.segment_seconds, size and tuple(size))
 

@@ -106,7 +106,7 @@ def main() -> None:
     """Run the command."""
     arguments = parse_arguments()
     directory = arguments.output_directory
-    with only_process(directory, "wait for it, or choose another --output_directory"):
+    with only_process(directory, "--output_directory"):
         counts = subsample_dataset(
             arguments.data_root, directory, arguments.splits, arguments.frame_step, arguments.length
         )

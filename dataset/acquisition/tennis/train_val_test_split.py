@@ -76,7 +76,7 @@ def main() -> None:
     """Run the command."""
     arguments = parse_arguments()
     splits = read_splits(arguments.splits)
-    with only_process(arguments.output_directory, "wait for it, or choose another --output_directory"):
+    with only_process(arguments.output_directory, "--output_directory"):
         split_videos(arguments.video_directory, splits, arguments.output_directory)
 
 
