@@ -66,8 +66,8 @@ class ConversionOptions:
     """The fractions of train, val and test; None: one flat folder."""
 
     def __post_init__(self) -> None:
-        if self.crop and not (0 <= self.crop[0] < self.crop[2] and 0 <= self.crop[1] < self.crop[3]):
-            raise UserError(f"--crop {_spaced(self.crop)}: is no box; give 0 <= L < R and 0 <= T < B")
+        if self.crop:
+            require_box(self.crop)
         if not 0 <= (self.start or 0) < (math.inf if self.end is None else self.end):
             raise UserError(f"--start {self.start} --end {self.end}: no part of a video; give 0 <= start < end")
         if self.splits and not (min(self.splits) >= 0 and math.isclose(sum(self.splits), 1, abs_tol=1e-6)):
@@ -77,6 +77,13 @@ class ConversionOptions:
         """Return the options under the names that the command gives them."""
         renamed = {"frame_rate": "fps", "splits": "split"}
         return {renamed.get(name, name): value for name, value in asdict(self).items()}
+
+
+def require_box(crop: tuple[int, int, int, int]) -> None:
+    """`UserError` if a box (left, top, right, bottom) holds no pixels."""
+    left, top, right, bottom = crop
+    if not (0 <= left < right and 0 <= top < bottom):
+        raise UserError(f"--crop {_spaced(crop)}: is no box; give 0 <= L < R and 0 <= T < B")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.command import CommandParser, UserError, run_command
+from utils.command import CommandParser, UserError, positive_float, run_command
 
 EXAMPLE = "python -m dataset.acquisition.prepare --videos ~/Videos/my_game --name my_game"
 
@@ -23,6 +23,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--videos", required=True, type=Path, metavar="PATH", help="a folder of videos, or one file; or other footage")
     add("--name", required=True, help="what to call the data set, the configurations and the run")
     add("--actions", type=_actions_count, metavar="K", help="how many actions to discover (default: 5, or as known)")
+    add(
+        "--crop",
+        type=int,
+        nargs=4,
+        metavar=("L", "T", "R", "B"),
+        help="box to use of the videos, in their pixels: where what shall be played is alone (default: all)",
+    )
+    add("--fps", type=positive_float, metavar="F", help="frames per second to keep (default: about 10)")
     add("--data_root", type=Path, metavar="DIR", help="new folder for the data set (default: data/NAME)")
     parser.add_device("train on later")
     parser.add_processes("converted")
@@ -49,6 +57,8 @@ def main() -> int:
             name=arguments.name,
             data_root=arguments.data_root or Path("data") / arguments.name,
             actions_count=arguments.actions,
+            crop=tuple(arguments.crop) if arguments.crop else None,
+            frame_rate=arguments.fps,
             device=arguments.device,
             processes=arguments.processes,
         )

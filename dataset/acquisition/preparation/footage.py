@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+from dataset.acquisition.conversion import require_box
 from dataset.acquisition.preparation.choices import Choice
 from dataset.acquisition.readers.all_readers import find_sources
 from dataset.acquisition.readers.source import Probe, Source, SourceError, SourceFrame
@@ -45,6 +46,19 @@ class Footage:
     def size(self) -> tuple[int, int]:
         """The most frequent (width, height), in pixels."""
         return Counter((probe.width, probe.height) for probe in self.probes).most_common(1)[0][0]
+
+    def cropped(self, box: tuple[int, int, int, int]) -> "Footage":
+        """Return the footage as it looks when a box (left, top, right, bottom) is all that is used of each frame.
+
+        `UserError` if the box is none, or lies outside of every video.
+        """
+        require_box(box)
+        left, top, right, bottom = box
+        if not any(probe.width >= right and probe.height >= bottom for probe in self.probes):
+            raise UserError(
+                f"--crop {' '.join(map(str, box))}: no video holds it; most are {'x'.join(map(str, self.size))} pixels"
+            )
+        return replace(self, probes=[replace(probe, width=right - left, height=bottom - top) for probe in self.probes])
 
     def stored_lengths(self, frame_rate: Fraction | None) -> list[int]:
         """Return how many frames each video has at a frame rate, of those that tell without being decoded."""

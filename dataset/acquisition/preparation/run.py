@@ -42,6 +42,10 @@ class Request:
     name: str
     data_root: Path
     actions_count: int | None
+    crop: tuple[int, int, int, int] | None
+    """The box (left, top, right, bottom) of the footage to use, in pixels; None for all."""
+    frame_rate: float | None
+    """Frames per second to keep, chosen by the footage if None."""
     device: str
     processes: int
 
@@ -51,6 +55,10 @@ class Request:
         options = ["--videos", str(self.videos), "--name", self.name, "--data_root", str(self.data_root)]
         if self.actions_count is not None:
             options += ["--actions", str(self.actions_count)]
+        if self.crop is not None:
+            options += ["--crop", *map(str, self.crop)]
+        if self.frame_rate is not None:
+            options += ["--fps", f"{self.frame_rate:g}"]
         return shlex.join(["python", "-m", "dataset.acquisition.prepare", *options, "--device", self.device])
 
     @property
@@ -76,7 +84,9 @@ def prepare(request: Request) -> int:
     _require_free(request)
     machine = find_machine(request.device)
     footage = look_at(request.videos)
-    frame_rate = choose_frame_rate(footage)
+    if request.crop:
+        footage = footage.cropped(request.crop)
+    frame_rate = Fraction(request.frame_rate) if request.frame_rate else choose_frame_rate(footage)
     _require_length(request, footage, frame_rate)
     draft = draft_plan(request.name, request.data_root, footage, machine)
     _tell_conversion(request, footage, frame_rate, draft)
@@ -154,6 +164,7 @@ def _convert(request: Request, footage: Footage, frame_rate: Fraction | None, pl
     options = ConversionOptions(
         target_size=(width, height),
         frame_rate=None if frame_rate is None else float(frame_rate),
+        crop=request.crop,
         keep_aspect="crop" if needs_cropping(footage, (width, height)) else "stretch",
         detect_cuts=True,
         splits=shared.fractions,

@@ -544,10 +544,30 @@ def test_a_configuration_that_was_edited_is_kept(videos: Path, command: Command)
         (["--videos", ".", "--name", "a/b"], "--name a/b: not a file name"),
         (["--videos", ".", "--name", "game", "--actions", "1"], "1 is not a whole number of at least 2"),
         (["--videos", ".", "--name", "game", "--processes", "0"], "0 is not a whole number of at least 1"),
+        (["--videos", ".", "--name", "game", "--fps", "0"], "0 is not a number above 0"),
     ],
 )
 def test_mistakes_are_told_in_one_line(command: Command, arguments: list[str], reason: str) -> None:
     assert reason in command.refused(*arguments)
+
+
+@pytest.mark.usefixtures("_uncounted")
+def test_a_box_and_a_frame_rate_that_the_user_chooses(videos: Path, command: Command) -> None:
+    chosen = [*options(videos), "--crop", "0", "0", "16", "32", "--fps", "5"]
+    code, out, _ = command(*chosen)
+    assert code == 0
+    assert "found       5 video(s) of 16x32 in " in out
+    assert "data set    data/my_game: 3 train + 1 val + 1 test videos, 30 frames" in out
+    config = load_configuration("configs/my_game.yaml")
+    assert config.model.representation_network.target_input_size == [32, 32]
+    video = Video(next(Path("data/my_game/train").iterdir()))
+    assert np.asarray(video.frame(0))[:, :12].min() > 200
+    assert np.asarray(video.frame(5)).max() < 50  # the bar has left the box
+    assert command(*chosen)[0] == 0
+    other_name = options(videos, "other")
+    assert "--crop 8 0 8 16: is no box" in command.refused(*other_name, "--crop", "8", "0", "8", "16")
+    refusal = command.refused(*other_name, "--crop", "0", "0", "64", "16")
+    assert "--crop 0 0 64 16: no video holds it; most are 32x32 pixels" in refusal
 
 
 @pytest.mark.usefixtures("_uncounted")
