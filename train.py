@@ -18,9 +18,12 @@ def main() -> int:
     arguments = parser.parse_args()
     config = load_configuration(arguments.config, arguments.overrides)
 
-    from training.run import train  # takes seconds, for which --help and a mistyped key need not wait
+    from training.distributed import is_one_of_several  # takes seconds, for which --help need not wait
+    from training.run import train
 
     code = train(config, arguments.device)
+    if is_one_of_several():
+        return code  # the command that started it is not this one
     overrides = arguments.overrides
     if code == EXIT_DONE:
         others = [override for override in overrides if not override.startswith("training.max_steps=")]

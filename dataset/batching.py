@@ -87,21 +87,27 @@ class TrainingSampler(Sampler[list[SequenceKey]]):
         observations_count: Callable[[int], int],
         seed: int,
         first_step: int = 1,
+        rank: int = 0,
+        num_ranks: int = 1,
     ) -> None:
         """Prepare the batches of the steps `first_step`, `first_step` + 1, ...
 
         Args:
             dataset: The videos to draw from.
-            batch_size: The number of sequences in a batch.
+            batch_size: The number of sequences in a batch, that of all ranks; a multiple of their number.
             observations_count: The schedule: the length T of the sequences at a step.
             seed: What the random orders follow from.
             first_step: The step of the first batch, which is then the same as in a run that started at step 1.
+            rank: Of each batch the sequences of this rank are named.
+            num_ranks: How many ranks share the batches.
         """
         self.dataset = dataset
         self.batch_size = batch_size
         self.observations_count = observations_count
         self.seed = seed
         self.first_step = first_step
+        share = batch_size // num_ranks
+        self._share = slice(rank * share, (rank + 1) * share)
 
     def __iter__(self) -> Iterator[list[SequenceKey]]:
         walk = _ShuffledWalk(self.dataset.frames_ahead(), self.seed)
@@ -110,7 +116,7 @@ class TrainingSampler(Sampler[list[SequenceKey]]):
         for step in itertools.count(self.first_step):
             length = self.observations_count(step)
             rows = walk.take(self.batch_size, self.dataset.span(length))
-            yield [self.dataset.sequence_at(row, length) for row in rows]
+            yield [self.dataset.sequence_at(row, length) for row in rows[self._share]]
 
 
 class _ShuffledWalk:

@@ -36,6 +36,7 @@ from dataset.video import VideoWriter, write_video
 from dataset.video_dataset import SequenceKey, VideoDataset
 from model.action import ActionNetwork, InferredActions
 from model.caddy import Caddy, most_probable_actions, true_actions
+from model.noise import Noise
 from playing.simulator import Simulator, build_simulator, checkpoint_path, digest, play_games
 from training.run import open_split, require_known_actions
 from utils.checkpoint import load_checkpoint
@@ -288,7 +289,7 @@ def reconstruct(model: Caddy, batch: Batch, config: Configuration) -> Reconstruc
         config.evaluation_dataset.ground_truth_observations_init,
         action_sampler=sampler,
         zero_variations=True,
-        generator=torch.Generator(batch.frames.device),
+        noise=Noise(torch.Generator(batch.frames.device)),
     )
     directions = with_own_noise(rollout.inferred_actions).sampled_directions
     generated = rollout.frames.full

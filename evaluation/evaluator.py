@@ -3,6 +3,7 @@
 Dimensions: B batch, T observations in a sequence, K actions, D action-space dimension.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,10 @@ from dataset.video_dataset import VideoDataset
 from evaluation.metrics.action_accuracy import confusion_matrix, hungarian_accuracy, movement_accuracy
 from evaluation.plots import plot_action_space, plot_action_usage, plot_per_position
 from model.caddy import ActionSampler, Caddy, Rollout, given_actions, most_probable_actions, true_actions
+from model.noise import Noise
 from model.perceptual import PerceptualNetwork
 from training import losses
+from utils import ranks
 from utils.command import tell
 from utils.configuration import Configuration
 from utils.images import grid, overlay
@@ -91,50 +94,52 @@ class Evaluator:
                 "warning: data.ground_truth_available is true, but not all validation videos have true actions: action "
                 "accuracy is not measured"
             )
-        self.loader = make_loader(dataset, in_batches(keys, batch_size), self.settings.batching.num_workers, device)
+        share = in_batches(keys, batch_size)[ranks.rank() :: ranks.num_ranks()]
+        self.loader = make_loader(dataset, share, self.settings.batching.num_workers, device)
 
     @torch.no_grad()
     def evaluate(self, model: Caddy) -> Evaluation:
-        """Measure a model, which is left in the mode it was in; the global random state is not touched."""
+        """Measure a model, which is left in the mode it was in; the global random state is not touched.
+
+        The ranks share the batches; each learns the scalars of all, and rank 0 draws the images.
+        """
         was_training = model.training
         model.eval()
-        generator = torch.Generator(self.device).manual_seed(self.config.training.seed)
-        measured = _Measurements(self.knows_actions)
+        generator = torch.Generator(self.device)
+        measured: dict[int, _Measured] = {}
         images: dict[str, np.ndarray] = {}
-        effects = []
-        for batch in self.loader:
+        for index, batch in zip(itertools.count(ranks.rank(), ranks.num_ranks()), self.loader, strict=False):
             batch = batch.to(self.device)
             observations = batch.observations()
-            rollout = self._reconstruct(model, observations, self._action_sampler(batch), generator)
-            measured.add(batch, observations, rollout, self.perceptual_network)
-            effects.append(self._action_effects(model, observations, rollout.actions, generator))
-            if not images:
+            noise = Noise(generator.manual_seed(self.config.training.seed + index))
+            rollout = self._reconstruct(model, observations, self._action_sampler(batch), noise)
+            effects = self._action_effects(model, observations, rollout.actions, noise)
+            measured[index] = _measure(batch, observations, rollout, effects, self.perceptual_network)
+            if index == 0:
                 images = self._pictures(observations, rollout)
         model.train(was_training)
-        scalars = measured.scalars(self.config)
-        scalars["eval/action_effect"] = torch.cat(effects).mean().item()
-        images |= measured.plots(self.config, model.centroid_estimator.estimated_centroids.cpu().numpy())
-        return Evaluation(scalars, images)
+        found = {index: batch for share in ranks.gathered(measured) for index, batch in share.items()}
+        measurements = _Measurements([found[index] for index in sorted(found)], self.knows_actions)
+        if ranks.is_main():
+            centroids = model.centroid_estimator.estimated_centroids.cpu().numpy()
+            images |= measurements.plots(self.config, centroids)
+        return Evaluation(measurements.scalars(self.config), images)
 
     def _action_sampler(self, batch: Batch) -> ActionSampler:
         if self.config.training.use_ground_truth_actions:
             return true_actions(batch.actions, self.config.data.actions_count)
         return most_probable_actions
 
-    def _reconstruct(
-        self, model: Caddy, observations: Tensor, action_sampler: ActionSampler, generator: torch.Generator
-    ) -> Rollout:
+    def _reconstruct(self, model: Caddy, observations: Tensor, action_sampler: ActionSampler, noise: Noise) -> Rollout:
         return model(
             observations,
             self.settings.ground_truth_observations,
             action_sampler=action_sampler,
             zero_variations=True,
-            generator=generator,
+            noise=noise,
         )
 
-    def _action_effects(
-        self, model: Caddy, observations: Tensor, actions: Tensor, generator: torch.Generator
-    ) -> Tensor:
+    def _action_effects(self, model: Caddy, observations: Tensor, actions: Tensor, noise: Noise) -> Tensor:
         """(B,) how much the most changed pixel differs between the actions, each taken until the sequence ends."""
         context = self.settings.ground_truth_observations
         length = min(observations.shape[1], context + 3)
@@ -142,7 +147,7 @@ class Evaluator:
         for action in range(actions.shape[-1]):
             taken = actions[:, : length - 1].clone()
             taken[:, context - 1 :] = functional.one_hot(torch.tensor(action), actions.shape[-1])
-            rollout = self._reconstruct(model, observations[:, :length], given_actions(taken), generator)
+            rollout = self._reconstruct(model, observations[:, :length], given_actions(taken), noise)
             last_frames.append(rollout.frames.full[:, -1])
         frames = torch.stack(last_frames)  # (K, B, 3, H, W)
         return (frames.amax(dim=0) - frames.amin(dim=0)).flatten(1).amax(dim=1)
@@ -175,41 +180,54 @@ def _perceptual_distance(network: PerceptualNetwork, true: Tensor, made: Tensor)
     return torch.stack([(a - b).abs().mean(dim=(1, 2, 3)) for a, b in levels]).sum(dim=0)
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """What one batch contributes, in CPU memory."""
+
+    per_position: dict[str, Tensor]  # loss name: (B, T-1)
+    arrays: dict[str, np.ndarray]  # name: (steps, ...)
+    effects: Tensor  # (B,)
+
+
+def _measure(
+    batch: Batch,
+    observations: Tensor,
+    rollout: Rollout,
+    effects: Tensor,
+    perceptual_network: PerceptualNetwork | None,
+) -> _Measured:
+    frames = observations[:, 1:, :3]
+    generated = rollout.frames.full
+    per_position = {
+        "reconstruction": (frames - generated).abs().mean(dim=(2, 3, 4)),
+        "states": (rollout.states - rollout.reconstructed_states)[:, 1:].square().mean(dim=(2, 3, 4)),
+    }
+    if perceptual_network is not None:
+        pairs = zip(frames.unbind(dim=1), generated.unbind(dim=1), strict=True)  # one position fits into memory
+        distances = [_perceptual_distance(perceptual_network, true, made) for true, made in pairs]
+        per_position["perceptual"] = torch.stack(distances, dim=1)
+    inferred = rollout.inferred_actions
+    arrays = {
+        "predicted": rollout.actions.argmax(dim=-1),
+        "true": batch.actions[:, :-1],
+        "directions": inferred.sampled_directions,
+        "action_states": inferred.sampled_action_states[:, :-1],
+    }
+    if batch.positions is not None:
+        arrays["movements"] = batch.positions.diff(dim=1)
+    return _Measured(
+        per_position={name: values.cpu() for name, values in per_position.items()},
+        arrays={name: values.flatten(0, 1).cpu().numpy() for name, values in arrays.items()},
+        effects=effects.cpu(),
+    )
+
+
 class _Measurements:
-    """What is gathered batch by batch, in CPU memory."""
+    """What all batches, in their order, amount to."""
 
-    def __init__(self, knows_actions: bool) -> None:
+    def __init__(self, batches: list[_Measured], knows_actions: bool) -> None:
+        self._batches = batches
         self._knows_actions = knows_actions
-        self._per_position: dict[str, list[Tensor]] = {}  # loss name: (B, T-1) per batch
-        self._arrays: dict[str, list[np.ndarray]] = {}  # name: (steps, ...) per batch
-
-    def add(
-        self, batch: Batch, observations: Tensor, rollout: Rollout, perceptual_network: PerceptualNetwork | None
-    ) -> None:
-        frames = observations[:, 1:, :3]
-        generated = rollout.frames.full
-        losses_of_batch = {
-            "reconstruction": (frames - generated).abs().mean(dim=(2, 3, 4)),
-            "states": (rollout.states - rollout.reconstructed_states)[:, 1:].square().mean(dim=(2, 3, 4)),
-        }
-        if perceptual_network is not None:
-            pairs = zip(frames.unbind(dim=1), generated.unbind(dim=1), strict=True)  # one position fits into memory
-            distances = [_perceptual_distance(perceptual_network, true, made) for true, made in pairs]
-            losses_of_batch["perceptual"] = torch.stack(distances, dim=1)
-        for name, values in losses_of_batch.items():
-            self._per_position.setdefault(name, []).append(values.cpu())
-
-        inferred = rollout.inferred_actions
-        arrays = {
-            "predicted": rollout.actions.argmax(dim=-1),
-            "true": batch.actions[:, :-1],
-            "directions": inferred.sampled_directions,
-            "action_states": inferred.sampled_action_states[:, :-1],
-        }
-        if batch.positions is not None:
-            arrays["movements"] = batch.positions.diff(dim=1)
-        for name, values in arrays.items():
-            self._arrays.setdefault(name, []).append(values.flatten(0, 1).cpu().numpy())
 
     def scalars(self, config: Configuration) -> dict[str, float]:
         scalars = {}
@@ -223,10 +241,11 @@ class _Measurements:
         if self._knows_actions:
             scalars["eval/action_accuracy"] = hungarian_accuracy(self._confusion(config))
             scalars["eval/most_frequent_action"] = float(np.unique(true, return_counts=True)[1].max() / len(true))
-            if "movements" in self._arrays:
+            if "movements" in self._batches[0].arrays:
                 movements = self._gathered("movements")
                 known = np.isfinite(movements).all(axis=1)
                 scalars["eval/movement_accuracy"] = movement_accuracy(movements[known], true[known])
+        scalars["eval/action_effect"] = torch.cat([batch.effects for batch in self._batches]).mean().item()
         return scalars
 
     def plots(self, config: Configuration, centroids: np.ndarray) -> dict[str, np.ndarray]:
@@ -240,10 +259,13 @@ class _Measurements:
 
     def _curves(self) -> dict[str, np.ndarray]:
         """Each loss per position (T-1,), from the first generated frame on."""
-        return {name: torch.cat(values).mean(dim=0).numpy() for name, values in self._per_position.items()}
+        return {
+            name: torch.cat([batch.per_position[name] for batch in self._batches]).mean(dim=0).numpy()
+            for name in self._batches[0].per_position
+        }
 
     def _confusion(self, config: Configuration) -> np.ndarray:
         return confusion_matrix(self._gathered("predicted"), self._gathered("true"), config.data.actions_count)
 
     def _gathered(self, name: str) -> np.ndarray:
-        return np.concatenate(self._arrays[name])
+        return np.concatenate([batch.arrays[name] for batch in self._batches])

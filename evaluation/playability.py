@@ -37,6 +37,7 @@ from evaluation.metrics.breakout_play import (
 )
 from evaluation.movement.breakout import Playfield
 from model.caddy import most_probable_actions
+from model.noise import Noise
 from playing.simulator import Simulator, checkpoint_path, digest, load_simulator, play_games
 from training.run import open_split
 from utils.command import UserError, non_negative_int, positive_int, run_command
@@ -172,7 +173,7 @@ def infer_held_out(simulator: Simulator, dataset: VideoDataset, config: Configur
     keys = evaluation_keys(dataset, length, NUM_SEQUENCES)
     batching = config.evaluation.batching
     batch_size = max(1, batching.batch_size * batching.observations_count // length)  # of frames as many as there
-    generator = torch.Generator(device).manual_seed(config.training.seed)
+    noise = Noise(torch.Generator(device).manual_seed(config.training.seed))
     frames, actions, inferred = [], [], []
     for batch in make_loader(dataset, in_batches(keys, batch_size), device=device):
         rollout = simulator.model(
@@ -180,7 +181,7 @@ def infer_held_out(simulator: Simulator, dataset: VideoDataset, config: Configur
             length - 1,
             action_sampler=most_probable_actions,
             zero_variations=True,
-            generator=generator,
+            noise=noise,
         )
         frames.append(batch.frames[:, dataset.observation_stacking - 1 :].movedim(2, -1).numpy())
         actions.append(batch.actions[:, :-1].numpy())

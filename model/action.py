@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.layers.residual_block import ResidualBlock
+from model.noise import Noise
 from utils.configuration import ActionNetwork as ActionNetworkConfiguration
 
 
@@ -19,10 +20,9 @@ class Gaussian:
     mean: Tensor  # (..., D)
     variance: Tensor  # (..., D), non-negative
 
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """A differentiable sample (..., D): mean + sqrt(variance) * N(0, I)."""
-        noise = torch.empty_like(self.mean).normal_(generator=generator)
-        return self.mean + self.variance.sqrt() * noise
+    def sample(self, noise: Noise | None = None) -> Tensor:
+        """A differentiable sample (..., D): mean + sqrt(variance) * N(0, I), by default from the global source."""
+        return self.mean + self.variance.sqrt() * (noise or Noise()).normal_like(self.mean)
 
     def detach(self) -> "Gaussian":
         """The same distribution without a gradient."""
@@ -69,13 +69,13 @@ class ActionNetwork(nn.Module):
         if config.initial_classifier_spread is not None:
             _spread_classifier(self.final_fc, config.initial_classifier_spread)
 
-    def forward(self, states: Tensor, attention: Tensor, generator: torch.Generator | None = None) -> InferredActions:
+    def forward(self, states: Tensor, attention: Tensor, noise: Noise | None = None) -> InferredActions:
         """Infer the actions between consecutive observations.
 
         Args:
             states: (B, T, F, h, w).
             attention: (B, T, 1, h, w) in [0, 1].
-            generator: source of the sampling noise, the global one by default.
+            noise: of the samples, from the global source by default.
         """
         features = self._features(states * attention)
         action_states = Gaussian(self.mean_fc(features), self.variance_fc(features).abs())
@@ -83,10 +83,10 @@ class ActionNetwork(nn.Module):
             action_states.mean[:, 1:] - action_states.mean[:, :-1],
             action_states.variance[:, 1:] + action_states.variance[:, :-1],
         )
-        sampled_directions = directions.sample(generator)
+        sampled_directions = directions.sample(noise)
         return InferredActions(
             action_states=action_states,
-            sampled_action_states=action_states.sample(generator),
+            sampled_action_states=action_states.sample(noise),
             directions=directions,
             sampled_directions=sampled_directions,
             logits=self.final_fc(sampled_directions),

@@ -17,6 +17,7 @@ from model.layers.centroid_estimator import CentroidEstimator
 from model.layers.conv_lstm import FusedGates
 from model.layers.convolution import conv3x3, scaled
 from model.layers.gumbel_softmax import gumbel_softmax
+from model.noise import Noise
 from model.rendering import Frames, RenderingNetwork
 from model.representation import Encoding, RepresentationNetwork
 from utils.configuration import Configuration
@@ -115,7 +116,7 @@ class Caddy(nn.Module):
         pretraining: bool = False,
         action_sampler: ActionSampler | None = None,
         zero_variations: bool = False,
-        generator: torch.Generator | None = None,
+        noise: Noise | None = None,
     ) -> Rollout:
         """Reconstruct sequences from their first observations and the actions inferred between all of them.
 
@@ -129,15 +130,16 @@ class Caddy(nn.Module):
             pretraining: decode the true states through state-to-hidden instead of the dynamics' hidden states.
             action_sampler: replaces the Gumbel-Softmax choice of actions.
             zero_variations: use no variations, as play does.
-            generator: source of all noise, the global one by default.
+            noise: all of it comes from here, by default from the global source.
         """
         batch_size, num_observations = observations.shape[:2]
         states, attention = self.encode(observations)
-        action_network = self._draw_action_network(generator)
-        inferred = action_network(states, attention, generator)
+        noise = noise or Noise()
+        action_network = self._draw_action_network(noise)
+        inferred = action_network(states, attention, noise)
         if self.training:
             self.centroid_estimator.update(inferred.directions.mean.detach(), inferred.probabilities.detach())
-        actions = action_sampler(inferred) if action_sampler else self._sample_actions(inferred, temperature, generator)
+        actions = action_sampler(inferred) if action_sampler else self._sample_actions(inferred, temperature, noise)
         variations = self.centroid_estimator.variations(inferred.sampled_directions, actions)
         if zero_variations or not self.action_config.use_variations:
             variations = torch.zeros_like(variations)
@@ -192,7 +194,7 @@ class Caddy(nn.Module):
             frames=rendered,
             reconstructed_states=reconstruction.states,
             reconstructed_attention=reconstruction.attention,
-            reconstructed_actions=action_network(reconstruction.states, reconstruction.attention, generator),
+            reconstructed_actions=action_network(reconstruction.states, reconstruction.attention, noise),
             encoded_hidden_states=encoded_hidden_states,
         )
 
@@ -229,22 +231,16 @@ class Caddy(nn.Module):
         frame = self.rendering_network.full_frame(hidden_state)
         return ImaginedStep(frame, _push_frame(observation, frame), state)
 
-    def _draw_action_network(self, generator: torch.Generator | None) -> ActionNetwork:
-        """One network of the ensemble; no randomness is spent on an ensemble of one."""
-        drawn = 0
-        if len(self.action_network) > 1:
-            device = generator.device if generator else None
-            drawn = int(torch.randint(len(self.action_network), (), generator=generator, device=device))
-        network = self.action_network[drawn]
+    def _draw_action_network(self, noise: Noise) -> ActionNetwork:
+        """One network of the ensemble."""
+        network = self.action_network[noise.choice(len(self.action_network))]
         assert isinstance(network, ActionNetwork)
         return network
 
-    def _sample_actions(
-        self, inferred: InferredActions, temperature: float, generator: torch.Generator | None
-    ) -> Tensor:
+    def _sample_actions(self, inferred: InferredActions, temperature: float, noise: Noise) -> Tensor:
         if not self.action_config.use_gumbel:
             return inferred.probabilities
-        return gumbel_softmax(inferred.log_probabilities, temperature, self.action_config.hard_gumbel, generator)
+        return gumbel_softmax(inferred.log_probabilities, temperature, self.action_config.hard_gumbel, noise)
 
 
 # Tensors are time-major in memory, channels last, so that merging and splitting time move nothing.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from model.layers.activation import activate
+from model.layers.batch_norm import BatchNorm2d
 from model.layers.convolution import conv3x3, pooled_conv3x3, scaled
 from model.layers.residual_block import ResidualBlock
 
@@ -24,7 +25,7 @@ class RepresentationNetwork(nn.Module):
         super().__init__()
         first, second, third = (scaled(width, width_multiplier) for width in (16, 32, 64))
         self.conv1 = conv3x3(in_features, first)
-        self.bn1 = nn.BatchNorm2d(first)
+        self.bn1 = BatchNorm2d(first)
         self.residuals = nn.Sequential(
             ResidualBlock(first, first),
             ResidualBlock(first, second, downscale=2),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.action import Gaussian
+from utils import ranks
 
 MINIMUM_KL_VARIANCE = 0.05
 """Where the variances of the action-state KL are clamped."""
@@ -69,8 +70,8 @@ def motion_alignment_loss(direction_means: Tensor, frames: Tensor) -> Tensor:
     """How far the first axes of the action space are from the visible movement: a start for the action network.
 
     The movement between two frames is read off without labels as the change of the brightness's first moments, which is
-    how far bright things moved times how large they are, divided by its root mean square over the batch. Where things
-    stand still, however large, they add nothing. The axes are x and y, or x alone in one dimension.
+    how far bright things moved times how large they are, divided by its root mean square over the batch, that of all
+    ranks. Where things stand still, however large, they add nothing. The axes are x and y, or x alone in one dimension.
 
     Args:
         direction_means: (B, T-1, D).
@@ -81,7 +82,7 @@ def motion_alignment_loss(direction_means: Tensor, frames: Tensor) -> Tensor:
     """
     num_axes = min(direction_means.shape[-1], 2)
     movement = _change_of_brightness_moments(frames)[..., :num_axes]
-    scale = movement.square().mean(dim=(0, 1)).sqrt().clamp_min(torch.finfo(movement.dtype).eps)
+    scale = ranks.mean(movement.square().mean(dim=(0, 1))).sqrt().clamp_min(torch.finfo(movement.dtype).eps)
     return functional.mse_loss(direction_means[..., :num_axes], movement / scale)
 
 
@@ -95,13 +96,13 @@ def _change_of_brightness_moments(frames: Tensor) -> Tensor:
 
 
 def joint_action_matrix(p: Tensor, q: Tensor) -> Tensor:
-    """Joint distribution (K, K) of the actions read from true and from reconstructed sequences.
+    """Joint distribution (K, K) of the actions read from true and from reconstructed sequences of all ranks.
 
     Args:
         p: (..., K) action probabilities of true sequences.
         q: (..., K) action probabilities of reconstructed sequences, step by step the same sequences.
     """
-    joint = p.flatten(0, -2).T @ q.flatten(0, -2)
+    joint = ranks.total(p.flatten(0, -2).T @ q.flatten(0, -2))
     joint = (joint + joint.T) / 2
     return joint / joint.sum()
 

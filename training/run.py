@@ -1,6 +1,6 @@
 """A training run: everything it is made of, built in the order in which mistakes are cheapest to find."""
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import torch
 
@@ -9,14 +9,17 @@ from dataset.video import Video
 from dataset.video_dataset import VideoDataset
 from evaluation.evaluator import Evaluator
 from model.caddy import Caddy
+from model.layers.batch_norm import synchronize_batch_norms
 from model.perceptual import PerceptualNetwork, load_perceptual_network
+from training.distributed import all_ranks, require_divisible
 from training.objective import Objective
 from training.state import TrainingState
 from training.trainer import Trainer
+from utils import ranks
 from utils.checkpoint import LATEST
 from utils.command import EXIT_DONE, UserError, tell
 from utils.configuration import Batching, Configuration
-from utils.device import explaining_lack_of_memory, select_device
+from utils.device import explaining_lack_of_memory
 from utils.files import only_process, require_writable
 from utils.logger import IMAGES, METRICS, RunLogger, has_evaluation
 
@@ -39,10 +42,16 @@ def train(config: Configuration, device_name: str) -> int:
     Raises:
         UserError: something is missing, damaged, impossible or not finite.
     """
-    device = select_device(device_name)
+    with all_ranks(device_name) as device:
+        return _train_on(device, config)
+
+
+def _train_on(device: torch.device, config: Configuration) -> int:
+    """Check that nothing is missing, train, and say where the results are; the exit code."""
     output_directory, save_directory = config.logging.output_directory, config.logging.save_directory
     require_writable(output_directory, "choose another logging.output_root")
     require_writable(save_directory, "choose another logging.save_root")
+    require_divisible(config.training.batching.batch_size)
     for split in ("train", "val"):
         find_videos(config.data.data_root, split, config.data.dataset_splits)
     perceptual_network = _perceptual_network(config)
@@ -60,6 +69,8 @@ def _train(
     """Build the run and train; the exit code, and the step that was reached."""
     torch.manual_seed(config.training.seed)
     model = Caddy(config).to(device)
+    if config.training.sync_batchnorm:
+        synchronize_batch_norms(model)
     objective = Objective(config, perceptual_network).to(device)
     state = TrainingState(config, model, objective)
     continued = state.resume(config.logging.save_directory)
@@ -72,8 +83,12 @@ def _train(
     if config.training.use_ground_truth_actions:
         for split in (evaluator.dataset, dataset):
             require_known_actions(split, config.data.actions_count)
-    alone = only_process(config.logging.save_directory, "logging.run_name")
-    with alone, closing(RunLogger(config)) as logger:
+    with ExitStack() as stack:
+        logger = None
+        if ranks.is_main():
+            stack.enter_context(only_process(config.logging.save_directory, "logging.run_name"))
+            logger = stack.enter_context(closing(RunLogger(config)))
+        ranks.wait_for_all()
         state.resume(config.logging.save_directory)  # once more: another process may have been at work until now
         trainer = Trainer(config, state, dataset, evaluator, logger)
         if continued is not None:

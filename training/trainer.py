@@ -20,9 +20,12 @@ from dataset.starting_frames import STARTING_FRAMES, stored_starting_frames
 from dataset.video_dataset import VideoDataset
 from evaluation.evaluator import Evaluation, Evaluator
 from evaluation.plots import plot_action_space
-from model.caddy import Rollout, true_actions
+from model.caddy import true_actions
 from training import schedules
+from training.distributed import with_shared_gradients
 from training.state import TrainingState
+from training.step import Phase, TrainingStep, UsedActions
+from utils import ranks
 from utils.checkpoint import LATEST, checkpoint_name, save_checkpoint
 from utils.command import EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED, UserError, tell
 from utils.configuration import Configuration, flatten
@@ -53,11 +56,13 @@ class Trainer:
         state: TrainingState,
         dataset: VideoDataset,
         evaluator: Evaluator,
-        logger: RunLogger,
+        logger: RunLogger | None,
     ) -> None:
+        """Make ready to train; the rank that has the logger is the one that saves."""
         self.config = config
         self.settings = config.training
         self.state = state
+        self.step = with_shared_gradients(TrainingStep(state.model, state.objective), state.device)
         self.dataset = dataset
         self.evaluator = evaluator
         self.logger = logger
@@ -81,14 +86,16 @@ class Trainer:
         self.state.model.train()
         with self._noticing_signals(), self._progress_bar() as progress:
             for batch in self._batches(progress):
-                rollout = self._train_step(batch)
+                actions = self._train_step(batch)
                 progress.update()
-                is_last = self.state.is_complete or self._stop_signal is not None
-                self._after_step(rollout, progress, is_last)
-                del rollout  # makes room for that of the next step
+                is_stopped = ranks.any_rank(self._stop_signal is not None)
+                is_last = self.state.is_complete or is_stopped
+                self._after_step(actions, progress, is_last)
                 if is_last:
                     break
-        return EXIT_DONE if self._stop_signal is None or self.state.is_complete else EXIT_CODES[self._stop_signal]
+        if self.state.is_complete:
+            return EXIT_DONE
+        return EXIT_CODES[self._stop_signal or signal.SIGTERM]
 
     def tell_differences(self, checkpoint: dict[str, Any]) -> None:
         """Say where the configuration and the data are not those of the checkpoint that is continued."""
@@ -115,36 +122,35 @@ class Trainer:
             lambda step: schedules.observations_count(step, self.settings.batching),
             self.settings.seed,
             first_step=self.state.step + 1,
+            rank=ranks.rank(),
+            num_ranks=ranks.num_ranks(),
         )
         try:
             yield from make_loader(self.dataset, sampler, self.settings.batching.num_workers, self.state.device)
         except UserError:
-            if self.state.step:
+            if self.state.step and ranks.num_ranks() == 1:
                 self._report(progress)
                 self._save()
             raise
 
-    def _train_step(self, batch: Batch) -> Rollout:
-        """Roll the model out over a batch, weigh the terms of the objective, and update the model."""
+    def _train_step(self, batch: Batch) -> UsedActions:
+        """Compute the loss of a batch and update the model."""
         step = self.state.step + 1
         batch = batch.to(self.state.device)
-        observations = batch.observations()
-        pretraining = schedules.is_pretraining(step, self.settings)
-        rollout = self.state.model(
-            observations,
+        phase = Phase(
+            schedules.is_pretraining(step, self.settings),
             schedules.ground_truth_observations(step, self.settings),
             schedules.gumbel_temperature(step, self.settings),
-            pretraining,
-            action_sampler=true_actions(batch.actions, self.config.data.actions_count)
-            if self.settings.use_ground_truth_actions
-            else None,
         )
-        loss = self.state.objective(rollout, observations[:, :, :3], pretraining)
-        self._unread_terms.append(loss.terms)
-        self.state.update(loss.total)
-        return rollout
+        sampler = None
+        if self.settings.use_ground_truth_actions:
+            sampler = true_actions(batch.actions, self.config.data.actions_count)
+        result = self.step(batch.observations(), phase, sampler)
+        self._unread_terms.append(result.loss.terms)
+        self.state.update(result.loss.total)
+        return result.actions
 
-    def _after_step(self, rollout: Rollout, progress: "tqdm[Any]", is_last: bool) -> None:
+    def _after_step(self, actions: UsedActions, progress: "tqdm[Any]", is_last: bool) -> None:
         """Report, plot, save and evaluate what is due after this step."""
         settings, step = self.settings, self.state.step
         is_plot_due = step % settings.action_direction_plotting_freq == 0
@@ -154,7 +160,7 @@ class Trainer:
         if step % self.config.logging.log_freq == 0 or is_plot_due or is_save_due:
             self._report(progress)
         if is_plot_due:
-            self._plot_actions(rollout)
+            self._plot_actions(actions)
         if is_save_due:
             self._save(*([checkpoint_name(step)] if is_numbered_save_due else []))
         if is_evaluation_due:
@@ -169,7 +175,7 @@ class Trainer:
         unread, self._unread_terms = self._unread_terms, []
         if not unread:
             return
-        values = iter(torch.stack([value for terms in unread for value in terms.values()]).tolist())
+        values = iter(ranks.mean(torch.stack([value for terms in unread for value in terms.values()])).tolist())
         rows = [{name: next(values) for name in terms} for terms in unread]
         for step, row in enumerate(rows, start=self.state.step - len(rows) + 1):
             if not math.isfinite(row["loss"]):
@@ -188,22 +194,27 @@ class Trainer:
             "observations_count": schedules.observations_count(step, self.settings.batching),
             "ground_truth_observations": schedules.ground_truth_observations(step, self.settings),
         }
-        self.logger.log_scalars(step, {f"train/{name}": value for name, value in (means | schedule).items()})
+        if self.logger:
+            self.logger.log_scalars(step, {f"train/{name}": value for name, value in (means | schedule).items()})
         progress.set_postfix(loss=f"{means['loss']:.3f}", refresh=False)
 
-    def _plot_actions(self, rollout: Rollout) -> None:
-        inferred = rollout.inferred_actions
+    def _plot_actions(self, actions: UsedActions) -> None:
+        if self.logger is None:
+            return
         pixels = plot_action_space(
-            directions=_points(inferred.sampled_directions),
-            action_states=_points(inferred.sampled_action_states[:, :-1]),
-            actions=_points(rollout.actions.argmax(dim=-1)),
+            directions=_points(actions.directions),
+            action_states=_points(actions.action_states[:, :-1]),
+            actions=_points(actions.weights.argmax(dim=-1)),
             centroids=self.state.model.centroid_estimator.estimated_centroids.cpu().numpy(),
         )
         self.logger.log_image(self.state.step, "training_actions", pixels)
 
     def _evaluate(self) -> None:
         step = self.state.step
+        ranks.take_from_main(list(self.state.model.buffers()))
         evaluation = self.evaluator.evaluate(self.state.model)
+        if self.logger is None:
+            return
         symptoms = {} if schedules.is_pretraining(step, self.settings) else self._symptoms(evaluation)
         self.logger.log_scalars(
             step, evaluation.scalars | {f"health/{name}": value for name, value in symptoms.items()}
@@ -227,6 +238,8 @@ class Trainer:
     def _save(self, *other_names: str) -> None:
         """Save under other names and, last, as `latest.pth.tar`: a run that goes on from there has the others."""
         self.state.require_finite_weights()
+        if self.logger is None:
+            return
         contents = self.state.checkpoint() | {"data_state": self._data_state(), STARTING_FRAMES: self.starting_frames}
         for name in (*other_names, LATEST):
             save_checkpoint(self.config.logging.save_directory / name, contents)
@@ -249,6 +262,7 @@ class Trainer:
             desc=self.config.logging.run_name,
             unit="step",
             dynamic_ncols=True,
+            disable=self.logger is None,
             smoothing=0.05,
             mininterval=0.1 if is_terminal else 10,
             bar_format=None if is_terminal else LOG_LINE,
@@ -261,8 +275,8 @@ class Trainer:
         def notice(number: int, _frame: FrameType | None) -> None:
             self._stop_signal = signal.Signals(number)
             restore()
-            # print is not safe here: the signal may have interrupted it
-            os.write(1, f"\n{self._stop_signal.name}: saving after this step (again: stop at once)\n".encode())
+            if ranks.is_main():  # print is not safe here: the signal may have interrupted it
+                os.write(1, f"\n{self._stop_signal.name}: saving after this step (again: stop at once)\n".encode())
 
         def restore() -> None:
             for number, handler in previous.items():
@@ -279,4 +293,4 @@ class Trainer:
 
 def _points(values: Tensor) -> np.ndarray:
     """(B, T, ...) to (B * T, ...)."""
-    return values.detach().flatten(0, 1).cpu().numpy()
+    return values.flatten(0, 1).cpu().numpy()

@@ -261,6 +261,7 @@ class Training(Section):
     trainer: Literal["training.trainer", "training.smooth_mi_trainer"]
     seed: NonNegativeInt = 0
     use_ground_truth_actions: bool = False
+    sync_batchnorm: bool = False
     learning_rate: PositiveFloat = 4e-4
     weight_decay: NonNegativeFloat = 1e-6
     pretraining_steps: NonNegativeInt = 0

@@ -6,6 +6,8 @@ Dimensions: B batch, T steps, K actions, D action-space dimension.
 import torch
 from torch import Tensor, nn
 
+from utils import ranks
+
 
 class CentroidEstimator(nn.Module):
     """One centroid per action, updated by moving average and never by gradient (SPEC section 1)."""
@@ -19,15 +21,15 @@ class CentroidEstimator(nn.Module):
 
     @torch.no_grad()
     def update(self, direction_means: Tensor, probabilities: Tensor) -> None:
-        """Move each centroid towards the mean direction of the steps that took its action.
+        """Move each centroid towards the mean direction of the steps, of all ranks, that took its action.
 
         Args:
             direction_means: (B, T, D).
             probabilities: (B, T, K) probability of each action at each step.
         """
         weights = probabilities.flatten(0, 1)
-        total = weights.sum(dim=0).clamp_min(torch.finfo(weights.dtype).tiny)
-        means = weights.T @ direction_means.flatten(0, 1) / total.unsqueeze(1)
+        total = ranks.total(weights.sum(dim=0)).clamp_min(torch.finfo(weights.dtype).tiny)
+        means = ranks.total(weights.T @ direction_means.flatten(0, 1)) / total.unsqueeze(1)
         self.estimated_centroids.lerp_(means, self.alpha)
 
     def variations(self, directions: Tensor, actions: Tensor) -> Tensor:

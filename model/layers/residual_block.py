@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.layers.activation import activate
+from model.layers.batch_norm import BatchNorm2d
 from model.layers.convolution import conv3x3, pooled_conv3x3
 
 
@@ -17,15 +18,15 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.downscale = downscale
         self.conv1 = conv3x3(in_features, out_features)
-        self.bn1 = nn.BatchNorm2d(out_features)
+        self.bn1 = BatchNorm2d(out_features)
         self.conv2 = conv3x3(out_features, out_features)
-        self.bn2 = nn.BatchNorm2d(out_features)
+        self.bn2 = BatchNorm2d(out_features)
         self.downsample: nn.Sequential | None = None
         if downscale != 1 or in_features != out_features:
             self.downsample = nn.Sequential(
                 nn.Conv2d(in_features, out_features, kernel_size=1, bias=False),
                 nn.AvgPool2d(downscale),
-                nn.BatchNorm2d(out_features),
+                BatchNorm2d(out_features),
             )
 
     def forward(self, x: Tensor) -> Tensor:

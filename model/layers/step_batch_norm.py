@@ -4,11 +4,12 @@ Dimensions: N images, C channels, H x W pixels.
 """
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
+
+from model.layers.batch_norm import BatchNorm2d
 
 
-class StepBatchNorm2d(nn.BatchNorm2d):
+class StepBatchNorm2d(BatchNorm2d):
     """Batch normalisation whose first steps may have running statistics of their own.
 
     In training mode each step is normalised by its own batch, as published. In evaluation mode the published network
@@ -30,13 +31,4 @@ class StepBatchNorm2d(nn.BatchNorm2d):
         """Normalise the maps (N, C, H, W) of a step, counted from 0."""
         if step >= self.num_first_steps:
             return super().forward(x)
-        return functional.batch_norm(
-            x,
-            self.first_running_means[step],
-            self.first_running_vars[step],
-            self.weight,
-            self.bias,
-            self.training,
-            self.momentum or 0.0,
-            self.eps,
-        )
+        return self.normalize(x, self.first_running_means[step], self.first_running_vars[step])

@@ -8,6 +8,7 @@ from torch import Tensor
 from dataset.video import Annotations, Video, write_video
 from evaluation.evaluator import NUM_PICTURED_SEQUENCES, Evaluation, Evaluator
 from model.caddy import ActionSampler, Caddy, Rollout
+from model.noise import Noise
 from model.perceptual import PerceptualNetwork
 from tests.synthetic import SIDE, square_configuration
 from training.run import open_split
@@ -102,9 +103,9 @@ def rollouts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Rollout]]:
     original = Evaluator._reconstruct
 
     def reconstruct(
-        self: Evaluator, model: Caddy, observations: Tensor, sampler: ActionSampler, generator: torch.Generator
+        self: Evaluator, model: Caddy, observations: Tensor, sampler: ActionSampler, noise: Noise
     ) -> Rollout:
-        rollout = original(self, model, observations, sampler, generator)
+        rollout = original(self, model, observations, sampler, noise)
         seen.append((observations, rollout))
         return rollout
 

@@ -2,13 +2,15 @@ import pytest
 import torch
 
 from model.action import ActionNetwork, Gaussian
+from model.noise import Noise
 from tests.configurations import small_configuration
 
 
 def test_samples_have_the_mean_and_variance_of_the_gaussian() -> None:
     mean, variance = torch.tensor([1.0, -2.0]), torch.tensor([0.25, 9.0])
 
-    samples = Gaussian(mean.expand(40_000, 2), variance.expand(40_000, 2)).sample(torch.Generator().manual_seed(0))
+    noise = Noise(torch.Generator().manual_seed(0))
+    samples = Gaussian(mean.expand(40_000, 2), variance.expand(40_000, 2)).sample(noise)
 
     torch.testing.assert_close(samples.mean(dim=0), mean, rtol=0, atol=0.06)
     torch.testing.assert_close(samples.var(dim=0), variance, rtol=0.04, atol=0)

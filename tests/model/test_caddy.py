@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from model.action import InferredActions
 from model.caddy import Caddy, Rollout, most_probable_actions
+from model.noise import Noise
 from tests.configurations import small_configuration
 
 BATCH, TIME, ACTIONS, DIMENSION = 2, 5, 3, 2
@@ -101,7 +102,7 @@ def test_shapes_of_a_rollout(pretraining: bool, stacking: int) -> None:
 def test_steps_of_play_equal_a_rollout(stacking: int) -> None:
     model = build(*(STACKING if stacking == 3 else ()))
     observations = random_observations(stacking)
-    rollout = model(observations, 1, generator=generator())
+    rollout = model(observations, 1, noise=Noise(generator()))
 
     state, observation = model.initial_state(BATCH), observations[:, 0]
     for t in range(TIME - 1):
@@ -276,7 +277,7 @@ def test_hard_gumbel_actions_are_one_hot() -> None:
 def test_temperature_sharpens_actions() -> None:
     model, observations = build(), random_observations()
 
-    warm, cold = (model(observations, 1, temperature, generator=generator()) for temperature in (5.0, 0.1))
+    warm, cold = (model(observations, 1, temperature, noise=Noise(generator())) for temperature in (5.0, 0.1))
 
     assert (cold.actions.amax(dim=-1) > warm.actions.amax(dim=-1)).all()
 
@@ -328,7 +329,7 @@ def test_an_ensemble_draws_one_network_per_forward() -> None:
 
     drawn = []
     for _ in range(20):
-        rollout = model(random_observations()[:, :2], 1, generator=source)
+        rollout = model(random_observations()[:, :2], 1, noise=Noise(source))
         drawn.append(int(rollout.inferred_actions.logits[0, 0, 0]))
         for inferred in (rollout.inferred_actions, rollout.reconstructed_actions):
             assert torch.equal(inferred.logits, torch.full_like(inferred.logits, drawn[-1]))
@@ -347,7 +348,7 @@ def test_a_generator_repeats_a_pass_and_spares_the_global_one(training: bool, pr
         model = build("model.action_network.ensamble_size=2", training=training)
         torch.manual_seed(global_seed)
         state = torch.get_rng_state()
-        passes.append(model(random_observations(), 2, pretraining=pretraining, generator=generator()))
+        passes.append(model(random_observations(), 2, pretraining=pretraining, noise=Noise(generator())))
         assert torch.equal(torch.get_rng_state(), state)
 
     for read in (

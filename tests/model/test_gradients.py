@@ -77,7 +77,7 @@ class TrainingPass:
 
 @pytest.fixture(autouse=True)
 def _no_sampling_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Gaussian, "sample", lambda gaussian, _generator=None: gaussian.mean)
+    monkeypatch.setattr(Gaussian, "sample", lambda gaussian, _noise=None: gaussian.mean)
 
 
 def run(

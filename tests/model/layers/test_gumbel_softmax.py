@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.layers.gumbel_softmax import gumbel_softmax
+from model.noise import Noise
 
 PROBABILITIES = torch.tensor([0.1, 0.2, 0.7])
 NUM_SAMPLES = 40_000
@@ -16,7 +17,7 @@ def draw(temperature: float, hard: bool = False, log_probabilities: Tensor | Non
     if log_probabilities is None:
         log_probabilities = PROBABILITIES.log()
     generator = torch.Generator().manual_seed(0)
-    return gumbel_softmax(log_probabilities.expand(NUM_SAMPLES, 3), temperature, hard, generator)
+    return gumbel_softmax(log_probabilities.expand(NUM_SAMPLES, 3), temperature, hard, Noise(generator))
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 5.0])
