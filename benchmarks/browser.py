@@ -1,0 +1,189 @@
+"""How many frames a second an exported page plays in headless Chromium, which has no GPU and computes as WebAssembly.
+
+A model without a checkpoint is measured with random weights.
+
+python -m benchmarks.browser --config configs/00_breakout_demo.yaml
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.support.wait import WebDriverWait
+
+from benchmarks.report import writable_file, write_report
+from dataset.starting_frames import STARTING_FRAMES
+from model.caddy import Caddy
+from utils.checkpoint import LATEST, save_checkpoint
+from utils.command import CommandParser, UserError, positive_int, run_command
+from utils.configuration import Configuration, load_configuration
+from web.exporter import Options, export_page
+from web.server import serving
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+DRIVER = "chromedriver"
+
+LOADING_SECONDS = 60
+"""How long a page may take until it can be played."""
+
+SCRIPT_SECONDS = 300
+WARM_UP_STEPS = 5
+
+TIMED_STEPS = """
+const [numSteps, warmUpSteps, done] = arguments;
+const play = async (game, screen, steps) => {
+  const numActions = game.model.game.actions.length;
+  for (let step = 0; step < steps; step++) {
+    await game.act(step % numActions);
+    screen.show(game.frame);
+  }
+};
+const time = async () => {
+  const { player, screen } = await (await import("./page.js")).ready;
+  await play(player.game, screen, warmUpSteps);
+  const start = performance.now();
+  await play(player.game, screen, numSteps);
+  return (performance.now() - start) / 1000;
+};
+time().then(done, (error) => done(String(error)));
+"""
+
+
+@dataclass(frozen=True)
+class BrowserSpeed:
+    """How fast a page is played."""
+
+    frames_per_second: float
+    back_end: str
+    """What computes, as the page says it."""
+    browser: str
+
+
+def main() -> None:
+    """Export the model of a configuration, measure the page, print what was found and write it."""
+    parser = CommandParser(
+        "Time the steps of an exported page in headless Chromium, which must be installed. Needs no checkpoint.",
+        "python -m benchmarks.browser --config configs/00_breakout_demo.yaml",
+    )
+    add = parser.add_argument
+    add("--config", required=True, metavar="FILE", help="a YAML configuration, see configs/")
+    parser.add_overrides()
+    add("--steps", type=positive_int, default=100, help="how many to time (default: %(default)s)")
+    add("--json", type=writable_file, metavar="FILE", help="where to write (default: in benchmarks/results/)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        weights = _export(arguments.config, arguments.overrides, Path(folder))
+        speed = measure_in_browser(Path(folder, "page"), arguments.steps)
+    print(f"{speed.frames_per_second:.1f} frames/s: {speed.back_end}, {speed.browser}")
+    results = {**asdict(speed), "steps": arguments.steps, "weights": weights}
+    print(f"written to {write_report('browser', arguments.config, results, path=arguments.json)}")
+
+
+def _export(path: str, overrides: list[str], folder: Path) -> str:
+    """Export a page into `page` in a folder; returns whose weights it has, in words."""
+    config = load_configuration(path, overrides)
+    checkpoint = config.logging.save_directory / LATEST
+    weights = str(checkpoint)
+    if not checkpoint.exists():
+        weights = f"random ({checkpoint} is absent)"
+        config = load_configuration(path, [*overrides, f"logging.save_root={folder}"])
+        save_checkpoint(config.logging.save_directory / LATEST, _random_checkpoint(config))
+    export_page(config, Options(output_directory=folder / "page"))
+    return weights
+
+
+def _random_checkpoint(config: Configuration) -> dict[str, object]:
+    width, height = config.model.representation_network.target_input_size
+    stacking = config.evaluation.batching.observation_stacking
+    torch.manual_seed(config.training.seed)
+    return {
+        "model": Caddy(config).state_dict(),
+        "config": config.model_dump(mode="json"),
+        STARTING_FRAMES: torch.randint(0, 256, (1, stacking, height, width, 3), dtype=torch.uint8),
+    }
+
+
+def measure_in_browser(directory: Path, num_steps: int = 100) -> BrowserSpeed:
+    """Time the steps of an exported folder in headless Chromium: computing and drawing, as fast as they go.
+
+    Raises:
+        UserError: Chromium or what drives it is missing, or the page cannot be played.
+    """
+    with serving(directory) as url, chromium() as browser:
+        open_page(browser, url)
+        seconds = browser.execute_async_script(TIMED_STEPS, num_steps, WARM_UP_STEPS)
+        if isinstance(seconds, str):
+            raise UserError(f"{directory}: the page stopped: {seconds}; export it again")
+        return BrowserSpeed(
+            frames_per_second=num_steps / seconds,
+            back_end=browser.find_element("id", "back-end").text,
+            browser=f"Chromium {browser.capabilities['browserVersion']}",
+        )
+
+
+def missing_programs() -> list[str]:
+    """What a browser needs and this machine lacks."""
+    return [
+        *(["chromium"] if not any(map(shutil.which, CHROMIUM)) else []),
+        *([DRIVER] if not shutil.which(DRIVER) else []),
+    ]
+
+
+@contextlib.contextmanager
+def chromium(*arguments: str, mobile: tuple[int, int] | None = None) -> Iterator[Chrome]:
+    """A headless Chromium, which is closed when the block is left.
+
+    Args:
+        arguments: of the command line, such as `--window-size=1280,800`.
+        mobile: width and height of a telephone to play, with touch and three pixels in one of the page's.
+
+    Raises:
+        UserError: something is missing.
+    """
+    missing = missing_programs()
+    if missing:
+        raise UserError(f"{' and '.join(missing)}: not installed; Debian: apt-get install chromium chromium-driver")
+    options = ChromeOptions()
+    options.binary_location = next(path for path in map(shutil.which, CHROMIUM) if path)
+    as_root = ("--no-sandbox",) if os.geteuid() == 0 else ()
+    for argument in ("--headless=new", "--disable-dev-shm-usage", *as_root, *arguments):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    if mobile:
+        metrics = {"width": mobile[0], "height": mobile[1], "pixelRatio": 3.0, "touch": True}
+        options.add_experimental_option("mobileEmulation", {"deviceMetrics": metrics})
+    browser = Chrome(options=options, service=ChromeService(shutil.which(DRIVER)))
+    browser.set_script_timeout(SCRIPT_SECONDS)
+    try:
+        yield browser
+    finally:
+        browser.quit()
+
+
+def open_page(browser: Chrome, url: str) -> None:
+    """Open an exported page and wait until it can be played. `UserError` with its words if it cannot."""
+    browser.get(url)
+    loading = browser.find_element("id", "loading")
+    WebDriverWait(browser, LOADING_SECONDS, poll_frequency=0.05).until(lambda _: not loading.is_displayed())
+    failure = browser.find_element("id", "failure")
+    if failure.is_displayed():
+        raise UserError(f"{url}: {failure.text}")
+
+
+def requested_addresses(browser: Chrome) -> list[str]:
+    """The addresses that a browser requested since this was asked last."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [
+        message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"
+    ]
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,76 @@
+"""Make a page that plays a trained model in a browser: `python export.py --config configs/00_breakout_demo.yaml`."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from utils.command import EXIT_DONE, CommandParser, non_negative_int, positive_float, positive_int, run_command
+from utils.configuration import load_configuration
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = CommandParser(
+        "Write a page that plays a trained model in any modern browser, without a server that computes: the model as "
+        "ONNX, starting frames, and the runtime. Running the same command again replaces its own files.",
+        "python export.py --config configs/00_breakout_demo.yaml --output_directory page --serve",
+    )
+    add = parser.add_argument
+    add("--config", required=True, metavar="FILE", help="the configuration of the run, see configs/")
+    add("--output_directory", type=Path, required=True, metavar="DIR", help="a new folder, or an earlier export")
+    parser.add_overrides()
+    add("--half", action="store_true", help="store weights in half precision: half the download; computes in float32")
+    add("--single_file", action="store_true", help="write one index.html that opens from disk")
+    add(
+        "--runtime",
+        choices=("local", "cdn"),
+        default="local",
+        help="have onnxruntime-web beside the page, or linked from a public server (default: %(default)s)",
+    )
+    add(
+        "--runtime_directory",
+        type=Path,
+        metavar="DIR",
+        help="where onnxruntime-web's files are (default: in node_modules, else they are fetched by npm)",
+    )
+    add("--action_names", nargs="+", metavar="NAME", help="what the actions are called (default: 1 2 3 ...)")
+    add("--starting_frames", type=positive_int, default=8, metavar="N", help="of how many to choose (default: 8)")
+    add("--initial_frame", metavar="FILE", help="begin from picture.png, or from a moment: video.mp4@12.5s")
+    add("--fps", type=positive_float, default=10.0, help="frames a second in real time (default: 10)")
+    add("--serve", action="store_true", help="serve the page to this machine's browsers until Ctrl-C")
+    add("--port", type=non_negative_int, default=8000, help="with --serve (default: %(default)s)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Export, say what came of it, and serve if asked to; returns the exit code."""
+    arguments = parse_arguments()
+    config = load_configuration(arguments.config, arguments.overrides)
+
+    from web.exporter import CHECKED_STEPS, Options, export_page  # takes seconds, for which --help need not wait
+
+    options = Options(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Options)})
+    exported = export_page(config, options)
+    cost, naive = exported.cost, exported.naive_cost
+    print(
+        f"model       {exported.model_bytes / 1e6:.1f} MB, weights in {'float16' if options.half else 'float32'}\n"
+        f"a step      {cost.operations} operations, {cost.multiply_adds / 1e6:.0f} million multiply-adds\n"
+        f"            (a naive export: {naive.operations} operations, {naive.multiply_adds / 1e6:.0f} million)\n"
+        f"checked     frames differ from PyTorch's by {exported.largest_difference:.1e} at most, in [-1, 1], over "
+        f"{CHECKED_STEPS} steps\n"
+        f"starts from {exported.source}\n"
+        f"page        {exported.num_files} files, {exported.num_bytes / 1e6:.1f} MB, in {options.output_directory}"
+    )
+    if arguments.serve:
+        from web.server import serve
+
+        serve(options.output_directory, arguments.port)
+    elif options.single_file:
+        print(f"next        open {options.output_directory / 'index.html'} in a browser")
+    else:
+        print("next        the same command with --serve, or put the folder on any web server")
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    run_command(main)

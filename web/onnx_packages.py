@@ -1,0 +1,14 @@
+"""The packages that exporting needs, from one place, where a missing one is explained. `UserError` if one is."""
+
+from utils.command import UserError
+
+try:
+    import onnx
+    import onnxruntime
+    import onnxscript  # noqa: F401  torch.onnx needs it
+except ImportError as error:
+    raise UserError(
+        f"exporting needs {error.name}, which is not installed; install it: pip install onnx onnxruntime onnxscript"
+    ) from error
+
+__all__ = ["onnx", "onnxruntime"]

@@ -1,0 +1,315 @@
+"""One step of play as an ONNX graph that computes nothing but what play shows.
+
+It equals `Caddy.step` in evaluation mode for one game, with these differences in how it is computed:
+
+- Batch normalisations are part of the convolutions before them.
+- In the dynamics network, normalisations also come before convolutions that pad with zeros, where a shift has less
+  effect at the borders. There, actions and variations are repeated over the map, and a map of ones joins them: the
+  kernel over it holds all shifts and biases, exact at the borders.
+- Where the first steps have normalisations of their own, these convolutions have a kernel for each of them.
+- The four gates of a ConvLSTM are one convolution; so are a convolution and the average pooling after it.
+- There is no attention, no frame of lower resolution, and no action network.
+
+All operators are standard ones that CPUs, WebAssembly and WebGPU run. Dimensions: S stacked frames in an observation,
+K actions, D action-space dimension, A auxiliary channels, F features, I input and O output channels, H x W pixels,
+h x w their eighth.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.caddy import Caddy
+from model.layers.conv_lstm import ConvLSTM
+from model.layers.residual_block import ResidualBlock
+from model.layers.same_block import SameBlock
+from model.layers.step_batch_norm import StepBatchNorm2d
+from model.layers.up_block import UpBlock
+from web.onnx_graph import OnnxGraph
+from web.onnx_packages import onnx
+
+SLOPE = 0.2
+"""Of the LeakyReLU of every block (SPEC section 1)."""
+
+
+@dataclass(frozen=True)
+class ExportedStep:
+    """A step and what the first one starts with.
+
+    Inputs of the model: `observation` float32 (1, 3S, H, W) in [-1, 1], newest frame first; `action` float32 (1, K),
+    one-hot; `variation` float32 (1, D) if `uses_variations`; `step` int64 (1), how many steps came before, if
+    `counts_steps`; and each of `initial_state`. Outputs: `next_observation`, whose first three channels are the new
+    frame; `pixels` uint8 (H, W, 4), the new frame in red, green, blue and full opacity; and `next_<state>` each.
+    """
+
+    model: onnx.ModelProto
+    initial_state: dict[str, np.ndarray]  # name to float32 (1, O, h, w), in the order of the model's inputs
+    uses_variations: bool
+    counts_steps: bool
+
+
+def export_step(model: Caddy, half: bool = False) -> ExportedStep:
+    """Return the step of a trained model.
+
+    Args:
+        model: on the CPU, its weights float32.
+        half: store weights as float16, which the runtime turns back into float32: half the size, everywhere.
+
+    Raises:
+        UserError: a weight is too large for float16.
+    """
+    return _StepGraph(model, half).export()
+
+
+@dataclass(frozen=True)
+class _Affine:
+    """x * scale + shift, one of each a channel, in float64."""
+
+    scale: Tensor  # (O)
+    shift: Tensor  # (O)
+
+    @classmethod
+    def of(cls, norm: nn.BatchNorm2d) -> "_Affine":
+        """What a batch normalisation does in evaluation mode."""
+        return cls._normalising(norm, norm.running_mean, norm.running_var)
+
+    @classmethod
+    def of_steps(cls, norm: StepBatchNorm2d) -> list["_Affine"]:
+        """The same for each of the first steps that has statistics of its own, then for all others."""
+        first = range(norm.num_first_steps)
+        return [
+            *(cls._normalising(norm, norm.first_running_means[i], norm.first_running_vars[i]) for i in first),
+            cls.of(norm),
+        ]
+
+    @classmethod
+    def _normalising(cls, norm: nn.BatchNorm2d, mean: Tensor | None, variance: Tensor | None) -> "_Affine":
+        assert mean is not None
+        assert variance is not None
+        scale = norm.weight.double() / torch.sqrt(variance.double() + norm.eps)
+        return cls(scale, norm.bias.double() - mean.double() * scale)
+
+
+class _StepGraph:
+    """Writes the networks of a model into a graph. Methods take names of values and return those of results."""
+
+    def __init__(self, model: Caddy, half: bool) -> None:
+        self._model = model
+        self._graph = OnnxGraph(half)
+        self._num_actions, self._dimension = model.centroid_estimator.estimated_centroids.shape
+        self._uses_variations = model.action_config.use_variations
+        self._num_first_steps = next(
+            norm.num_first_steps for norm in model.modules() if isinstance(norm, StepBatchNorm2d)
+        )
+        self._states = {
+            f"{part}_{layer}": getattr(state, part).detach().contiguous().numpy()
+            for layer, state in enumerate(model.initial_state(1).layers)
+            for part in state._fields
+        }
+
+    @torch.no_grad()
+    def export(self) -> ExportedStep:
+        """Write the whole step."""
+        graph = self._graph
+        channels = self._model.representation_network.conv1.in_channels
+        height, width = (8 * side for side in self._states["hidden_0"].shape[-2:])
+        observation = graph.input("observation", (1, channels, height, width))
+        vectors = [graph.input("action", (1, self._num_actions))]
+        if self._uses_variations:
+            vectors.append(graph.input("variation", (1, self._dimension)))
+        kernel_index = self._kernel_index() if self._num_first_steps else None
+        for name, state in self._states.items():
+            graph.input(name, state.shape)
+
+        hidden_state = self._dynamics(self._encoder(observation), vectors, kernel_index)
+        frame = self._decoder(hidden_state, "next_observation" if channels == 3 else "next_frame")
+        if channels > 3:
+            older = graph.add("Slice", observation, *(graph.integers(n) for n in (0, channels - 3, 1)))
+            graph.add("Concat", frame, older, axis=1, name="next_observation")
+        graph.output("next_observation", (1, channels, height, width))
+        self._pixels(frame)
+        graph.output("pixels", (height, width, 4), onnx.TensorProto.UINT8)
+        for name, state in self._states.items():
+            graph.output(f"next_{name}", state.shape)
+        return ExportedStep(
+            graph.model("step"), self._states, self._uses_variations, counts_steps=self._num_first_steps > 0
+        )
+
+    def _kernel_index(self) -> str:
+        """Which kernel of a table a step uses: a number without dimensions."""
+        step = self._graph.input("step", (1,), onnx.TensorProto.INT64)
+        index = self._graph.add("Min", step, self._graph.integers(self._num_first_steps))
+        return self._graph.add("Squeeze", index)
+
+    def _encoder(self, observation: str) -> str:
+        """States (1, F, h, w) of an observation; the attention, which is the last channel, is left out."""
+        network: Any = self._model.representation_network
+        kernel, bias = _folded(network.conv1.weight, network.bn1)
+        x = self._activated(self._convolution("encoder.first", observation, _pooled(kernel), bias, stride=2))
+        *blocks, last = network.residuals
+        for index, block in enumerate(blocks):
+            x = self._residual(f"encoder.{index}", x, block)
+        return self._residual(f"encoder.{len(blocks)}", x, last, num_channels=last.conv2.out_channels - 1)
+
+    def _dynamics(self, states: str, vectors: list[str], kernel_index: str | None) -> str:
+        """The hidden state (1, O, h, w) that is rendered; adds the new recurrent state."""
+        graph = self._graph
+        network: Any = self._model.dynamics_network
+        ones = graph.weight("one", np.ones((1, 1), np.float32))
+        auxiliary = graph.add("Unsqueeze", graph.add("Concat", *vectors, ones, axis=1), graph.integers(2, 3))
+        maps = {
+            size: graph.add("Expand", auxiliary, graph.integers(1, 1, *size))
+            for size in {state.shape[-2:]: None for state in self._states.values()}
+        }
+        x = states
+        for layer, ((lstm, norm), block) in enumerate(
+            zip(network.recurrent_layers_blocks, network.non_recurrent_blocks, strict=True)
+        ):
+            auxiliary_maps = maps[self._states[f"hidden_{layer}"].shape[-2:]]
+            x = self._lstm(layer, x, auxiliary_maps, lstm)
+            x = self._dynamics_block(layer, x, auxiliary_maps, norm, block, kernel_index)
+        return x
+
+    def _lstm(self, layer: int, x: str, auxiliary_maps: str, lstm: ConvLSTM) -> str:
+        """The new hidden state of a ConvLSTM; adds it and the new cell to the outputs."""
+        graph = self._graph
+        gates = lstm.cell.fused()
+        num_hidden = len(lstm.initial_hidden_state)
+        num_features = gates.weight.shape[1] - num_hidden - self._num_actions - self._dimension
+        kernel = self._with_ones(gates.weight, num_features, after=_Affine(torch.ones(1), gates.bias.double()))
+        joined = graph.add("Concat", x, auxiliary_maps, f"hidden_{layer}", axis=1)
+        gate_maps = self._convolution(f"dynamics.{layer}.gates", joined, kernel)
+        sizes = graph.integers(3 * num_hidden, num_hidden)
+        gate_maps, candidate = graph.add_many("Split", 2, gate_maps, sizes, axis=1)
+        sizes = graph.integers(num_hidden, num_hidden, num_hidden)
+        i, f, o = graph.add_many("Split", 3, graph.add("Sigmoid", gate_maps), sizes, axis=1)
+        kept = graph.add("Mul", f, f"cell_{layer}")
+        written = graph.add("Mul", i, graph.add("Tanh", candidate))
+        cell = graph.add("Add", kept, written, name=f"next_cell_{layer}")
+        return graph.add("Mul", o, graph.add("Tanh", cell), name=f"next_hidden_{layer}")
+
+    def _dynamics_block(
+        self, layer: int, x: str, auxiliary_maps: str, norm: StepBatchNorm2d, block: nn.Module, kernel_index: str | None
+    ) -> str:
+        """The normalisation of what leaves a ConvLSTM, and the block after it."""
+        joined = self._graph.add("Concat", x, auxiliary_maps, axis=1)
+        assert isinstance(block, SameBlock | UpBlock)
+        conv, own_norm = (block.conv1, block.bn1) if isinstance(block, SameBlock) else (block.conv, block.norm)
+        kernels = [
+            self._with_ones(conv.weight, norm.num_features, after, before)
+            for before, after in zip(_Affine.of_steps(norm), _Affine.of_steps(own_norm), strict=True)
+        ]
+        stride = block.downscale if isinstance(block, SameBlock) else 1
+        if stride > 1:
+            kernels = [_pooled(kernel) for kernel in kernels]
+        name = f"dynamics.{layer}.block"
+        if kernel_index is None:
+            x = self._convolution(name, joined, kernels[0], stride=stride)
+        else:
+            table = self._graph.weight(f"{name}.kernels", _array(torch.stack(kernels)))
+            x = self._convolved(joined, self._graph.add("Gather", table, kernel_index, axis=0), stride=stride)
+        x = self._activated(x)
+        return self._doubled(x) if isinstance(block, UpBlock) else x
+
+    def _with_ones(self, weight: Tensor, num_features: int, after: _Affine, before: _Affine | None = None) -> Tensor:
+        """The kernel of a convolution over features, auxiliary maps and perhaps a hidden state, with affine maps in it.
+
+        Args:
+            weight: (O, I, 3, 3), I being F features, K actions, D variations, and others.
+            num_features: F.
+            after: what follows the convolution.
+            before: what the features go through before it, which padding does not.
+
+        Returns:
+            (O, I', 3, 3) in float64: without variations where there are none, with the map of ones after them.
+        """
+        weight = weight.double()
+        num_vectors = self._num_actions + self._dimension
+        features, vectors, others = weight.split(
+            [num_features, num_vectors, weight.shape[1] - num_features - num_vectors], dim=1
+        )
+        if not self._uses_variations:
+            vectors = vectors[:, : self._num_actions]
+        ones = torch.zeros_like(weight[:, :1])
+        if before is not None:
+            ones = (features * before.shift[:, None, None]).sum(dim=1, keepdim=True)
+            features = features * before.scale[:, None, None]
+        kernel = torch.cat([features, vectors, ones, others], dim=1) * after.scale[:, None, None, None]
+        kernel[:, num_features + vectors.shape[1], 1, 1] += after.shift
+        return kernel
+
+    def _decoder(self, hidden_state: str, name: str) -> str:
+        """The frame (1, 3, H, W) in [-1, 1] of a hidden state, as the value `name`."""
+        network: Any = self._model.rendering_network
+        x = hidden_state
+        for index, stage in enumerate(network.upsample_blocks):
+            blocks: list[Any] = list(stage) if isinstance(stage, nn.Sequential) else [stage]
+            up, *residuals = blocks
+            x = self._convolution(f"decoder.{index}", self._doubled(x), *_folded(up.conv.weight, up.norm))
+            x = self._activated(x)
+            for residual in residuals:
+                x = self._residual(f"decoder.{index}.residual", x, residual)
+        head = network.final_blocks[-1].conv
+        x = self._convolution("decoder.frame", x, head.weight, head.bias)
+        return self._graph.add("Tanh", x, name=name)
+
+    def _pixels(self, frame: str) -> None:
+        """The frame as `utils.images.to_uint8` rounds it, but opaque and with channels last."""
+        graph = self._graph
+        brightness = graph.add("Mul", graph.add("Add", frame, graph.constant(1)), graph.constant(127.5))
+        colours = graph.add("Cast", graph.add("Round", brightness), to=onnx.TensorProto.UINT8)
+        opaque = graph.weight("opaque", np.array(255, np.uint8))
+        pixels = graph.add("Pad", colours, graph.integers(0, 0, 0, 0, 0, 1, 0, 0), opaque)
+        graph.add("Squeeze", graph.add("Transpose", pixels, perm=(0, 2, 3, 1)), graph.integers(0), name="pixels")
+
+    def _residual(self, name: str, x: str, block: ResidualBlock, num_channels: int | None = None) -> str:
+        """A residual block, of whose output only the first channels may be wanted."""
+        stride = block.downscale
+        kernel, bias = _folded(block.conv1.weight, block.bn1)
+        y = self._convolution(f"{name}.1", x, _pooled(kernel) if stride > 1 else kernel, bias, stride)
+        kernel, bias = _folded(block.conv2.weight, block.bn2)
+        y = self._convolution(f"{name}.2", self._activated(y), kernel[:num_channels], bias[:num_channels])
+        if block.downsample is not None:
+            conv: Any = block.downsample[0]
+            norm: Any = block.downsample[2]
+            kernel, bias = (tensor[:num_channels] for tensor in _folded(conv.weight, norm))
+            x = self._convolution(f"{name}.identity", x, _pooled(kernel) if stride > 1 else kernel, bias, stride)
+        return self._activated(self._graph.add("Add", y, x))
+
+    def _convolution(self, name: str, x: str, kernel: Tensor, bias: Tensor | None = None, stride: int = 1) -> str:
+        """A convolution with constant weights, (O, I, k, k) and (O)."""
+        weights = [self._graph.weight(f"{name}.weight", _array(kernel))]
+        if bias is not None:
+            weights.append(self._graph.weight(f"{name}.bias", _array(bias)))
+        return self._convolved(x, *weights, padding=(kernel.shape[-1] - 1) // 2, stride=stride)
+
+    def _convolved(self, x: str, *weights: str, padding: int = 1, stride: int = 1) -> str:
+        return self._graph.add("Conv", x, *weights, pads=[padding] * 4, strides=[stride] * 2)
+
+    def _activated(self, x: str) -> str:
+        return self._graph.add("LeakyRelu", x, alpha=SLOPE)
+
+    def _doubled(self, x: str) -> str:
+        """Bilinear, x2."""
+        scales = self._graph.constant(1, 1, 2, 2)
+        return self._graph.add("Resize", x, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
+
+
+def _folded(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """The kernel (O, I, k, k) and bias (O) of a convolution without bias and the normalisation after it."""
+    affine = _Affine.of(norm)
+    return weight.double() * affine.scale[:, None, None, None], affine.shift
+
+
+def _pooled(kernel: Tensor) -> Tensor:
+    """The kernel (O, I, k + 1, k + 1), of stride 2, of a convolution and 2x2 average pooling after it."""
+    shifted = [functional.pad(kernel, (dx, 1 - dx, dy, 1 - dy)) for dy in (0, 1) for dx in (0, 1)]
+    return torch.stack(shifted).mean(dim=0)
+
+
+def _array(weights: Tensor) -> np.ndarray:
+    return weights.float().contiguous().numpy()

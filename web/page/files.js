@@ -1,0 +1,74 @@
+// Reading the files of an exported game: fetched from beside the page or, in a single-file page, found inside it.
+
+/** What went wrong, in words for the player: what, where, and the remedy. */
+export class PageError extends Error {}
+
+const COPY_AGAIN = "Copy the exported folder again, whole, or export it again.";
+
+/**
+ * Read a file.
+ *
+ * @param {string} name its address, relative to the page.
+ * @param {object} [expected]
+ * @param {number} [expected.bytes] its size, if it is known.
+ * @param {string} [expected.type] what the blob is told to be.
+ * @param {(bytes: number) => void} [onProgress] hears how many bytes arrived since it was called last.
+ * @returns {Promise<Blob>}
+ * @throws {PageError} it is missing, cut short, or of another size.
+ */
+export async function readFile(name, { bytes, type = "" } = {}, onProgress = () => {}) {
+  const counting = new TransformStream({
+    transform(chunk, controller) {
+      onProgress(chunk.length);
+      controller.enqueue(chunk);
+    },
+  });
+  const stream = await open(name);
+  let contents;
+  try {
+    contents = await new Response(stream.pipeThrough(counting)).blob();
+  } catch (error) {
+    throw new PageError(`${name} was cut short. ${COPY_AGAIN}`, { cause: error });
+  }
+  if (bytes !== undefined && contents.size !== bytes) {
+    throw new PageError(`${name} has ${contents.size} bytes where ${bytes} were exported. ${COPY_AGAIN}`);
+  }
+  return contents.slice(0, contents.size, type);
+}
+
+/**
+ * The address of a blob, once the browser has verified its hash.
+ *
+ * @param {string} name the file's, for an error.
+ * @param {Blob} blob
+ * @param {string} integrity the hash, such as `sha384-…`.
+ * @returns {Promise<string>}
+ * @throws {PageError} it is not what was pinned.
+ */
+export async function verifiedAddress(name, blob, integrity) {
+  const address = URL.createObjectURL(blob);
+  try {
+    await fetch(address, { integrity });
+  } catch (error) {
+    throw new PageError(`${name} is not the file that was pinned, and is not run. ${COPY_AGAIN}`, { cause: error });
+  }
+  return address;
+}
+
+async function open(name) {
+  const inlined = document.querySelector(`script[data-file="${name}"]`);
+  if (inlined) {
+    const compressed = Uint8Array.from(atob(inlined.textContent), (character) => character.charCodeAt(0));
+    return new Blob([compressed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  }
+  let response;
+  try {
+    response = await fetch(name);
+  } catch (error) {
+    throw new PageError(`${name} cannot be fetched. Check the connection, then reload the page.`, { cause: error });
+  }
+  if (!response.ok) {
+    throw new PageError(`${name} is missing (the server says ${response.status}). ${COPY_AGAIN}`);
+  }
+  return response.body;
+}

@@ -1,0 +1,104 @@
+"""Serving an exported page on this machine alone, with the headers that a page needs to use threads."""
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http import HTTPStatus
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from utils.command import UserError, tell
+
+LOOPBACK = "127.0.0.1"
+DEFAULT_PORT = 8000
+
+HEADERS = {
+    "Cross-Origin-Opener-Policy": "same-origin",  # with the next one, browsers grant threads
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+
+
+class PageHandler(SimpleHTTPRequestHandler):
+    """Answers with the files of one folder, and with nothing else."""
+
+    protocol_version = "HTTP/1.1"
+    extensions_map = {  # noqa: RUF012 the base class says so
+        ".html": "text/html; charset=utf-8",
+        ".css": "text/css; charset=utf-8",
+        ".js": "text/javascript; charset=utf-8",
+        ".mjs": "text/javascript; charset=utf-8",
+        ".json": "application/json",
+        ".wasm": "application/wasm",
+        ".png": "image/png",
+        "": "application/octet-stream",
+    }
+
+    def send_head(self) -> Any:
+        """Answer 404 to what is no path, and instead of following a link that leads out of the folder."""
+        path = self.translate_path(self.path)
+        if "\0" in path or not Path(path).resolve().is_relative_to(Path(self.directory).resolve()):
+            return self.send_error(HTTPStatus.NOT_FOUND)
+        return super().send_head()
+
+    def list_directory(self, path: str | os.PathLike[str]) -> None:  # noqa: ARG002
+        """Answer 404: what a folder holds is told to nobody."""
+        self.send_error(HTTPStatus.NOT_FOUND)
+
+    def end_headers(self) -> None:
+        """Add `HEADERS` to every answer."""
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep quiet."""
+
+
+class PageServer(ThreadingHTTPServer):
+    """Serves a folder on the loopback interface. Port 0 takes one that is free."""
+
+    daemon_threads = True
+
+    def __init__(self, directory: Path, port: int = 0) -> None:
+        """Listen. `UserError` if the port is taken or reserved."""
+        try:
+            super().__init__((LOOPBACK, port), partial(PageHandler, directory=str(directory)))
+        except (OSError, OverflowError) as error:
+            raise UserError(f"--port {port}: {getattr(error, 'strerror', error)}; choose another port") from error
+
+    @property
+    def url(self) -> str:
+        """The address of the page."""
+        return f"http://{LOOPBACK}:{self.server_port}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell what went wrong, unless a browser merely hung up."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def serve(directory: Path, port: int = DEFAULT_PORT) -> None:
+    """Serve an exported folder until Ctrl-C. `UserError` if the port is taken."""
+    with PageServer(directory, port) as server:
+        tell(f"play at {server.url}    (Ctrl-C ends)")
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+@contextlib.contextmanager
+def serving(directory: Path) -> Iterator[str]:
+    """Serve an exported folder on a free port until the block is left, in which the page's address is known."""
+    with PageServer(directory) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield server.url
+        finally:
+            server.shutdown()
+            thread.join()
