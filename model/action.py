@@ -78,6 +78,11 @@ class ActionNetwork(nn.Module):
             noise: of the samples, from the global source by default.
         """
         features = self._features(states * attention)
+        with torch.autocast(features.device.type, enabled=False):
+            return self._infer(features.to(self.mean_fc.weight.dtype), noise)
+
+    def _infer(self, features: Tensor, noise: Noise | None) -> InferredActions:
+        """Infer the actions from features (B, T, 2F), in full precision: small differences decide."""
         action_states = Gaussian(self.mean_fc(features), self.variance_fc(features).abs())
         directions = Gaussian(
             action_states.mean[:, 1:] - action_states.mean[:, :-1],

@@ -18,6 +18,7 @@ from model.layers.conv_lstm import FusedGates
 from model.layers.convolution import conv3x3, scaled
 from model.layers.gumbel_softmax import gumbel_softmax
 from model.noise import Noise
+from model.recomputation import P, R, recomputed
 from model.rendering import Frames, RenderingNetwork
 from model.representation import Encoding, RepresentationNetwork
 from utils.configuration import Configuration
@@ -57,6 +58,27 @@ class ImaginedStep:
     state: DynamicsState
 
 
+@dataclass(frozen=True)
+class Current:
+    """Where B sequences are in a rollout, and what is done there."""
+
+    state: Tensor  # (B, F, h, w)
+    actions: Tensor  # (B, K)
+    variations: Tensor  # (B, D)
+    memory: DynamicsState
+
+
+@dataclass(frozen=True)
+class Advance:
+    """What one step of a rollout leads to."""
+
+    hidden_state: Tensor  # (B, H, h, w)
+    memory: DynamicsState
+    frames: Frames | None  # (B, 3, height, width) at three resolutions, if rendered
+    observation: Tensor | None  # (B, 3S, height, width) with the new frame on top, if that drives the next step
+    encoding: Encoding | None  # of this observation
+
+
 def most_probable_actions(inferred: InferredActions) -> Tensor:
     """The action sampler of evaluation: one-hot of the most probable action, (B, T-1, K)."""
     logits = inferred.logits
@@ -84,6 +106,7 @@ class Caddy(nn.Module):
         model, actions_count = config.model, config.data.actions_count
         self.action_config = model.action_network
         self.pretraining_detach = config.training.pretraining_detach
+        self.recomputes = config.training.activation_checkpointing
         features = model.representation_network.state_features
         hidden_features = model.dynamics_network.hidden_state_size
         height, width = model.representation_network.state_resolution
@@ -133,7 +156,9 @@ class Caddy(nn.Module):
             noise: all of it comes from here, by default from the global source.
         """
         batch_size, num_observations = observations.shape[:2]
-        states, attention = self.encode(observations)
+        saving = recomputed if self.recomputes and torch.is_grad_enabled() else _unchanged
+        encode, advance = saving(self.encode), saving(self._advance)
+        states, attention = encode(observations)
         noise = noise or Noise()
         action_network = self._draw_action_network(noise)
         inferred = action_network(states, attention, noise)
@@ -154,27 +179,31 @@ class Caddy(nn.Module):
         frames: list[Frames] = []
         generated: list[Encoding] = []
         for t in range(1, num_observations):
-            hidden_state, memory = self.dynamics_network(state, actions[:, t - 1], variations[:, t - 1], memory, gates)
-            hidden_states.append(hidden_state)
-            if not pretraining:
-                frames.append(self.rendering_network(hidden_state))
-            if t < ground_truth_observations:
+            is_true = t < ground_truth_observations
+            step = advance(
+                Current(state, actions[:, t - 1], variations[:, t - 1], memory),
+                gates,
+                renders=not pretraining,
+                observation=None if is_true else observation,
+            )
+            memory = step.memory
+            hidden_states.append(step.hidden_state)
+            if step.frames is not None:
+                frames.append(step.frames)
+            if step.observation is None or step.encoding is None:
                 state, observation = driving_states[:, t], observations[:, t]
             else:
-                observation = _push_frame(observation, frames[-1].full)
-                generated.append(self.representation_network(observation))
-                state = generated[-1].states
+                state, observation = step.encoding.states, step.observation
+                generated.append(step.encoding)
 
         encoded_hidden_states = None
         if pretraining:
-            encoded_hidden_states = _split_time(self.state_to_hidden_state_layer(_merge_time(states)), batch_size)
-            rendered = Frames(
-                *(
-                    _split_time(frame, batch_size)
-                    for frame in self.rendering_network(_merge_time(encoded_hidden_states))
-                )
+            encoded_hidden_states = _split_time(
+                self.state_to_hidden_state_layer(_merge_time(states)).to(states.dtype), batch_size
             )
-            reconstruction = self.encode(_stack_frames(rendered.full, observations.shape[2] // 3))
+            all_frames = saving(self.rendering_network)(_merge_time(encoded_hidden_states))
+            rendered = Frames(*(_split_time(frame, batch_size) for frame in all_frames))
+            reconstruction = encode(_stack_frames(rendered.full, observations.shape[2] // 3))
         else:
             rendered = Frames(*(_stack_time(resolution) for resolution in zip(*frames, strict=True)))
             true_part = (maps[:, :ground_truth_observations].unbind(dim=1) for maps in (states, attention))
@@ -197,6 +226,26 @@ class Caddy(nn.Module):
             reconstructed_actions=action_network(reconstruction.states, reconstruction.attention, noise),
             encoded_hidden_states=encoded_hidden_states,
         )
+
+    def _advance(
+        self, current: Current, gates: tuple[FusedGates, ...], renders: bool, observation: Tensor | None
+    ) -> Advance:
+        """Take one step of a rollout.
+
+        Args:
+            current: where the sequences are, and the actions taken there.
+            gates: the dynamics network's `fused_gates()`.
+            renders: whether to render the hidden state.
+            observation: (B, 3S, height, width) the current one, if the frame that follows drives the next step.
+        """
+        hidden_state, memory = self.dynamics_network(
+            current.state, current.actions, current.variations, current.memory, gates
+        )
+        frames = self.rendering_network(hidden_state) if renders else None
+        if observation is None or frames is None:
+            return Advance(hidden_state, memory, frames, None, None)
+        observation = _push_frame(observation, frames.full)
+        return Advance(hidden_state, memory, frames, observation, self.representation_network(observation))
 
     def encode(self, observations: Tensor) -> Encoding:
         """States (B, T, F, h, w) and attention (B, T, 1, h, w) of observations (B, T, 3S, height, width)."""
@@ -241,6 +290,10 @@ class Caddy(nn.Module):
         if not self.action_config.use_gumbel:
             return inferred.probabilities
         return gumbel_softmax(inferred.log_probabilities, temperature, self.action_config.hard_gumbel, noise)
+
+
+def _unchanged(function: Callable[P, R]) -> Callable[P, R]:
+    return function
 
 
 # Tensors are time-major in memory, channels last, so that merging and splitting time move nothing.

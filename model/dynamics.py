@@ -19,7 +19,7 @@ class DynamicsState:
     """The recurrent state: a value that goes in and comes out of every step."""
 
     layers: tuple[LSTMState, ...]  # one per ConvLSTM
-    step: int  # how many steps led to it
+    step: int  # how many steps led to it, counted no further than normalisation statistics differ
 
 
 class DynamicsNetwork(nn.Module):
@@ -35,7 +35,7 @@ class DynamicsNetwork(nn.Module):
     ) -> None:
         super().__init__()
         f, h, a = state_features, hidden_features, auxiliary_features
-        n = num_first_steps  # with normalisation statistics of their own
+        self.num_first_steps = n = num_first_steps  # with normalisation statistics of their own
         half = (resolution[0] // 2, resolution[1] // 2)
         self.recurrent_layers_blocks = nn.ModuleList(
             nn.ModuleList([ConvLSTM(i + a, o, size), StepBatchNorm2d(o, n)])
@@ -85,7 +85,7 @@ class DynamicsNetwork(nn.Module):
             new_layer = lstm([x, before], layer, gate)
             new_layers.append(new_layer)
             x = block(torch.cat([norm(new_layer.hidden, memory.step), after], dim=1), memory.step)
-        return x, DynamicsState(tuple(new_layers), memory.step + 1)
+        return x.to(states.dtype), DynamicsState(tuple(new_layers), min(memory.step + 1, self.num_first_steps))
 
     def _recurrent_layers(self) -> list[tuple[ConvLSTM, StepBatchNorm2d]]:
         return [(layer[0], layer[1]) for layer in self.recurrent_layers_blocks]  # type: ignore[index]

@@ -38,5 +38,5 @@ class RepresentationNetwork(nn.Module):
     def forward(self, observations: Tensor) -> Encoding:
         """Encode observations (N, 3S, 8h, 8w) in [-1, 1]."""
         x = activate(self.bn1(pooled_conv3x3(observations, self.conv1.weight, downscale=2)))
-        x = self.residuals(x)
+        x = self.residuals(x).to(self.conv1.weight.dtype)
         return Encoding(states=x[:, :-1], attention=torch.sigmoid(x[:, -1:]))

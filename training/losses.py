@@ -189,7 +189,8 @@ def perceptual_level_losses(
     """
     losses = []
     for true_features, features in zip(truth, reconstruction, strict=True):
-        distance = (features - true_features).abs().unflatten(0, batch_shape)
+        distance = (features - true_features).abs().to(torch.promote_types(features.dtype, torch.float32))
+        distance = distance.unflatten(0, batch_shape)
         level_weights = None if weights is None else resize_frames(weights, (distance.shape[-2], distance.shape[-1]))
         losses.append(weighted_mean(distance, level_weights))
     return losses

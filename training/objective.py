@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from model.caddy import Rollout
 from model.perceptual import PerceptualNetwork
+from model.recomputation import recomputed
 from training import losses
 from utils.configuration import Configuration
 
@@ -119,10 +120,20 @@ class Objective(nn.Module):
         )
 
     def _perceptual_levels(self, truth: Tensor, frames: Tensor, motion: Tensor | None) -> Tensor:
+        """(5,) losses between frames (B, R, 3, H, W), with `activation_checkpointing` one position after the other."""
+        if not self.settings.activation_checkpointing:
+            return self._perceptual_distance(truth, frames, motion)
+        distance = recomputed(self._perceptual_distance)
+        weights = [None] * frames.shape[1] if motion is None else motion.split(1, dim=1)
+        positions = zip(truth.split(1, dim=1), frames.split(1, dim=1), weights, strict=True)
+        return torch.stack([distance(*position) for position in positions]).mean(dim=0)
+
+    def _perceptual_distance(self, truth: Tensor, frames: Tensor, motion: Tensor | None) -> Tensor:
         """(5,) losses between frames (B, R, 3, H, W); the true side carries no gradient."""
         assert self.perceptual_network is not None, "a perceptual weight above zero needs the perceptual network"
-        with torch.no_grad():
-            true_features = self.perceptual_network(truth.flatten(0, 1))
-        features = self.perceptual_network(frames.flatten(0, 1))
+        with torch.autocast(frames.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+            with torch.no_grad():
+                true_features = self.perceptual_network(truth.flatten(0, 1))
+            features = self.perceptual_network(frames.flatten(0, 1))
         batch_size, num_frames = frames.shape[:2]
         return torch.stack(losses.perceptual_level_losses(true_features, features, (batch_size, num_frames), motion))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from model.caddy import ActionSampler, Caddy, Rollout
@@ -51,6 +52,7 @@ class TrainingStep(nn.Module):
         super().__init__()
         self.model = model
         self.objective = objective
+        self.precision = objective.settings.precision
 
     def forward(self, observations: Tensor, phase: Phase, action_sampler: ActionSampler | None = None) -> StepResult:
         """Compute the loss.
@@ -60,13 +62,14 @@ class TrainingStep(nn.Module):
             phase: what the schedules say.
             action_sampler: replaces the Gumbel-Softmax choice of actions.
         """
-        rollout = self.model(
-            observations,
-            phase.ground_truth_observations,
-            phase.gumbel_temperature,
-            phase.pretraining,
-            action_sampler=action_sampler,
-            noise=Noise(None, ranks.rank(), ranks.num_ranks()),
-        )
+        with torch.autocast(observations.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            rollout = self.model(
+                observations,
+                phase.ground_truth_observations,
+                phase.gumbel_temperature,
+                phase.pretraining,
+                action_sampler=action_sampler,
+                noise=Noise(None, ranks.rank(), ranks.num_ranks()),
+            )
         loss = self.objective(rollout, observations[:, :, :3], phase.pretraining)
         return StepResult(loss, UsedActions.of(rollout))

@@ -79,11 +79,17 @@ class DataSource(Section):
 
 
 class Data(DataSource):
-    """The data set, and what is known of it."""
+    """The data set, and what is known of it.
+
+    Of a data set in shards each process keeps `local_shards` at a time in `shard_directory`, by default a folder in the
+    user's cache. Half of them are shuffled together, so that their number decides the order too.
+    """
 
     actions_count: Annotated[int, Field(ge=2)]
     ground_truth_available: bool = False
     cache: Cache = "none"
+    local_shards: Annotated[int, Field(ge=2)] = 8
+    shard_directory: str | None = None
 
 
 class RepresentationNetwork(Section):
@@ -256,11 +262,20 @@ class PhaseWeights:
 
 
 class Training(Section):
-    """The optimisation: schedules count optimiser updates."""
+    """The optimisation: schedules count optimiser updates.
+
+    `precision`: `bf16` runs convolutions in bfloat16 (losses, batch-norm statistics, action space and centroids stay in
+    float32), `tf32` lets CUDA round what is multiplied, as PyTorch's convolutions do by default, and `fp32` does not.
+    `compile` compiles the networks. `activation_checkpointing` takes less memory and more time, and learns the same.
+    `sync_batchnorm` normalises by the images of all ranks.
+    """
 
     trainer: Literal["training.trainer", "training.smooth_mi_trainer"]
     seed: NonNegativeInt = 0
     use_ground_truth_actions: bool = False
+    precision: Literal["fp32", "tf32", "bf16"] = "tf32"
+    compile: bool = False
+    activation_checkpointing: bool = False
     sync_batchnorm: bool = False
     learning_rate: PositiveFloat = 4e-4
     weight_decay: NonNegativeFloat = 1e-6

@@ -22,6 +22,12 @@ def select_device(name: str) -> torch.device:
     return torch.device(usable[0] if name == "auto" else name)
 
 
+def allow_tf32(is_allowed: bool) -> None:
+    """Whether CUDA may round float32 numbers to 10 bits of mantissa before it multiplies them, which is faster."""
+    torch.backends.cudnn.allow_tf32 = is_allowed
+    torch.backends.cuda.matmul.allow_tf32 = is_allowed
+
+
 @contextmanager
 def explaining_lack_of_memory(device: torch.device) -> Iterator[None]:
     """Turn errors that mean too little memory into a `UserError` with a remedy. Others pass."""

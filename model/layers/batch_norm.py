@@ -48,9 +48,7 @@ class BatchNorm2d(nn.BatchNorm2d):
             return functional.batch_norm(x, running_mean, running_var, self.weight, self.bias, eps=self.eps)
         if self.synchronized and ranks.num_ranks() > 1:
             return self._normalize_over_ranks(x, running_mean, running_var)
-        if self.is_recomputing:
-            return functional.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
-        momentum = self.momentum or 0.0
+        momentum = 0.0 if self.is_recomputing else self.momentum or 0.0
         return functional.batch_norm(x, running_mean, running_var, self.weight, self.bias, True, momentum, self.eps)
 
     def _normalize_over_ranks(self, x: Tensor, running_mean: Tensor, running_var: Tensor) -> Tensor:

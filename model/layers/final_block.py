@@ -27,4 +27,4 @@ class FinalBlock(nn.Module):
         kernel = torch.stack(places, dim=1).flatten(0, 1)  # (3 * 4, I, k + 1, k + 1), as pixel_shuffle wants it
         bias = self.conv.bias.repeat_interleave(4)
         blocks = functional.conv2d(x, kernel, bias, stride=2, padding=self.padding)
-        return torch.tanh(functional.pixel_shuffle(blocks, 2))
+        return torch.tanh(functional.pixel_shuffle(blocks, 2).to(self.conv.weight.dtype))

@@ -44,6 +44,7 @@ class Plan:
     perceptual_weight: Choice
     batch_size: Choice
     num_workers: Choice
+    recomputes: Choice = field(default_factory=lambda: Choice(False, "all that a step keeps fits into memory"))
     actions_count: Choice = DEFAULT_ACTIONS
     knows_actions: Choice = field(default_factory=lambda: Choice(False))
     skip_frames: Choice = field(default_factory=lambda: Choice(0))
@@ -90,6 +91,7 @@ class Plan:
             "model.representation_network.state_resolution": Choice(
                 [height // 8, width // 8], "[h, w]: an eighth of it"
             ),
+            "training.activation_checkpointing": self.recomputes,
             "training.ground_truth_observations_start": Choice(true_observations, "generated ones drive only the end"),
             "training.ground_truth_observations_end": Choice(true_observations),
             "training.batching.batch_size": self.batch_size,
@@ -146,6 +148,9 @@ def draft_plan(name: str, data_root: Path, footage: Footage, machine: Machine) -
     has_gpu = machine.device.type == "cuda"
     for recipe in (MAIN_RECIPE, REDUCED_RECIPE) if has_gpu else (small_recipe(machine.num_cores),):
         plan = _draft(name, data_root, footage, machine, recipe)
+        if _fits(plan, machine):
+            return plan
+        plan = replace(plan, recomputes=Choice(True, f"slower; otherwise {machine.name} has too little memory"))
         if _fits(plan, machine):
             return plan
     return _with_smaller_batch(plan, machine)

@@ -1,0 +1,43 @@
+import torch
+from torch import Tensor
+
+from model.caddy import Caddy
+from tests.configurations import published_configuration, small_configuration
+from training.memory import peak_training_memory
+from training.objective import Objective
+from training.step import Phase, TrainingStep
+
+OVERRIDES = ("training.batching.batch_size=3", "training.batching.observations_count=7")
+
+
+def test_a_step_takes_weights_gradients_moments_and_what_it_keeps_for_the_backward_pass() -> None:
+    config = small_configuration(*OVERRIDES)
+    model = Caddy(config).train()
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    observations = torch.rand(7, 3, 16, 32, 3).movedim(-1, 2).transpose(0, 1)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        result = TrainingStep(model, Objective(config))(observations, Phase(False, 6, 1.0))
+    weights = {weight.data_ptr(): weight.nbytes for weight in model.parameters()}
+    activations = sum(size for pointer, size in kept.items() if pointer not in weights)
+    assert result.loss.total.isfinite()
+    least = activations + 3 * sum(weights.values())
+    assert least < peak_training_memory(config) < 1.2 * least
+
+
+def test_recomputation_and_bfloat16_take_less() -> None:
+    plain = peak_training_memory(small_configuration(*OVERRIDES))
+    recomputing = peak_training_memory(small_configuration(*OVERRIDES, "training.activation_checkpointing=true"))
+    half = peak_training_memory(small_configuration(*OVERRIDES, "training.precision=bf16"))
+    assert recomputing < 0.6 * plain
+    assert half < 0.9 * plain
+
+
+def test_the_largest_published_configuration_fits_into_11_gb_with_recomputation() -> None:
+    recomputing = published_configuration("01_bair", "training.activation_checkpointing=true")
+    assert peak_training_memory(published_configuration("01_bair")) > 20e9
+    assert peak_training_memory(recomputing) < 4e9
