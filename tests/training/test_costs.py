@@ -1,9 +1,10 @@
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from model.caddy import Caddy
 from tests.configurations import published_configuration, small_configuration
-from training.memory import peak_training_memory
+from training.costs import num_operations, peak_memory
 from training.objective import Objective
 from training.step import Phase, TrainingStep
 
@@ -26,18 +27,29 @@ def test_a_step_takes_weights_gradients_moments_and_what_it_keeps_for_the_backwa
     activations = sum(size for pointer, size in kept.items() if pointer not in weights)
     assert result.loss.total.isfinite()
     least = activations + 3 * sum(weights.values())
-    assert least < peak_training_memory(config) < 1.2 * least
+    assert least < peak_memory(config) < 1.2 * least
 
 
 def test_recomputation_and_bfloat16_take_less() -> None:
-    plain = peak_training_memory(small_configuration(*OVERRIDES))
-    recomputing = peak_training_memory(small_configuration(*OVERRIDES, "training.activation_checkpointing=true"))
-    half = peak_training_memory(small_configuration(*OVERRIDES, "training.precision=bf16"))
+    plain = peak_memory(small_configuration(*OVERRIDES))
+    recomputing = peak_memory(small_configuration(*OVERRIDES, "training.activation_checkpointing=true"))
+    half = peak_memory(small_configuration(*OVERRIDES, "training.precision=bf16"))
     assert recomputing < 0.6 * plain
     assert half < 0.9 * plain
 
 
 def test_the_largest_published_configuration_fits_into_11_gb_with_recomputation() -> None:
     recomputing = published_configuration("01_bair", "training.activation_checkpointing=true")
-    assert peak_training_memory(published_configuration("01_bair")) > 20e9
-    assert peak_training_memory(recomputing) < 4e9
+    assert peak_memory(published_configuration("01_bair")) > 20e9
+    assert peak_memory(recomputing) < 4e9
+
+
+def test_operations_are_those_of_the_step() -> None:
+    config = small_configuration(*OVERRIDES)
+    model = Caddy(config).train()
+    observations = torch.rand(7, 3, 16, 32, 3).movedim(-1, 2).transpose(0, 1)
+    with FlopCounterMode(display=False) as counter:
+        TrainingStep(model, Objective(config))(observations, Phase(False, 6, 1.0)).loss.total.backward()
+    assert num_operations(config) == counter.get_total_flops()
+    recomputing = small_configuration(*OVERRIDES, "training.activation_checkpointing=true")
+    assert num_operations(recomputing) > 1.2 * counter.get_total_flops()

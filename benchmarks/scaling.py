@@ -1,0 +1,125 @@
+"""How time and memory of training grow with the work: sequence length, batch, frame area, number of videos.
+
+The slope is that of a straight line through the logarithms: 1 where twice the work takes twice as much, 0 where it
+takes no more. Videos are index entries alone, of `VIDEO_LENGTH` frames each, that cost planning the order of training.
+
+python -m benchmarks.scaling --config configs/00_breakout_demo.yaml
+"""
+
+import itertools
+import statistics
+import time
+import tracemalloc
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from benchmarks.report import measurement_parser, write_report
+from dataset.batching import TrainingSampler
+from dataset.video import Annotations, Video
+from dataset.video_dataset import VideoDataset
+from training.costs import peak_memory, step_seconds
+from utils.command import positive_int, run_command
+from utils.configuration import Configuration, load_configuration
+from utils.device import select_device
+
+FACTORS = (1, 2, 3, 4)
+NUM_VIDEOS = (10, 100, 1000, 10_000, 100_000)
+VIDEO_LENGTH = 200
+NUM_BATCHES = 100
+
+
+def main() -> None:
+    """Measure, print the slopes and write all figures."""
+    parser = measurement_parser(
+        "Measure how time and memory of training grow with sequence length, batch, frame area and number of videos.",
+        "python -m benchmarks.scaling --config configs/00_breakout_demo.yaml",
+    )
+    parser.add_argument("--steps", type=positive_int, default=3, help="steps timed at each size")
+    arguments = parser.parse_args()
+    device = select_device(arguments.device)
+    results = {}
+    for name, sizes in sizes_of(arguments.overrides, arguments.config).items():
+        rows = [
+            {"size": size, "seconds": statistics.median(step_seconds(config, device, arguments.steps))}
+            | {"peak_mib": round(peak_memory(config) / 2**20, 1)}
+            for size, config in tqdm(sizes.items(), desc=name, disable=None)
+        ]
+        results[name] = with_slopes(rows)
+    config = load_configuration(arguments.config, arguments.overrides)
+    results["videos"] = with_slopes([order_costs(config, number) for number in NUM_VIDEOS])
+    for name, found in results.items():
+        slopes = ", ".join(f"{key} {slope:.2f}" for key, slope in found["slopes"].items())
+        print(f"{name:20} {found['rows'][0]['size']} to {found['rows'][-1]['size']}: slopes {slopes}")
+    print(f"written to {write_report('scaling', arguments.config, results, device, arguments.json)}")
+
+
+def sizes_of(overrides: Sequence[str], path: str) -> dict[str, dict[int, Configuration]]:
+    """The configurations to measure by what grows in them, and by its size."""
+    base = load_configuration(path, list(overrides))
+    batching = base.training.batching
+    width, height = base.model.representation_network.target_input_size
+
+    def with_values(*values: str) -> Configuration:
+        return load_configuration(path, [*overrides, *values])
+
+    lengths = [batching.observations_count * factor for factor in FACTORS]
+    batches = [batching.batch_size * factor for factor in FACTORS]
+    areas = [(width, height * factor) for factor in FACTORS]
+    return {
+        "observations": {n: with_values(f"training.batching.observations_count={n}") for n in lengths},
+        "batch": {n: with_values(f"training.batching.batch_size={n}") for n in batches},
+        "pixels": {
+            w * h: with_values(
+                f"model.representation_network.target_input_size=[{w}, {h}]",
+                f"model.representation_network.state_resolution=[{h // 8}, {w // 8}]",
+            )
+            for w, h in areas
+        },
+    }
+
+
+def order_costs(config: Configuration, num_videos: int) -> dict[str, Any]:
+    """What it takes to index so many videos and to draw `NUM_BATCHES` batches of their sequences."""
+    annotations = Annotations([0] * VIDEO_LENGTH, [0.0] * VIDEO_LENGTH, [{}] * VIDEO_LENGTH, [False] * VIDEO_LENGTH)
+    entry = SimpleNamespace(num_frames=VIDEO_LENGTH, annotations=annotations, path=Path("video"))
+    batching = config.training.batching
+    tracemalloc.start()
+    start = time.perf_counter()
+    dataset = VideoDataset(
+        cast(list[Video], [entry] * num_videos),
+        crop=config.data.crop,
+        size=config.model.representation_network.target_input_size,
+        observations_count=batching.observations_count,
+        skip_frames=batching.skip_frames,
+    )
+    indexed = time.perf_counter()
+    sampler = TrainingSampler(dataset, batching.batch_size, lambda _: batching.observations_count, seed=0)
+    drawn = sum(1 for _ in itertools.islice(sampler, NUM_BATCHES))
+    seconds = time.perf_counter() - indexed
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return {
+        "size": num_videos,
+        "index_seconds": indexed - start,
+        "seconds": seconds / drawn,
+        "peak_mib": round(peak / 2**20, 1),
+    }
+
+
+def with_slopes(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The rows, and for each of their figures the slope of its logarithm over that of the size."""
+    sizes = np.log([row["size"] for row in rows])
+    figures = [name for name in rows[0] if name != "size"]
+    slopes = {name: float(np.polyfit(sizes, np.log([row[name] for row in rows]), 1)[0]) for name in figures}
+    return {"rows": rows, "slopes": {name: round(slope, 2) for name, slope in slopes.items()}}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    run_command(main)

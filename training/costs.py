@@ -1,0 +1,138 @@
+"""What a training step takes of a device.
+
+Memory and operations are followed without computing anything: tensors without contents take the place of real ones, so
+that any machine can tell for any other.
+"""
+
+import itertools
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import vgg19
+
+from model.caddy import Caddy
+from model.perceptual import PerceptualNetwork
+from training.compilation import compile_networks
+from training.objective import Objective
+from training.state import TrainingState
+from training.step import Phase, TrainingStep
+from utils.configuration import Configuration
+
+NUM_STEPS = 2
+
+
+def peak_memory(config: Configuration) -> int:
+    """Return the most bytes that are in use at any moment of a step on the longest sequences.
+
+    What convolutions use as working space, and what an allocator rounds up or leaves unused, comes on top.
+    """
+    with _Peak() as peak:
+        _take_steps(config)
+    return peak.num_bytes
+
+
+def num_operations(config: Configuration) -> int:
+    """Return how many multiplications and additions such a step takes, those of recomputation included."""
+    with FlopCounterMode(display=False) as counter:
+        _take_steps(config)
+    return counter.get_total_flops() // NUM_STEPS
+
+
+def step_seconds(config: Configuration, device: torch.device, num_steps: int) -> list[float]:
+    """Return how long such steps take on this device now, on noise, after a first one that is not counted."""
+    network = None
+    if config.training.loss_weights.need_perceptual_network:
+        network = PerceptualNetwork(vgg19().state_dict())
+    model = Caddy(config).to(device).train()
+    objective = Objective(config, network).to(device)
+    if config.training.compile:
+        compile_networks(model, network, device)
+    state, step = TrainingState(config, model, objective), TrainingStep(model, objective)
+    shape = _time_major(config)
+    observations = _observations(2 * torch.rand(shape, device=device) - 1)
+    moments = []
+    for _ in range(num_steps + 1):
+        state.update(step(observations, _phase(config)).loss.total)
+        if device.type != "cpu":
+            torch.get_device_module(device).synchronize()
+        moments.append(time.perf_counter())
+    return [after - before for before, after in itertools.pairwise(moments)]
+
+
+def _take_steps(config: Configuration) -> None:
+    """Take steps on tensors without contents. After the first one Adam's moments are in place."""
+    network = None
+    if config.training.loss_weights.need_perceptual_network:
+        network = PerceptualNetwork(vgg19().state_dict())
+    step = TrainingStep(Caddy(config).train(), Objective(config, network))
+    with FakeTensorMode() as mode:
+        _empty(step, mode)
+        state = TrainingState(config, step.model, step.objective)
+        for _ in range(NUM_STEPS):
+            observations = _observations(torch.empty(_time_major(config)))
+            state.update(step(observations, _phase(config)).loss.total)
+            del observations
+
+
+def _phase(config: Configuration) -> Phase:
+    return Phase(False, config.training.ground_truth_observations_end, config.training.gumbel_temperature_end)
+
+
+def _time_major(config: Configuration) -> tuple[int, ...]:
+    """(T, B, H, W, 3S): how `dataset.batching.Batch` lays observations out."""
+    batching = config.training.batching
+    width, height = config.model.representation_network.target_input_size
+    return batching.observations_count, batching.batch_size, height, width, 3 * batching.observation_stacking
+
+
+def _observations(time_major: Tensor) -> Tensor:
+    """(B, T, 3S, H, W) of (T, B, H, W, 3S)."""
+    return time_major.movedim(-1, 2).transpose(0, 1)
+
+
+def _empty(module: nn.Module, mode: FakeTensorMode) -> None:
+    """Replace all weights and buffers by tensors of the same layout without contents."""
+    for part in module.modules():
+        for name, weight in list(part.named_parameters(recurse=False)):
+            setattr(part, name, nn.Parameter(mode.from_tensor(weight), weight.requires_grad))
+        for name, buffer in list(part.named_buffers(recurse=False)):
+            setattr(part, name, mode.from_tensor(buffer))
+
+
+class _Peak(TorchDispatchMode):
+    """Follows which storages are alive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_bytes = 0
+        self._in_use = 0
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __torch_dispatch__(
+        self, function: Callable[..., Any], _types: Sequence[type], args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self._note(tensor.untyped_storage())
+        return result
+
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        if storage in self._known:
+            return
+        self._known.add(storage)
+        num_bytes = storage.nbytes()
+        weakref.finalize(storage, self._release, num_bytes)
+        self._in_use += num_bytes
+        self.num_bytes = max(self.num_bytes, self._in_use)
+
+    def _release(self, num_bytes: int) -> None:
+        self._in_use -= num_bytes
