@@ -59,7 +59,7 @@ def main() -> int:
         f"checked     frames differ from PyTorch's by {exported.largest_difference:.1e} at most, in [-1, 1], over "
         f"{CHECKED_STEPS} steps\n"
         f"starts from {exported.source}\n"
-        f"page        {exported.num_files} files, {exported.num_bytes / 1e6:.1f} MB, in {options.output_directory}"
+        f"page        {exported.num_bytes / 1e6:.1f} MB, in {options.output_directory}"
     )
     if arguments.serve:
         from web.server import serve

@@ -1,30 +1,17 @@
-"""How many frames a second an exported page plays in headless Chromium, which has no GPU and computes as WebAssembly.
-
-A model without a checkpoint is measured with random weights.
-
-python -m benchmarks.browser --config configs/00_breakout_demo.yaml
-"""
+"""An exported page in headless Chromium, which has no GPU and computes as WebAssembly: opened, and timed."""
 
 import contextlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.support.wait import WebDriverWait
 
-from benchmarks.report import writable_file, write_report
-from dataset.starting_frames import STARTING_FRAMES
-from model.caddy import Caddy
-from utils.checkpoint import LATEST, save_checkpoint
-from utils.command import CommandParser, UserError, positive_int, run_command
-from utils.configuration import Configuration, load_configuration
-from web.exporter import Options, export_page
+from utils.command import UserError
 from web.server import serving
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -64,50 +51,6 @@ class BrowserSpeed:
     back_end: str
     """What computes, as the page says it."""
     browser: str
-
-
-def main() -> None:
-    """Export the model of a configuration, measure the page, print what was found and write it."""
-    parser = CommandParser(
-        "Time the steps of an exported page in headless Chromium, which must be installed. Needs no checkpoint.",
-        "python -m benchmarks.browser --config configs/00_breakout_demo.yaml",
-    )
-    add = parser.add_argument
-    add("--config", required=True, metavar="FILE", help="a YAML configuration, see configs/")
-    parser.add_overrides()
-    add("--steps", type=positive_int, default=100, help="how many to time (default: %(default)s)")
-    add("--json", type=writable_file, metavar="FILE", help="where to write (default: in benchmarks/results/)")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        weights = _export(arguments.config, arguments.overrides, Path(folder))
-        speed = measure_in_browser(Path(folder, "page"), arguments.steps)
-    print(f"{speed.frames_per_second:.1f} frames/s: {speed.back_end}, {speed.browser}")
-    results = {**asdict(speed), "steps": arguments.steps, "weights": weights}
-    print(f"written to {write_report('browser', arguments.config, results, path=arguments.json)}")
-
-
-def _export(path: str, overrides: list[str], folder: Path) -> str:
-    """Export a page into `page` in a folder; returns whose weights it has, in words."""
-    config = load_configuration(path, overrides)
-    checkpoint = config.logging.save_directory / LATEST
-    weights = str(checkpoint)
-    if not checkpoint.exists():
-        weights = f"random ({checkpoint} is absent)"
-        config = load_configuration(path, [*overrides, f"logging.save_root={folder}"])
-        save_checkpoint(config.logging.save_directory / LATEST, _random_checkpoint(config))
-    export_page(config, Options(output_directory=folder / "page"))
-    return weights
-
-
-def _random_checkpoint(config: Configuration) -> dict[str, object]:
-    width, height = config.model.representation_network.target_input_size
-    stacking = config.evaluation.batching.observation_stacking
-    torch.manual_seed(config.training.seed)
-    return {
-        "model": Caddy(config).state_dict(),
-        "config": config.model_dump(mode="json"),
-        STARTING_FRAMES: torch.randint(0, 256, (1, stacking, height, width, 3), dtype=torch.uint8),
-    }
 
 
 def measure_in_browser(directory: Path, num_steps: int = 100) -> BrowserSpeed:
@@ -183,7 +126,3 @@ def requested_addresses(browser: Chrome) -> list[str]:
     return [
         message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"
     ]
-
-
-if __name__ == "__main__":
-    run_command(main)

@@ -1,14 +1,19 @@
 """How many frames a second come out of the data loader, for each cache, beside a bare loop that decodes frame files.
 
+Then, what share of the time a training step of `STEP_SECONDS` on a device would wait for data, with frames cached on
+disk and with shards that are fetched and decoded meanwhile.
+
 python -m benchmarks.data_loading --config configs/02_breakout.yaml
 """
 
 import itertools
 import random
 import statistics
+import tempfile
+import time
 import timeit
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -18,7 +23,10 @@ import torch
 from PIL import Image
 
 from benchmarks.report import measurement_parser, write_report
-from dataset.batching import TrainingSampler, make_loader
+from dataset.acquisition.shard import Options, plan_shards, write_shards
+from dataset.batching import Batch, TrainingSampler, make_loader
+from dataset.shards.loader import ShardedLoader
+from dataset.shards.split import ShardedSplit
 from dataset.video import FRAME_SUFFIXES, Video
 from training.run import open_split
 from utils.command import positive_int, run_command
@@ -26,6 +34,11 @@ from utils.configuration import Cache, Configuration, load_configuration
 from utils.device import select_device
 
 NUM_REPEATS = 5
+
+STEP_SECONDS = 0.02
+MAX_WORKERS = 2
+NUM_SHARDS = 8
+LOCAL_SHARDS = 4
 
 
 def main() -> None:
@@ -43,9 +56,12 @@ def main() -> None:
     torch.set_num_threads(1)
 
     results = measure(config, device, arguments.videos, arguments.batches)
+    results["waiting"] = measure_waiting(config, device, arguments.videos, arguments.batches)
     print(f"{results['frame_size'][0]}x{results['frame_size'][1]}, {results['frames_per_batch']} frames in a batch")
     for name, frames_per_second in results["frames_per_second"].items():
         print(f"{frames_per_second:9.0f} frames/s  {name}")
+    for name, share in results["waiting"].items():
+        print(f"{share:9.1%} of the time waits for data  {name}")
     print(f"written to {write_report('data_loading', arguments.config, results, device, arguments.json)}")
 
 
@@ -72,6 +88,72 @@ def measure(config: Configuration, device: torch.device, num_videos: int, num_ba
         "frames_per_batch": frames_per_batch,
         "frames_per_second": {name: round(num_frames / seconds) for name, seconds in _median_seconds(runs).items()},
     }
+
+
+def measure_waiting(config: Configuration, device: torch.device, num_videos: int, num_batches: int) -> dict[str, float]:
+    """Return the share of time that simulated steps wait for data, by source and number of workers.
+
+    The start of workers and what is fetched or decoded before the first batch do not count. Of the shards, half at most
+    are on this disk at a time.
+    """
+    batching = config.training.batching
+    cached = config.model_copy(update={"data": config.data.model_copy(update={"cache": "disk"})})
+    dataset = open_split(cached, "train", batching, num_videos)
+
+    def schedule(_step: int) -> int:
+        return batching.observations_count
+
+    shares = {}
+    for num_workers in range(MAX_WORKERS + 1):
+        sampler = TrainingSampler(dataset, batching.batch_size, schedule, seed=0)
+        loader = make_loader(dataset, sampler, num_workers, device)
+        shares[f"cache disk, {num_workers} workers"] = _waiting_share(iter(loader), num_batches)
+    with tempfile.TemporaryDirectory() as folder:
+        split = _write_shards(cached, dataset.videos, Path(folder, "shards"))
+        for num_workers in range(MAX_WORKERS + 1):
+            sharded = ShardedLoader(
+                split,
+                batching.batch_size,
+                schedule,
+                seed=0,
+                num_workers=num_workers,
+                device=device,
+                local_shards=LOCAL_SHARDS,
+                directory=Path(folder, f"{num_workers} workers"),
+            )
+            shares[f"shards, {num_workers} workers"] = _waiting_share(iter(sharded), num_batches)
+    return shares
+
+
+def _write_shards(config: Configuration, videos: Sequence[Video], directory: Path) -> ShardedSplit:
+    """The videos in `NUM_SHARDS` shards or a few more."""
+    directory.mkdir()
+    num_bytes = sum(file.stat().st_size for video in videos for file in video.path.iterdir())
+    options = Options(num_bytes // NUM_SHARDS, clip_length=1000, overlap=64)
+    write_shards(plan_shards({"train": videos}, options), directory)
+    batching = config.training.batching
+    return ShardedSplit(
+        str(directory),
+        "train",
+        crop=config.data.crop,
+        size=config.model.representation_network.target_input_size,
+        observations_count=batching.observations_count,
+        skip_frames=batching.skip_frames,
+        observation_stacking=batching.observation_stacking,
+        cache="disk",
+    )
+
+
+def _waiting_share(batches: Iterator[Batch], num_batches: int) -> float:
+    """The share of the time of simulated steps in which they wait for their batch, the first one's left out."""
+    next(batches)
+    waited = 0.0
+    for _ in range(num_batches):
+        time.sleep(STEP_SECONDS)  # a device computes
+        start = time.perf_counter()
+        next(batches)
+        waited += time.perf_counter() - start
+    return round(waited / (waited + num_batches * STEP_SECONDS), 4)
 
 
 def _frame_files(videos: Sequence[Video], num_frames: int) -> list[Path]:

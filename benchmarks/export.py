@@ -1,30 +1,33 @@
-"""What the exported step of a model is worth: how near it is to PyTorch, how fast, how small.
+"""What the exported step of a model is worth: how near it is to PyTorch, how fast, also in a browser, and how small.
 
 ONNX Runtime and PyTorch play the same random actions from the same picture, each going on from its own frames, on the
-CPU with the same number of threads. A model without a checkpoint is measured with random weights.
+CPU with the same number of threads. The page is played by headless Chromium, if it is installed, with as many threads
+as there are cores. A model without a checkpoint is measured with random weights.
 
 python -m benchmarks.export --config configs/00_breakout_demo.yaml
 """
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.play import Player, step_seconds
+from benchmarks.browser import BrowserSpeed, measure_in_browser, missing_programs
+from benchmarks.play import Player, step_seconds, trained_or_random
 from benchmarks.report import writable_file, write_report
-from model.caddy import Caddy
-from playing.simulator import Simulator, load_simulator
-from utils.checkpoint import LATEST
 from utils.command import CommandParser, positive_int, run_command
 from utils.configuration import Configuration, load_configuration
 from web.onnx_simulator import OnnxSimulator, largest_difference
 from web.onnx_step import export_step
 from web.operations import naive_cost, step_cost
+from web.page_folder import ExportedGame, write_page
+from web.runtime import find_runtime
 
 NUM_RUNS = 5
-"""How often each has its turn."""
+"""How often PyTorch and ONNX Runtime have their turns."""
 
 WARM_UP_STEPS = 3
 
@@ -32,37 +35,41 @@ WARM_UP_STEPS = 3
 def main() -> None:
     """Measure, print what was found and write it."""
     parser = CommandParser(
-        "Compare the exported step of a model with PyTorch: frames, speed and size. Needs no checkpoint.",
+        "Compare the exported step of a model with PyTorch: frames, speed, also in headless Chromium, and size. Needs "
+        "no checkpoint.",
         "python -m benchmarks.export --config configs/00_breakout_demo.yaml",
     )
     add = parser.add_argument
     add("--config", required=True, metavar="FILE", help="a YAML configuration, see configs/")
     parser.add_overrides()
-    add("--steps", type=positive_int, default=100, help=f"steps of each of {NUM_RUNS} runs (default: %(default)s)")
-    add("--threads", type=positive_int, default=2, help="CPU threads (default: %(default)s)")
+    add("--steps", type=positive_int, default=100, help="steps of each run (default: %(default)s)")
+    add("--threads", type=positive_int, default=2, help="CPU threads, but for the browser (default: %(default)s)")
     add("--json", type=writable_file, metavar="FILE", help="where to write (default: in benchmarks/results/)")
     arguments = parser.parse_args()
     config = load_configuration(arguments.config, arguments.overrides)
     torch.set_num_threads(arguments.threads)
 
-    results = measure(config, arguments.steps, arguments.threads)
+    runtime = None if missing_programs() else find_runtime()
+    results = measure(config, arguments.steps, arguments.threads, runtime)
     for precision in ("float32", "float16"):
         found = results[precision]
         print(f"{precision}  {found['bytes'] / 1e6:6.2f} MB, differs by {found['largest_difference']:.1e} at most")
     for name, rate in results["frames_per_second"].items():
-        print(f"{name}  {rate:.1f} frames/s")
+        print(f"{name:11}  {rate:.1f} frames/s")
+    print(f"browser: {results['browser']}")
     print(f"a step: {results['operations']} operations; a naive export: {results['naive_operations']}")
     print(f"weights: {results['weights']}")
     print(f"written to {write_report('export', arguments.config, results, path=arguments.json)}")
 
 
-def measure(config: Configuration, num_steps: int, num_threads: int) -> dict[str, Any]:
-    """Play the same game with both, `NUM_RUNS` times in turn, after a short warm-up.
+def measure(config: Configuration, num_steps: int, num_threads: int, runtime: Path | None) -> dict[str, Any]:
+    """Play the same game with PyTorch and ONNX Runtime, `NUM_RUNS` times in turn after a short warm-up, then the page.
 
-    Frames per second are the median over runs; a step ends when its pixels are in memory. Differences are in [-1, 1].
+    The page is left out where there is no runtime for it. Frames per second are the median over runs; a step ends when
+    its pixels are in memory, in the browser on the canvas. Differences are in [-1, 1].
     """
     torch.manual_seed(config.training.seed)
-    simulator, weights = _simulator(config)
+    simulator, weights = trained_or_random(config, torch.device("cpu"))
     step, half = (export_step(simulator.model, half) for half in (False, True))
     exported = OnnxSimulator(step, num_threads)
     players: dict[str, Player] = {"pytorch": simulator, "onnxruntime": exported}
@@ -77,8 +84,16 @@ def measure(config: Configuration, num_steps: int, num_threads: int) -> dict[str
         for name, player in players.items():
             seconds[name].append(float(step_seconds(player, stacks, actions[:, None]).sum()))
     cost, naive = step_cost(step.model), naive_cost(config)
+    rates = {name: num_steps / float(np.median(runs)) for name, runs in seconds.items()}
+    browser = f"not measured: {' and '.join(missing_programs())} not installed"
+    if runtime:
+        names = [str(number) for number in range(1, simulator.actions_count + 1)]
+        speed = _browser_speed(ExportedGame(config, step, [stacks[0, -1]], names, frame_rate=10), runtime, num_steps)
+        rates["browser"] = speed.frames_per_second
+        browser = f"{speed.browser}, {speed.back_end}"
     return {
-        "frames_per_second": {name: round(num_steps / float(np.median(runs)), 2) for name, runs in seconds.items()},
+        "frames_per_second": {name: round(rate, 2) for name, rate in rates.items()},
+        "browser": browser,
         "float32": {
             "bytes": step.model.ByteSize(),
             "largest_difference": largest_difference(simulator, exported, stacks, actions),
@@ -98,12 +113,12 @@ def measure(config: Configuration, num_steps: int, num_threads: int) -> dict[str
     }
 
 
-def _simulator(config: Configuration) -> tuple[Simulator, str]:
-    """The model of the run's checkpoint, or one with random weights, and which of them in words."""
-    path = config.logging.save_directory / LATEST
-    if path.exists():
-        return load_simulator(config, torch.device("cpu"))[0], str(path)
-    return Simulator(Caddy(config)), f"random ({path} is absent)"
+def _browser_speed(game: ExportedGame, runtime: Path, num_steps: int) -> BrowserSpeed:
+    """How fast the page of a game is played."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder, "page")
+        write_page(page, game, runtime)
+        return measure_in_browser(page, num_steps)
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def measure(config: Configuration, device: torch.device, num_steps: int) -> dict
     whole; latencies are percentiles over the steps of all runs, in milliseconds.
     """
     torch.manual_seed(config.training.seed)
-    ours, weights = _simulator(config, device)
+    ours, weights = trained_or_random(config, device)
     plain = PlainSimulator(config, ours.model.state_dict(), device)
     players: dict[str, Player] = {"plain": plain, "ours": ours}
     random = np.random.default_rng(config.training.seed)
@@ -200,7 +200,7 @@ def step_gflop(player: Player, stacks: np.ndarray, actions: np.ndarray) -> float
     return counter.get_total_flops() / 1e9
 
 
-def _simulator(config: Configuration, device: torch.device) -> tuple[Simulator, str]:
+def trained_or_random(config: Configuration, device: torch.device) -> tuple[Simulator, str]:
     """The model of the run's checkpoint, or one with random weights, and which of them in words."""
     path = config.logging.save_directory / LATEST
     if path.exists():

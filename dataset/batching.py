@@ -5,8 +5,11 @@ B batch, T observations in a sequence, S stacked frames in an observation, C = 3
 
 import itertools
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +20,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from dataset.video_dataset import Samples, SequenceKey, VideoDataset
 from utils.command import UserError
 from utils.images import normalize
+
+BATCHES_AHEAD = 2
+"""How many batches a thread reads before they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -184,48 +190,77 @@ def in_batches(keys: Sequence[SequenceKey], batch_size: int) -> list[Sequence[Se
     return [keys[first : first + batch_size] for first in range(0, len(keys), batch_size)]
 
 
+@dataclass(frozen=True)
 class BatchLoader:
-    """Reads batches, ahead of time and in worker processes if asked to. Made by `make_loader`."""
+    """Reads batches ahead of time, by a thread or by worker processes. Made by `make_loader`."""
 
-    def __init__(self, loader: "DataLoader[Batch | UserError]") -> None:
-        self._loader = loader
+    dataset: Dataset[Samples]
+    batches: Iterable[Sequence[SequenceKey]]
+    num_workers: int
+    device: torch.device
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches in the order of their keys. `UserError` where a frame cannot be read."""
-        for batch in self._loader:
+        return self._read_in_workers() if self.num_workers else self._read_in_thread()
+
+    def _read_in_thread(self) -> Iterator[Batch]:
+        """While a batch is used, the thread reads the next `BATCHES_AHEAD`; it ends with the iteration."""
+        being_read: deque[Future[Batch]] = deque()
+        use_gpu = partial(torch.cuda.set_device, self.device) if self._is_pinned else None
+        with ThreadPoolExecutor(1, "batches", use_gpu) as reader:
+            try:
+                for keys in self.batches:
+                    being_read.append(reader.submit(self._read, keys))
+                    if len(being_read) > BATCHES_AHEAD:
+                        yield being_read.popleft().result()
+                while being_read:
+                    yield being_read.popleft().result()
+            finally:
+                for batch in being_read:
+                    batch.cancel()
+
+    def _read(self, keys: Sequence[SequenceKey]) -> Batch:
+        batch = Batch.of(self.dataset[keys])
+        return batch.pin_memory() if self._is_pinned else batch
+
+    def _read_in_workers(self) -> Iterator[Batch]:
+        loader = DataLoader(
+            _BatchReader(self.dataset),
+            sampler=self.batches,
+            batch_size=None,
+            num_workers=self.num_workers,
+            pin_memory=self._is_pinned,
+            worker_init_fn=_leave_process_group,
+            generator=torch.Generator(),
+        )
+        for batch in loader:
             if isinstance(batch, UserError):
                 raise batch
             yield batch
 
+    @property
+    def _is_pinned(self) -> bool:
+        return self.device.type == "cuda"
+
 
 def make_loader(
-    dataset: VideoDataset,
+    dataset: Dataset[Samples],
     batches: Iterable[Sequence[SequenceKey]],
     num_workers: int = 0,
     device: torch.device | str = "cpu",
 ) -> BatchLoader:
     """Return a loader of the batches named by `batches`: a `TrainingSampler`, or `in_batches(evaluation_keys(...))`.
 
-    It can be iterated as often as `batches` can; the workers (0: this process reads) live as long as an iteration. For
-    a CUDA `device` the batches come in pinned memory; `Batch.to` moves them. The global random state is not touched.
+    It can be iterated as often as `batches` can; the workers (0: a thread reads) live as long as an iteration. For a
+    CUDA `device` the batches come in pinned memory; `Batch.to` moves them. The global random state is not touched.
     """
-    return BatchLoader(
-        DataLoader(
-            _BatchReader(dataset),
-            sampler=batches,
-            batch_size=None,
-            num_workers=num_workers,
-            pin_memory=torch.device(device).type == "cuda",
-            worker_init_fn=_leave_process_group,
-            generator=torch.Generator(),
-        )
-    )
+    return BatchLoader(dataset, batches, num_workers, torch.device(device))
 
 
 class _BatchReader(Dataset["Batch | UserError"]):
     """Reads whole batches. A user's error is a value here, since a raised one would leave a worker as a traceback."""
 
-    def __init__(self, dataset: VideoDataset) -> None:
+    def __init__(self, dataset: Dataset[Samples]) -> None:
         self._dataset = dataset
 
     def __getitem__(self, keys: Sequence[SequenceKey]) -> Batch | UserError:

@@ -56,7 +56,7 @@ def choose_starting_frames(
         return (lambda _: stack), initial_frame
     for split in SPLITS:
         try:
-            videos = find_videos(config.data.data_root, split, config.data.dataset_splits)
+            videos = find_videos(config.data.data_root, split, config.data.dataset_splits, config.data.shard_directory)
         except UserError:
             continue
         return partial(_of_random_video, config, videos), f"{config.data.data_root} ({split})"

@@ -149,7 +149,7 @@ def open_held_out(config: Configuration) -> VideoDataset:
     """The test split, or the validation split where there is none. `UserError` if its actions are unknown."""
     for split in SPLITS[:-1]:
         try:
-            find_videos(config.data.data_root, split, config.data.dataset_splits)
+            find_videos(config.data.data_root, split, config.data.dataset_splits, config.data.shard_directory)
         except UserError:
             continue
         break

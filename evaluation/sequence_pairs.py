@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dataset.batching import evaluation_keys, in_batches, make_loader
+from dataset.shards.storage import is_sharded
 from dataset.splits import FLAT, find_all_videos, find_videos
 from dataset.video import Annotations, Video
 from dataset.video_dataset import SequenceKey, VideoDataset
@@ -91,9 +92,9 @@ class SequencePairs:
             )
 
     def _open(self, source: DataSource, skip_frames: int) -> VideoDataset:
-        root = Path(source.data_root)
-        is_flat = source.dataset_splits is None and root.is_dir() and FLAT in find_all_videos(root)
-        splits = [0.0, 0.0, 1.0] if is_flat else source.dataset_splits
+        root = source.data_root
+        is_plain = source.dataset_splits is None and not is_sharded(root) and Path(root).is_dir()
+        splits = [0.0, 0.0, 1.0] if is_plain and FLAT in find_all_videos(Path(root)) else source.dataset_splits
         dataset = VideoDataset(
             [Video(path) for path in find_videos(root, SPLIT, splits)],
             crop=source.crop,

@@ -1,7 +1,5 @@
 """`export.py`, as users meet it."""
 
-import base64
-import hashlib
 import json
 import shutil
 import sys
@@ -20,14 +18,11 @@ from model.caddy import Caddy
 from playing.simulator import Simulator
 from tests.command import Command, files
 from tests.faults import file_size_limit
+from tests.runtimes import SMALL_RUNTIME, write_small_runtime
 from tests.synthetic import SIDE, square_configuration, write_configuration, write_square_videos
 from utils.checkpoint import LATEST, load_checkpoint, save_checkpoint
-from web import exporter, runtime
+from web import exporter, page_folder
 from web.onnx_packages import onnxruntime
-from web.operations import Cost
-from web.runtime import Runtime, RuntimeFile
-
-RUNTIME_FILES = {"ort.mjs": b"export const env = {};", "ort.wasm": b"\0asm"}
 
 
 class ExportCommand(Command):
@@ -54,14 +49,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     config = square_configuration(tmp_path)
     save_checkpoint(config.logging.save_directory / LATEST, {"model": Caddy(config).state_dict()})
     folder = tmp_path / "ort"
-    folder.mkdir()
-    pins = {}
-    for name, content in RUNTIME_FILES.items():
-        (folder / name).write_bytes(content)
-        integrity = base64.b64encode(hashlib.sha384(content).digest()).decode()
-        pins[name] = RuntimeFile(len(content), f"sha384-{integrity}")
-    monkeypatch.setattr(runtime, "PAGE_RUNTIME", Runtime("1.2.3", pins))
-    monkeypatch.setattr(exporter, "naive_cost", lambda _: Cost(operations=127, multiply_adds=10**6))
+    write_small_runtime(folder, monkeypatch)
     common = ("--config", str(tmp_path / "square.yaml"), "--output_directory", str(tmp_path / "page"))
     return ExportCommand(export, tmp_path, monkeypatch, capsys, *common, "--runtime_directory", str(folder))
 
@@ -102,11 +90,17 @@ def play_exported(folder: Path, game: dict[str, Any], actions: list[int]) -> lis
 
 def test_a_page_is_written_with_everything_it_needs(command: ExportCommand) -> None:
     game = command.exported("--fps", "7.5")
-    own = {path.name for path in exporter.PAGE.iterdir()}
+    own = {path.name for path in page_folder.PAGE.iterdir()}
     written = {str(path.relative_to(command.page)) for path in command.page.rglob("*") if path.is_file()}
-    named = {"model.onnx", "initial_state.bin", *game["starts"], *(f"runtime/{name}" for name in RUNTIME_FILES)}
+    named = {
+        "model.onnx",
+        "initial_state.bin",
+        "first_frame.png",
+        *game["starts"],
+        *(f"runtime/{name}" for name in SMALL_RUNTIME),
+    }
     assert written == own | named | {"game.json"}
-    for name, content in RUNTIME_FILES.items():
+    for name, content in SMALL_RUNTIME.items():
         assert (command.page / "runtime" / name).read_bytes() == content
     assert game["model"] == {"file": "model.onnx", "bytes": (command.page / "model.onnx").stat().st_size}
     expected = {
@@ -160,7 +154,7 @@ def test_the_report_says_what_it_is_worth_and_what_to_do_next(command: ExportCom
     assert code == 0
     assert f"model       {(command.page / 'model.onnx').stat().st_size / 1e6:.1f} MB, weights in float32" in out
     assert "a step      58 operations, 3 million multiply-adds" in out
-    assert "(a naive export: 127 operations, 1 million)" in out
+    assert "(a naive export: 127 operations, 3 million)" in out
     assert "at most, in [-1, 1], over 20 steps" in out
     assert f"starts from {command.folder / 'data'} (val)" in out
     assert "next        the same command with --serve" in out
@@ -212,6 +206,12 @@ def test_checkpoints_of_others_are_exported(
     change_checkpoint(command, change)
     command.exported()
     assert (command.page / "model.onnx").read_bytes() == ours
+
+
+def test_the_first_frame_is_what_the_first_action_makes_of_the_first_start(command: ExportCommand) -> None:
+    game = command.exported()
+    (pixels,) = play_exported(command.page, game, [0])
+    assert np.array_equal(np.asarray(Image.open(command.page / game["first_frame"])), pixels[..., :3])
 
 
 def test_half_precision_halves_the_model(command: ExportCommand) -> None:
@@ -269,6 +269,28 @@ class TestAnotherExport:
             f"{command.page}: holds something else than an earlier export; choose another --output_directory"
         )
 
+    def test_follows_one_that_was_killed(self, command: ExportCommand) -> None:
+        (command.page / exporter.UNFINISHED / "page").mkdir(parents=True)
+        command.exported()
+        assert not (command.page / exporter.UNFINISHED).exists()
+
+    def test_puts_the_file_by_which_it_is_known_first(
+        self, command: ExportCommand, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        moved: list[Path] = []
+        replace = Path.replace
+
+        def noted_replace(path: Path, target: Path) -> Path:
+            moved.append(target)
+            return replace(path, target)
+
+        monkeypatch.setattr(Path, "replace", noted_replace)
+        command.exported()
+        unfinished = command.page / exporter.UNFINISHED
+        pages = [path for path in moved if path.is_relative_to(command.page) and not path.is_relative_to(unfinished)]
+        assert pages[0] == command.page / "index.html"
+        assert len(pages) > 10
+
 
 class TestMistakes:
     def test_no_checkpoint(self, command: ExportCommand) -> None:
@@ -309,7 +331,7 @@ class TestMistakes:
             message = command.refused()
         assert "free some space or choose another disk" in message
 
-    @pytest.mark.parametrize("package", ["onnx", "onnxruntime", "onnxscript"])
+    @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
     def test_a_missing_package(self, command: ExportCommand, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in [name for name in sys.modules if name.startswith("web.")]:
             monkeypatch.delitem(sys.modules, name)

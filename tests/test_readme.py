@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 
+import export
 from dataset.starting_frames import STARTING_FRAMES
 from evaluation.configuration import load_evaluation_configuration
 from evaluation.report import format_interval, format_value
@@ -25,9 +26,10 @@ from evaluation.results import read_results
 from model.caddy import Caddy
 from playing.simulator import digest
 from tests.dataset.acquisition.clips import encode, numbered
+from tests.runtimes import write_small_runtime
 from tests.synthetic import write_square_videos
 from utils.checkpoint import LATEST, save_checkpoint
-from utils.command import EXIT_TERMINATED
+from utils.command import EXIT_DONE, EXIT_TERMINATED
 from utils.configuration import load_configuration
 
 REPOSITORY = Path(__file__).parent.parent
@@ -66,7 +68,11 @@ def commands() -> list[str]:
 def shortened(command: str, folder: Path) -> list[str]:
     """The arguments of a `python` command, on less data, reading and writing in a folder."""
     arguments = shlex.split(command)
-    module = arguments[2] if arguments[1] == "-m" else arguments[1]
+    ranks: tuple[str, ...] = ()
+    if arguments[0] == "torchrun":
+        ranks = ("training.batching.batch_size=2", "logging.run_name=ranks")
+        arguments = ["python", "-m", "torch.distributed.run", *arguments[1:]]
+    module = "train.py" if "train.py" in arguments else arguments[2] if arguments[1] == "-m" else arguments[1]
     for option, value in SMALLER.get(module, {}).items():
         first = arguments.index(option) + 1
         last = next((n for n in range(first, len(arguments)) if arguments[n].startswith("--")), len(arguments))
@@ -79,6 +85,7 @@ def shortened(command: str, folder: Path) -> list[str]:
             f"data.data_root={folder}/data/breakout_v2_160_ours",
             f"logging.output_root={folder}/results",
             f"logging.save_root={folder}/checkpoints",
+            *ranks,
         )
     return [sys.executable, *arguments[1:], *(part for override in overrides for part in ("--set", override))]
 
@@ -92,8 +99,10 @@ def test_no_command_goes_untried() -> None:
         "make ",
         "python -m dataset.",
         "python train.py ",
+        "torchrun ",
         "python play.py ",
         "python interpolate.py ",
+        "python export.py ",
         "python build_evaluation_dataset.py ",
         "python evaluate_dataset.py ",
         "python -m evaluation.",
@@ -159,6 +168,24 @@ def test_playing(command: str, untrained: Path) -> None:
         assert process.stdout.readline() == "starting from the checkpoint\n"
         process.terminate()
         assert process.wait(timeout=60) == EXIT_TERMINATED
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if " export.py " in command])
+def test_exporting(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_small_runtime(tmp_path / "ort", monkeypatch)
+    served: list[Path] = []
+    monkeypatch.setattr("web.server.serve", lambda folder, _: served.append(folder))
+    monkeypatch.chdir(REPOSITORY)
+    arguments = shlex.split(command)[1:]
+    page = tmp_path / "page"
+    arguments[arguments.index("--output_directory") + 1] = str(page)
+    monkeypatch.setattr(sys, "argv", [*arguments, "--runtime_directory", str(tmp_path / "ort")])
+    assert export.main() == EXIT_DONE
+    assert "starts from" in capsys.readouterr().out
+    assert (page / "index.html").exists()
+    assert served == ([page] if "--serve" in arguments else [])
 
 
 def test_releasing(untrained: Path, tmp_path: Path) -> None:

@@ -1,16 +1,20 @@
 """A training run: everything it is made of, built in the order in which mistakes are cheapest to find."""
 
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 
 import torch
 
-from dataset.splits import find_videos
+from dataset.shards.split import ShardedSplit
+from dataset.shards.storage import Storage, is_sharded
+from dataset.splits import find_videos, require_own_splits
 from dataset.video import Video
 from dataset.video_dataset import VideoDataset
 from evaluation.evaluator import Evaluator
 from model.caddy import Caddy
 from model.layers.batch_norm import synchronize_batch_norms
 from model.perceptual import PerceptualNetwork, load_perceptual_network
+from training.compilation import compile_networks
 from training.distributed import all_ranks, require_divisible
 from training.objective import Objective
 from training.state import TrainingState
@@ -18,8 +22,8 @@ from training.trainer import Trainer
 from utils import ranks
 from utils.checkpoint import LATEST
 from utils.command import EXIT_DONE, UserError, tell
-from utils.configuration import Batching, Configuration
-from utils.device import explaining_lack_of_memory
+from utils.configuration import Batching, Configuration, Data
+from utils.device import allow_tf32, explaining_lack_of_memory
 from utils.files import only_process, require_writable
 from utils.logger import IMAGES, METRICS, RunLogger, has_evaluation
 
@@ -52,8 +56,7 @@ def _train_on(device: torch.device, config: Configuration) -> int:
     require_writable(output_directory, "choose another logging.output_root")
     require_writable(save_directory, "choose another logging.save_root")
     require_divisible(config.training.batching.batch_size)
-    for split in ("train", "val"):
-        find_videos(config.data.data_root, split, config.data.dataset_splits)
+    _require_splits(config.data)
     perceptual_network = _perceptual_network(config)
     with explaining_lack_of_memory(device):
         code, step = _train(config, device, perceptual_network)
@@ -71,6 +74,9 @@ def _train(
     model = Caddy(config).to(device)
     if config.training.sync_batchnorm:
         synchronize_batch_norms(model)
+    allow_tf32(config.training.precision != "fp32")
+    if config.training.compile:
+        compile_networks(model, perceptual_network, device)
     objective = Objective(config, perceptual_network).to(device)
     state = TrainingState(config, model, objective)
     continued = state.resume(config.logging.save_directory)
@@ -79,7 +85,7 @@ def _train(
         return EXIT_DONE, state.step
 
     evaluator = Evaluator(config, open_split(config, "val", config.evaluation.batching), device, perceptual_network)
-    dataset = open_split(config, "train", config.training.batching)
+    dataset = open_training_split(config)
     if config.training.use_ground_truth_actions:
         for split in (evaluator.dataset, dataset):
             require_known_actions(split, config.data.actions_count)
@@ -116,8 +122,10 @@ def open_split(config: Configuration, split: str, batching: Batching, max_videos
 
     Raises:
         UserError: there are none, a video is refused, or the first sequence cannot be read.
+        OSError: the disk is full.
     """
-    paths = find_videos(config.data.data_root, split, config.data.dataset_splits)[:max_videos]
+    data = config.data
+    paths = find_videos(data.data_root, split, data.dataset_splits, data.shard_directory)[:max_videos]
     dataset = VideoDataset(
         [Video(path) for path in paths],
         crop=config.data.crop,
@@ -131,19 +139,63 @@ def open_split(config: Configuration, split: str, batching: Batching, max_videos
     return dataset
 
 
-def require_known_actions(dataset: VideoDataset, actions_count: int) -> None:
-    """`UserError` if a video has no true actions, or others than 0 to `actions_count` - 1, to drive the model."""
-    for video in dataset.videos:
-        annotations = video.annotations
-        if not annotations.actions_are_known:
+def open_training_split(config: Configuration) -> VideoDataset | ShardedSplit:
+    """What training draws from: all sequences on this machine, or those in shards as they are streamed.
+
+    Raises:
+        UserError: as `open_split`; or there are fewer shards than ranks.
+    """
+    batching = config.training.batching
+    if not is_sharded(config.data.data_root):
+        return open_split(config, "train", batching)
+    split = ShardedSplit(
+        config.data.data_root,
+        "train",
+        crop=config.data.crop,
+        size=config.model.representation_network.target_input_size,
+        observations_count=batching.observations_count,
+        skip_frames=batching.skip_frames,
+        observation_stacking=batching.observation_stacking,
+        cache=config.data.cache,
+    )
+    split.require_shards(ranks.num_ranks())
+    return split
+
+
+def require_known_actions(dataset: VideoDataset | ShardedSplit, actions_count: int) -> None:
+    """`UserError` if true actions are unknown, or others than 0 to `actions_count` - 1, to drive the model."""
+    for place, actions in _true_actions(dataset):
+        if actions is None:
             raise UserError(
-                f"{video.path}: has no true actions, but training.use_ground_truth_actions needs them; set it to false "
-                "or annotate the video"
+                f"{place}: has no true actions, but training.use_ground_truth_actions needs them; set it to false "
+                "or annotate the videos"
             )
-        for action in set(annotations.actions):
+        for action in actions:
             if not 0 <= action < actions_count:
                 raise UserError(
-                    f"{video.path}: has an action {action}, but training.use_ground_truth_actions needs 0 to "
+                    f"{place}: has an action {action}, but training.use_ground_truth_actions needs 0 to "
                     f"{actions_count - 1} (data.actions_count is {actions_count}); raise data.actions_count or number "
                     "the actions from 0"
                 )
+
+
+def _true_actions(dataset: VideoDataset | ShardedSplit) -> Iterator[tuple[str, Iterable[int] | None]]:
+    """The true actions that occur in each video, or in all shards, by their place; None if some are unknown."""
+    if isinstance(dataset, ShardedSplit):
+        yield dataset.storage.root, dataset.actions
+        return
+    for video in dataset.videos:
+        annotations = video.annotations
+        yield str(video.path), set(annotations.actions) if annotations.actions_are_known else None
+
+
+def _require_splits(data: Data) -> None:
+    """`UserError` if there are no videos to train on, or none to validate with. Nothing is fetched but an index."""
+    if is_sharded(data.data_root):
+        require_own_splits(data.data_root, data.dataset_splits)
+        index = Storage(data.data_root).read_index()
+        for split in ("train", "val"):
+            index.find(split, data.data_root)
+        return
+    for split in ("train", "val"):
+        find_videos(data.data_root, split, data.dataset_splits)

@@ -5,8 +5,9 @@ import os
 import signal
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -16,12 +17,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dataset.batching import Batch, TrainingSampler, make_loader
+from dataset.shards.loader import ShardedLoader
+from dataset.shards.split import ShardedSplit
 from dataset.starting_frames import STARTING_FRAMES, stored_starting_frames
 from dataset.video_dataset import VideoDataset
 from evaluation.evaluator import Evaluation, Evaluator
 from evaluation.plots import plot_action_space
 from model.caddy import true_actions
 from training import schedules
+from training.compilation import num_compiled_graphs
 from training.distributed import with_shared_gradients
 from training.state import TrainingState
 from training.step import Phase, TrainingStep, UsedActions
@@ -54,7 +58,7 @@ class Trainer:
         self,
         config: Configuration,
         state: TrainingState,
-        dataset: VideoDataset,
+        dataset: VideoDataset | ShardedSplit,
         evaluator: Evaluator,
         logger: RunLogger | None,
     ) -> None:
@@ -116,22 +120,36 @@ class Trainer:
 
     def _batches(self, progress: "tqdm[Any]") -> Iterator[Batch]:
         """The batches of the steps to come. If one cannot be read, a mended data set will continue from before it."""
-        sampler = TrainingSampler(
-            self.dataset,
-            self.settings.batching.batch_size,
-            lambda step: schedules.observations_count(step, self.settings.batching),
-            self.settings.seed,
-            first_step=self.state.step + 1,
-            rank=ranks.rank(),
-            num_ranks=ranks.num_ranks(),
-        )
         try:
-            yield from make_loader(self.dataset, sampler, self.settings.batching.num_workers, self.state.device)
-        except UserError:
+            yield from self._loader()
+        except (UserError, OSError):
             if self.state.step and ranks.num_ranks() == 1:
                 self._report(progress)
                 self._save()
             raise
+
+    def _loader(self) -> Iterable[Batch]:
+        """Read the batches of the steps to come, from this machine or from shards that are fetched meanwhile."""
+        batching, data = self.settings.batching, self.config.data
+        order: dict[str, Any] = {
+            "batch_size": batching.batch_size,
+            "observations_count": lambda step: schedules.observations_count(step, batching),
+            "seed": self.settings.seed,
+            "first_step": self.state.step + 1,
+            "rank": ranks.rank(),
+            "num_ranks": ranks.num_ranks(),
+        }
+        if isinstance(self.dataset, VideoDataset):
+            sampler = TrainingSampler(self.dataset, **order)
+            return make_loader(self.dataset, sampler, batching.num_workers, self.state.device)
+        return ShardedLoader(
+            self.dataset,
+            **order,
+            num_workers=batching.num_workers,
+            device=self.state.device,
+            local_shards=data.local_shards,
+            directory=Path(data.shard_directory) if data.shard_directory else None,
+        )
 
     def _train_step(self, batch: Batch) -> UsedActions:
         """Compute the loss of a batch and update the model."""
@@ -194,6 +212,8 @@ class Trainer:
             "observations_count": schedules.observations_count(step, self.settings.batching),
             "ground_truth_observations": schedules.ground_truth_observations(step, self.settings),
         }
+        if self.settings.compile:
+            schedule["compiled_graphs"] = num_compiled_graphs()
         if self.logger:
             self.logger.log_scalars(step, {f"train/{name}": value for name, value in (means | schedule).items()})
         progress.set_postfix(loss=f"{means['loss']:.3f}", refresh=False)
@@ -212,7 +232,8 @@ class Trainer:
     def _evaluate(self) -> None:
         step = self.state.step
         ranks.take_from_main(list(self.state.model.buffers()))
-        evaluation = self.evaluator.evaluate(self.state.model)
+        with torch.compiler.set_stance("force_eager"):
+            evaluation = self.evaluator.evaluate(self.state.model)
         if self.logger is None:
             return
         symptoms = {} if schedules.is_pretraining(step, self.settings) else self._symptoms(evaluation)
@@ -246,12 +267,15 @@ class Trainer:
 
     def _data_state(self) -> dict[str, int]:
         """What, with the step, decides which sequences come next."""
-        return {
+        state = {
             "seed": self.settings.seed,
             "batch_size": self.settings.batching.batch_size,
             "num_videos": len(self.dataset.videos),
             "num_frames": self.dataset.num_frames,
         }
+        if isinstance(self.dataset, ShardedSplit):
+            state |= {"local_shards": self.config.data.local_shards, "num_ranks": ranks.num_ranks()}
+        return state
 
     def _progress_bar(self) -> "tqdm[Any]":
         """Steps/s, loss and time left: on a terminal in one line, in a log as a line every ten seconds."""

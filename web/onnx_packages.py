@@ -5,10 +5,9 @@ from utils.command import UserError
 try:
     import onnx
     import onnxruntime
-    import onnxscript  # noqa: F401  torch.onnx needs it
 except ImportError as error:
     raise UserError(
-        f"exporting needs {error.name}, which is not installed; install it: pip install onnx onnxruntime onnxscript"
+        f"exporting needs {error.name}, which is not installed; install it: pip install onnx onnxruntime"
     ) from error
 
 __all__ = ["onnx", "onnxruntime"]

@@ -29,6 +29,7 @@ from model.layers.residual_block import ResidualBlock
 from model.layers.same_block import SameBlock
 from model.layers.step_batch_norm import StepBatchNorm2d
 from model.layers.up_block import UpBlock
+from web.folding import Affine, folded, pooled
 from web.onnx_graph import OnnxGraph
 from web.onnx_packages import onnx
 
@@ -63,35 +64,6 @@ def export_step(model: Caddy, half: bool = False) -> ExportedStep:
         UserError: a weight is too large for float16.
     """
     return _StepGraph(model, half).export()
-
-
-@dataclass(frozen=True)
-class _Affine:
-    """x * scale + shift, one of each a channel, in float64."""
-
-    scale: Tensor  # (O)
-    shift: Tensor  # (O)
-
-    @classmethod
-    def of(cls, norm: nn.BatchNorm2d) -> "_Affine":
-        """What a batch normalisation does in evaluation mode."""
-        return cls._normalising(norm, norm.running_mean, norm.running_var)
-
-    @classmethod
-    def of_steps(cls, norm: StepBatchNorm2d) -> list["_Affine"]:
-        """The same for each of the first steps that has statistics of its own, then for all others."""
-        first = range(norm.num_first_steps)
-        return [
-            *(cls._normalising(norm, norm.first_running_means[i], norm.first_running_vars[i]) for i in first),
-            cls.of(norm),
-        ]
-
-    @classmethod
-    def _normalising(cls, norm: nn.BatchNorm2d, mean: Tensor | None, variance: Tensor | None) -> "_Affine":
-        assert mean is not None
-        assert variance is not None
-        scale = norm.weight.double() / torch.sqrt(variance.double() + norm.eps)
-        return cls(scale, norm.bias.double() - mean.double() * scale)
 
 
 class _StepGraph:
@@ -148,8 +120,8 @@ class _StepGraph:
     def _encoder(self, observation: str) -> str:
         """States (1, F, h, w) of an observation; the attention, which is the last channel, is left out."""
         network: Any = self._model.representation_network
-        kernel, bias = _folded(network.conv1.weight, network.bn1)
-        x = self._activated(self._convolution("encoder.first", observation, _pooled(kernel), bias, stride=2))
+        kernel, bias = folded(network.conv1.weight, network.bn1)
+        x = self._activated(self._convolution("encoder.first", observation, pooled(kernel), bias, stride=2))
         *blocks, last = network.residuals
         for index, block in enumerate(blocks):
             x = self._residual(f"encoder.{index}", x, block)
@@ -180,7 +152,7 @@ class _StepGraph:
         gates = lstm.cell.fused()
         num_hidden = len(lstm.initial_hidden_state)
         num_features = gates.weight.shape[1] - num_hidden - self._num_actions - self._dimension
-        kernel = self._with_ones(gates.weight, num_features, after=_Affine(torch.ones(1), gates.bias.double()))
+        kernel = self._with_ones(gates.weight, num_features, after=Affine(torch.ones(1), gates.bias.double()))
         joined = graph.add("Concat", x, auxiliary_maps, f"hidden_{layer}", axis=1)
         gate_maps = self._convolution(f"dynamics.{layer}.gates", joined, kernel)
         sizes = graph.integers(3 * num_hidden, num_hidden)
@@ -201,21 +173,16 @@ class _StepGraph:
         conv, own_norm = (block.conv1, block.bn1) if isinstance(block, SameBlock) else (block.conv, block.norm)
         kernels = [
             self._with_ones(conv.weight, norm.num_features, after, before)
-            for before, after in zip(_Affine.of_steps(norm), _Affine.of_steps(own_norm), strict=True)
+            for before, after in zip(Affine.of_steps(norm), Affine.of_steps(own_norm), strict=True)
         ]
         stride = block.downscale if isinstance(block, SameBlock) else 1
-        if stride > 1:
-            kernels = [_pooled(kernel) for kernel in kernels]
-        name = f"dynamics.{layer}.block"
-        if kernel_index is None:
-            x = self._convolution(name, joined, kernels[0], stride=stride)
-        else:
-            table = self._graph.weight(f"{name}.kernels", _array(torch.stack(kernels)))
-            x = self._convolved(joined, self._graph.add("Gather", table, kernel_index, axis=0), stride=stride)
+        kernels = [pooled(kernel, stride) for kernel in kernels]
+        kernel = kernels[0] if kernel_index is None else torch.stack(kernels)
+        x = self._convolution(f"dynamics.{layer}.block", joined, kernel, stride=stride, index=kernel_index)
         x = self._activated(x)
         return self._doubled(x) if isinstance(block, UpBlock) else x
 
-    def _with_ones(self, weight: Tensor, num_features: int, after: _Affine, before: _Affine | None = None) -> Tensor:
+    def _with_ones(self, weight: Tensor, num_features: int, after: Affine, before: Affine | None = None) -> Tensor:
         """The kernel of a convolution over features, auxiliary maps and perhaps a hidden state, with affine maps in it.
 
         Args:
@@ -249,7 +216,7 @@ class _StepGraph:
         for index, stage in enumerate(network.upsample_blocks):
             blocks: list[Any] = list(stage) if isinstance(stage, nn.Sequential) else [stage]
             up, *residuals = blocks
-            x = self._convolution(f"decoder.{index}", self._doubled(x), *_folded(up.conv.weight, up.norm))
+            x = self._convolution(f"decoder.{index}", self._doubled(x), *folded(up.conv.weight, up.norm))
             x = self._activated(x)
             for residual in residuals:
                 x = self._residual(f"decoder.{index}.residual", x, residual)
@@ -269,26 +236,35 @@ class _StepGraph:
     def _residual(self, name: str, x: str, block: ResidualBlock, num_channels: int | None = None) -> str:
         """A residual block, of whose output only the first channels may be wanted."""
         stride = block.downscale
-        kernel, bias = _folded(block.conv1.weight, block.bn1)
-        y = self._convolution(f"{name}.1", x, _pooled(kernel) if stride > 1 else kernel, bias, stride)
-        kernel, bias = _folded(block.conv2.weight, block.bn2)
+        kernel, bias = folded(block.conv1.weight, block.bn1)
+        y = self._convolution(f"{name}.1", x, pooled(kernel, stride), bias, stride)
+        kernel, bias = folded(block.conv2.weight, block.bn2)
         y = self._convolution(f"{name}.2", self._activated(y), kernel[:num_channels], bias[:num_channels])
         if block.downsample is not None:
             conv: Any = block.downsample[0]
             norm: Any = block.downsample[2]
-            kernel, bias = (tensor[:num_channels] for tensor in _folded(conv.weight, norm))
-            x = self._convolution(f"{name}.identity", x, _pooled(kernel) if stride > 1 else kernel, bias, stride)
+            kernel, bias = (tensor[:num_channels] for tensor in folded(conv.weight, norm))
+            x = self._convolution(f"{name}.identity", x, pooled(kernel, stride), bias, stride)
         return self._activated(self._graph.add("Add", y, x))
 
-    def _convolution(self, name: str, x: str, kernel: Tensor, bias: Tensor | None = None, stride: int = 1) -> str:
-        """A convolution with constant weights, (O, I, k, k) and (O)."""
-        weights = [self._graph.weight(f"{name}.weight", _array(kernel))]
-        if bias is not None:
-            weights.append(self._graph.weight(f"{name}.bias", _array(bias)))
-        return self._convolved(x, *weights, padding=(kernel.shape[-1] - 1) // 2, stride=stride)
+    def _convolution(
+        self, name: str, x: str, kernel: Tensor, bias: Tensor | None = None, stride: int = 1, index: str | None = None
+    ) -> str:
+        """A convolution with constant weights, (O, I, k, k) and (O).
 
-    def _convolved(self, x: str, *weights: str, padding: int = 1, stride: int = 1) -> str:
-        return self._graph.add("Conv", x, *weights, pads=[padding] * 4, strides=[stride] * 2)
+        Given the name of an index, `kernel` is a table of kernels (N, O, I, k, k).
+        """
+        graph = self._graph
+        if num_empty := _num_empty_channels(kernel.shape[-3]):
+            x = graph.add("Pad", x, graph.integers(0, 0, 0, 0, 0, num_empty, 0, 0))
+            kernel = functional.pad(kernel, (0, 0, 0, 0, 0, num_empty))
+        weights = [graph.weight(f"{name}.weight", _array(kernel))]
+        if index is not None:
+            weights = [graph.add("Gather", *weights, index, axis=0)]
+        if bias is not None:
+            weights.append(graph.weight(f"{name}.bias", _array(bias)))
+        padding = (kernel.shape[-1] - 1) // 2
+        return graph.add("Conv", x, *weights, pads=[padding] * 4, strides=[stride] * 2)
 
     def _activated(self, x: str) -> str:
         return self._graph.add("LeakyRelu", x, alpha=SLOPE)
@@ -299,17 +275,14 @@ class _StepGraph:
         return self._graph.add("Resize", x, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
 
 
-def _folded(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """The kernel (O, I, k, k) and bias (O) of a convolution without bias and the normalisation after it."""
-    affine = _Affine.of(norm)
-    return weight.double() * affine.scale[:, None, None, None], affine.shift
-
-
-def _pooled(kernel: Tensor) -> Tensor:
-    """The kernel (O, I, k + 1, k + 1), of stride 2, of a convolution and 2x2 average pooling after it."""
-    shifted = [functional.pad(kernel, (dx, 1 - dx, dy, 1 - dy)) for dy in (0, 1) for dx in (0, 1)]
-    return torch.stack(shifted).mean(dim=0)
-
-
 def _array(weights: Tensor) -> np.ndarray:
     return weights.float().contiguous().numpy()
+
+
+def _num_empty_channels(num_channels: int) -> int:
+    """How many empty input channels a convolution needs, so that onnxruntime-web computes it rightly on WebGPU.
+
+    Version 1.30 does not where their number is a multiple of 3 but not of 4, with 3 itself as the only exception.
+    """
+    is_computed_wrongly = num_channels > 3 and num_channels % 3 == 0
+    return -num_channels % 4 if is_computed_wrongly else 0

@@ -30,7 +30,7 @@ def write_single_file(directory: Path, output: Path) -> None:
     """
     html = _read(directory / "index.html").decode()
     game = json.loads(_read(directory / "game.json"))
-    data = ["game.json", game["model"]["file"], game["initial_state"]["file"], *game["starts"]]
+    data = ["game.json", game["model"]["file"], game["initial_state"]["file"], *game["starts"], game["first_frame"]]
     data += [game["runtime"]["base"] + name for name in game["runtime"]["files"]]
     html = STYLE.sub(lambda match: f"<style>\n{_read(directory / match['file']).decode()}</style>", html)
     html = ENTRY.sub(lambda match: _modules(directory, match["file"]), html)

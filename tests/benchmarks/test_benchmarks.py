@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,19 @@ def test_data_loading(square: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = {"bare decoding", *(f"cache {cache}, 0 workers" for cache in ("none", "memory", "disk"))}
     assert results["frames_per_second"].keys() == runs
     assert all(frames_per_second > 0 for frames_per_second in results["frames_per_second"].values())
+    sources = {f"{source}, {number} workers" for source in ("cache disk", "shards") for number in range(3)}
+    assert results["waiting"].keys() == sources
+    assert all(0 < share < 1 for share in results["waiting"].values())
+
+
+def test_the_share_of_waiting() -> None:
+    def slow() -> Iterator[Any]:
+        for _ in range(4):
+            time.sleep(data_loading.STEP_SECONDS / 2)
+            yield
+
+    assert data_loading._waiting_share(slow(), 3) == pytest.approx(1 / 3, abs=0.15)
+    assert data_loading._waiting_share(iter([None] * 4), 3) < 0.1  # type: ignore[list-item]
 
 
 def test_demo(square: Path, monkeypatch: pytest.MonkeyPatch) -> None:

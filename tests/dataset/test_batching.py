@@ -2,11 +2,14 @@ import itertools
 import multiprocessing
 import os
 import pickle
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic, sleep
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import Dataset
 
 from dataset.batching import (
     Batch,
@@ -16,7 +19,8 @@ from dataset.batching import (
     make_loader,
 )
 from dataset.video import Video, VideoError
-from dataset.video_dataset import SequenceKey, VideoDataset
+from dataset.video_dataset import Samples, SequenceKey, VideoDataset
+from tests.processes import DEADLINE
 
 MakeVideos = Callable[..., list[Video]]
 LENGTHS = (9, 16, 4, 12, 7)
@@ -239,6 +243,66 @@ def test_workers_end_with_the_iteration(dataset: VideoDataset, num_batches: int)
         pass
 
     assert multiprocessing.active_children() == before
+
+
+class Recording(Dataset[Samples]):
+    """A data set that notes what is read of it."""
+
+    def __init__(self, dataset: VideoDataset) -> None:
+        self.dataset = dataset
+        self.read: list[Sequence[SequenceKey]] = []
+
+    def __getitem__(self, keys: Sequence[SequenceKey]) -> Samples:
+        self.read.append(keys)
+        return self.dataset[keys]
+
+
+def reading_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
+
+
+def test_a_thread_reads_two_batches_ahead_and_no_more(dataset: VideoDataset) -> None:
+    recording = Recording(dataset)
+    batches = in_batches(evaluation_keys(dataset, 2), 1)
+    loaded = iter(make_loader(recording, batches))
+    for num_used in range(1, 5):
+        assert next(loaded).keys == batches[num_used - 1]
+        start = monotonic()
+        while len(recording.read) < num_used + 2:
+            assert monotonic() < start + DEADLINE
+            sleep(0.001)
+    sleep(0.05)
+    assert recording.read == batches[: 4 + 2]
+    assert len(reading_threads()) == 1
+
+
+@pytest.mark.parametrize("num_batches", [1, 1000])
+def test_the_thread_ends_with_the_iteration(dataset: VideoDataset, num_batches: int) -> None:
+    for _ in itertools.islice(make_loader(dataset, in_batches(evaluation_keys(dataset, 2), 1)), num_batches):
+        assert reading_threads()
+    assert not reading_threads()
+
+
+def test_batches_before_an_unreadable_frame_are_had(make_videos: MakeVideos) -> None:
+    videos = make_videos(6, 6)
+    (videos[1].path / "00003.png").write_bytes(b"torn")
+    dataset = make_dataset(videos)
+    batches = in_batches(evaluation_keys(dataset, 4), 2)
+    loaded = iter(make_loader(dataset, batches))
+    assert next(loaded).keys == batches[0]
+    with pytest.raises(VideoError):
+        list(loaded)
+    assert not reading_threads()
+
+
+def test_what_planning_raises_comes_through(dataset: VideoDataset) -> None:
+    def plan() -> Iterator[list[SequenceKey]]:
+        yield [SequenceKey(0, 0, 2)]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(make_loader(dataset, plan()))
+    assert not reading_threads()
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])

@@ -24,19 +24,16 @@ from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-import benchmarks.browser
 from benchmarks.browser import chromium, measure_in_browser, missing_programs, open_page, requested_addresses
 from dataset.starting_frames import STARTING_FRAMES
 from model.caddy import Caddy
 from playing.game import Game
 from playing.simulator import load_simulator
-from tests.command import Command
 from tests.synthetic import configuration_values, write_configuration
 from utils.checkpoint import LATEST, save_checkpoint
 from utils.command import UserError
 from utils.configuration import Configuration, load_configuration
 from web.exporter import Options, export_page
-from web.operations import Cost
 from web.runtime import find_runtime
 from web.server import serving
 from web.single_file import write_single_file
@@ -61,13 +58,15 @@ return [canvas.width, canvas.height, btoa(Array.from(data, (value) => String.fro
 @pytest.fixture(scope="module", autouse=True)
 def _browser_and_runtime() -> None:
     """Skip where the set-up lacks what a browser test needs; fail in CI, whose set-up has it."""
-    reason = ", ".join(f"{program} is not installed" for program in missing_programs())
+    reasons = []
+    if programs := missing_programs():
+        reasons.append(f"{' and '.join(programs)} not installed: apt-get install chromium chromium-driver")
     try:
         find_runtime()
     except UserError as error:
-        reason = f"{reason}, {error}".strip(", ")
-    if reason:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+        reasons.append(str(error))
+    if reasons:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("; ".join(reasons))
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +75,6 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Configuration:
     overrides = ["logging.run_name=00_breakout_play", f"data.data_root={tmp_path_factory.mktemp('none')}"]
     overrides.append(f"logging.save_root={REPOSITORY / 'checkpoints'}")
     return load_configuration(REPOSITORY / "configs/00_breakout_demo.yaml", overrides)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _without_counting() -> Iterator[None]:
-    """Make exports quick: most of their time goes into counting what a naive one would compute."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("web.exporter.naive_cost", lambda _: Cost(operations=0, multiply_adds=0))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -110,23 +101,33 @@ def from_disk(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def noisy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The page of a model with variations, two frames in an observation, and random weights."""
+def noisy_config(tmp_path_factory: pytest.TempPathFactory) -> Configuration:
+    """A model with variations, two frames in an observation, and random weights, large enough for all to matter."""
     folder = tmp_path_factory.mktemp("noisy")
     values = configuration_values(folder)
+    values["model"]["representation_network"]["state_features"] = 32
     for section in (values["training"], values["evaluation"]):
         section["batching"]["observation_stacking"] = 2
-    path = write_configuration(folder, values)
-    config = load_configuration(path)
+    config = load_configuration(write_configuration(folder, values))
     torch.manual_seed(0)
+    model = Caddy(config).requires_grad_(False)
+    for kernel in (parameter for parameter in model.parameters() if parameter.ndim == 4):
+        kernel.mul_(4)
     contents = {
-        "model": Caddy(config).state_dict(),
+        "model": model.state_dict(),
         "config": config.model_dump(mode="json"),
         STARTING_FRAMES: torch.randint(0, 256, (2, 2, 32, 32, 3), dtype=torch.uint8),
     }
     save_checkpoint(config.logging.save_directory / LATEST, contents)
-    export_page(config, Options(folder / "page"))
-    with serving(folder / "page") as address:
+    return config
+
+
+@pytest.fixture(scope="module")
+def noisy(noisy_config: Configuration, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Its page."""
+    directory = tmp_path_factory.mktemp("noisy_page")
+    export_page(noisy_config, Options(directory))
+    with serving(directory) as address:
         yield address
 
 
@@ -410,19 +411,35 @@ class TestNoise:
 class TestWebGpu:
     """With a GPU that is computed in software, which takes seconds for what a real one does at once."""
 
-    FLAGS = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
+    @pytest.fixture(scope="module")
+    @staticmethod
+    def gpu_browser() -> Iterator[Chrome]:
+        flags = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
+        with chromium(*flags) as driver:
+            yield driver
 
-    def test_frames_are_those_of_webassembly(self, noisy: str) -> None:
+    def test_frames_are_those_of_webassembly(self, gpu_browser: Chrome, noisy: str) -> None:
+        page = Page(gpu_browser)
         frames = {}
-        with chromium(*self.FLAGS) as browser:
-            for address in (noisy, f"{noisy}?backend=wasm"):
-                open_page(browser, address)
-                page = Page(browser)
-                page.press("t")
-                page.act(0, 1)
-                frames[page["back-end"].text.split(",")[0]] = page.pixels
+        for address in (noisy, f"{noisy}?backend=wasm"):
+            open_page(gpu_browser, address)
+            page.press("t")
+            page.act(0, 1)
+            frames[page["back-end"].text.split(",")[0]] = page.pixels
+            assert not page["note"].is_displayed()
         assert set(frames) == {"WebGPU", "WebAssembly"}
         assert np.abs(frames["WebGPU"] - frames["WebAssembly"]).max() <= TOLERANCE
+
+    def test_is_not_used_where_it_computes_wrong_frames(
+        self, gpu_browser: Chrome, noisy_config: Configuration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("web.onnx_step._num_empty_channels", lambda _: 0)
+        export_page(noisy_config, Options(tmp_path / "page"))
+        with serving(tmp_path / "page") as address:
+            open_page(gpu_browser, address)
+        page = Page(gpu_browser)
+        assert page["back-end"].text.startswith("WebAssembly")
+        assert page["note"].text == "The graphics processor is not used: it computes wrong frames."
 
 
 class TestErrors:
@@ -473,6 +490,11 @@ class TestErrors:
         (copy / "starts/00.png").unlink()
         (copy / "starts/00.png").write_bytes(b"no picture")
         assert "starts/00.png is damaged. Copy" in self.told_of(browser, copy)
+
+    def test_wrong_frames(self, browser: Chrome, copy: Path) -> None:
+        (copy / "starts/02.png").replace(copy / "first_frame.png")
+        shutil.copyfile(copy / "first_frame.png", copy / "starts/02.png")
+        assert "This browser cannot run the model: it computes wrong frames. Use" in self.told_of(browser, copy)
 
     def test_runtime_of_another_hash_is_not_run(self, browser: Chrome, copy: Path) -> None:
         name = "runtime/ort.wasm.bundle.min.mjs"
@@ -628,19 +650,6 @@ def assert_crisp(page: Page, minimal_width: int) -> None:
     inner = seen[24:-24, 24:-24].reshape(-1, 3)  # what is behind round corners left out
     frame = page.pixels.reshape(-1, 3)
     assert {*map(tuple, np.unique(inner, axis=0))} <= {*map(tuple, np.unique(frame, axis=0))}
-
-
-def test_measurement_of_a_model_without_a_checkpoint(
-    square: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    report = square / "report.json"
-    common = ("--config", str(square / "square.yaml"), "--steps", "5", "--json", str(report))
-    code, out, _ = Command(benchmarks.browser, square, monkeypatch, capsys, *common)()
-    assert code == 0
-    results = json.loads(report.read_text())["results"]
-    assert out.startswith(f"{results['frames_per_second']:.1f} frames/s: WebAssembly, ")
-    assert results["weights"] == f"random ({square / 'checkpoints/square/latest.pth.tar'} is absent)"
-    assert not (square / "checkpoints").exists()
 
 
 def test_measurement(exported: Path) -> None:

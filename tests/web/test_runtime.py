@@ -1,7 +1,5 @@
 """Where the runtime is found, with a small one in place of onnxruntime-web. `test_page.py` runs the real one."""
 
-import base64
-import hashlib
 import re
 import tarfile
 from pathlib import Path
@@ -9,10 +7,9 @@ from pathlib import Path
 import pytest
 
 import web.runtime
+from tests.runtimes import SMALL_RUNTIME, pinned
 from utils.command import UserError
-from web.runtime import PAGE_RUNTIME, Runtime, RuntimeFile, find_runtime, runtime_description
-
-CONTENTS = {"ort.mjs": b"export const env = {};", "ort.wasm": b"\0asm"}
+from web.runtime import PAGE_RUNTIME, Runtime, find_runtime, runtime_description
 
 NPM = """#!/bin/sh
 echo "$@" >> {calls}
@@ -20,12 +17,7 @@ cp {package} .
 """
 
 
-def pinned(contents: bytes) -> RuntimeFile:
-    digest = base64.b64encode(hashlib.sha384(contents).digest()).decode()
-    return RuntimeFile(len(contents), f"sha384-{digest}")
-
-
-def fill(folder: Path, contents: dict[str, bytes] = CONTENTS) -> Path:
+def fill(folder: Path, contents: dict[str, bytes] = SMALL_RUNTIME) -> Path:
     folder.mkdir(parents=True)
     for name, text in contents.items():
         (folder / name).write_bytes(text)
@@ -34,7 +26,7 @@ def fill(folder: Path, contents: dict[str, bytes] = CONTENTS) -> Path:
 
 @pytest.fixture(autouse=True)
 def runtime(monkeypatch: pytest.MonkeyPatch) -> Runtime:
-    small = Runtime("9.8.7", {name: pinned(contents) for name, contents in CONTENTS.items()})
+    small = Runtime("9.8.7", {name: pinned(contents) for name, contents in SMALL_RUNTIME.items()})
     monkeypatch.setattr(web.runtime, "PAGE_RUNTIME", small)
     return small
 
@@ -54,7 +46,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program in npm's place that packs the runtime; returns the file in which it notes how it was called."""
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin:/usr/bin")
-    install(tmp_path, NPM.format(calls=tmp_path / "calls", package=pack(tmp_path, CONTENTS)))
+    install(tmp_path, NPM.format(calls=tmp_path / "calls", package=pack(tmp_path, SMALL_RUNTIME)))
     return tmp_path / "calls"
 
 
@@ -78,7 +70,7 @@ class TestGivenFolder:
 
     @pytest.mark.parametrize("contents", [b"", b"\0asn", b"\0asm "])
     def test_of_another_version(self, tmp_path: Path, contents: bytes) -> None:
-        given = fill(tmp_path / "given", CONTENTS | {"ort.wasm": contents})
+        given = fill(tmp_path / "given", SMALL_RUNTIME | {"ort.wasm": contents})
         with pytest.raises(UserError, match=rf"{given}: ort\.wasm: missing, or of another version; put the files of"):
             find_runtime(given)
 
@@ -96,7 +88,7 @@ class TestInstalledPackage:
         assert find_runtime() == installed.resolve()
 
     def test_of_another_version_is_passed_over(self, tmp_path: Path, cache: Path) -> None:
-        fill(tmp_path / "project/node_modules/onnxruntime-web/dist", CONTENTS | {"ort.mjs": b"old"})
+        fill(tmp_path / "project/node_modules/onnxruntime-web/dist", SMALL_RUNTIME | {"ort.mjs": b"old"})
         fill(cache)
         assert find_runtime() == cache
 
@@ -106,17 +98,17 @@ class TestFetching:
         assert find_runtime() == cache
         assert find_runtime() == cache
         assert npm.read_text() == "pack --loglevel=error --ignore-scripts onnxruntime-web@9.8.7\n"
-        assert {path.name: path.read_bytes() for path in cache.iterdir()} == CONTENTS
+        assert {path.name: path.read_bytes() for path in cache.iterdir()} == SMALL_RUNTIME
 
     def test_mends_a_damaged_cache(self, npm: Path, cache: Path) -> None:
-        fill(cache, CONTENTS | {"ort.wasm": b""})
+        fill(cache, SMALL_RUNTIME | {"ort.wasm": b""})
         assert find_runtime() == cache
         assert npm.exists()
-        assert (cache / "ort.wasm").read_bytes() == CONTENTS["ort.wasm"]
+        assert (cache / "ort.wasm").read_bytes() == SMALL_RUNTIME["ort.wasm"]
 
     def test_another_package_is_not_kept(self, tmp_path: Path, npm: Path, cache: Path) -> None:
         (tmp_path / "other").mkdir()
-        package = pack(tmp_path / "other", CONTENTS | {"ort.wasm": b"evil"})
+        package = pack(tmp_path / "other", SMALL_RUNTIME | {"ort.wasm": b"evil"})
         install(tmp_path, NPM.format(calls=npm, package=package))
         with pytest.raises(
             UserError, match=r"ort\.wasm: .*npm's package is not the pinned one; .* --runtime_directory"

@@ -29,6 +29,7 @@ GAME = {
     "model": {"file": "model.onnx"},
     "initial_state": {"file": "state.bin"},
     "starts": ["starts/00.png", "starts/01.png"],
+    "first_frame": "first_frame.png",
     "runtime": {"base": "runtime/", "files": {"ort.mjs": "sha384-0", "ort.wasm": "sha384-1"}},
 }
 
@@ -43,6 +44,7 @@ FILES = {
     "state.bin": "the state",
     "starts/00.png": "a picture",
     "starts/01.png": "another",
+    "first_frame.png": "what follows",
     "runtime/ort.mjs": "export const env = {};",
     "runtime/ort.wasm": "\0asm",
 }

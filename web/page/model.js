@@ -2,6 +2,9 @@
 //
 // Dimensions: S stacked frames in an observation, K actions, D action-space dimension, H x W pixels.
 
+/** By how much, of 255, a frame that is computed elsewhere may differ. */
+const TOLERANCE = 3;
+
 /** Where a game stands. It is never changed, so that it can be kept and returned to. */
 class Moment {
   /**
@@ -107,6 +110,22 @@ export class Model {
       states.map(({ name }) => next[`next_${name}`]),
       moment.step + 1,
     );
+  }
+
+  /**
+   * Find out whether this browser computes what it should, which not every driver of a GPU does.
+   *
+   * @param {ImageData} start a starting frame.
+   * @param {ImageData} expected what the first action made of it where the game was exported.
+   * @throws {Error} it does not.
+   */
+  async verify(start, expected) {
+    const first = this.start(start);
+    const next = await this.step(first, 0, new Float32Array(this.game.variation_dimension));
+    const isNear = next.frame.data.every((value, index) => Math.abs(value - expected.data[index]) <= TOLERANCE);
+    first.dispose();
+    next.dispose();
+    if (!isNear) throw new Error("it computes wrong frames");
   }
 
   #tensor(numbers, shape) {

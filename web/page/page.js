@@ -25,7 +25,7 @@ ready.catch(showFailure);
 async function start() {
   const description = await readDescription();
   showTitle(description.name);
-  const { model, backEnd, starts } = await load(description);
+  const { model, backEnd, starts, failure } = await load(description);
 
   const player = new Player(new Game(model, starts), description.frame_rate, idleAction(description.actions));
   const canvas = element("screen");
@@ -35,6 +35,8 @@ async function start() {
 
   screen.show(player.game.frame);
   element("back-end").textContent = backEndName(backEnd);
+  element("note").hidden = !failure;
+  element("note").textContent = failure ? `The graphics processor is not used: ${failure.message}.` : "";
   element("loading").hidden = true;
   element("controls").inert = false;
   element("hint").hidden = false;
@@ -67,15 +69,16 @@ async function load(description) {
     description.model.bytes + description.initial_state.bytes + runtimeBytes(description.runtime, backEnds[0]),
   );
   const read = async ({ file, bytes }) => (await readFile(file, { bytes }, progress.add)).arrayBuffer();
-  const files = Promise.all([read(description.model), read(description.initial_state), readStarts(description)]);
+  const files = Promise.all([read(description.model), read(description.initial_state), readFrames(description)]);
   files.catch(() => {}); // told below, even if the runtime fails first
   let failure;
   for (const backEnd of backEnds) {
     try {
       const ort = await loadRuntime(description.runtime, backEnd, progress.add);
-      const [onnx, initialState, starts] = await files;
+      const [onnx, initialState, [firstFrame, ...starts]] = await files;
       const model = await Model.create(description, ort, backEnd, onnx, initialState);
-      return { model, backEnd, starts };
+      await model.verify(starts[0], firstFrame);
+      return { model, backEnd, starts, failure };
     } catch (error) {
       if (error instanceof PageError) throw error;
       failure = error;
@@ -87,11 +90,12 @@ async function load(description) {
   );
 }
 
-async function readStarts({ starts, width, height }) {
+/** Read the frame that the first step should give, and the starting frames. */
+async function readFrames({ first_frame: firstFrame, starts, width, height }) {
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const frames = [];
-  for (const name of starts) {
+  for (const name of [firstFrame, ...starts]) {
     const file = await readFile(name, { type: "image/png" });
     try {
       context.drawImage(await createImageBitmap(file, { colorSpaceConversion: "none" }), 0, 0);

@@ -1,0 +1,127 @@
+"""The tar file of a shard: written the same to the last byte each time, unpacked without trust in it."""
+
+import hashlib
+import re
+import shutil
+import tarfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Protocol, cast
+
+from dataset.shards.index import BLOCK, Clip
+from dataset.video import ANNOTATIONS_FILE, FRAME_SUFFIXES
+from utils.command import UserError, one_line
+
+_MEMBER_NAME = re.compile(rf"([0-9]+)\.(([0-9]{{5,}})(\.\w+)|{re.escape(ANNOTATIONS_FILE)})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in a tar file."""
+
+    name: str
+    contents: Path | bytes
+    """Where they are read from, or what they are."""
+
+    @property
+    def size(self) -> int:
+        """The bytes of the contents."""
+        return len(self.contents) if isinstance(self.contents, bytes) else self.contents.stat().st_size
+
+    @property
+    def archived_size(self) -> int:
+        """The bytes that it takes in a tar file."""
+        return BLOCK + -(-self.size // BLOCK) * BLOCK
+
+
+def archive_size(members_size: int) -> int:
+    """Return the bytes of a tar file whose members take so many: two empty blocks end it, in records of 20 blocks."""
+    return -(-(members_size + 2 * BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+
+
+class Stream(Protocol):
+    """Takes bytes one after the other."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take some bytes."""
+        ...
+
+
+class HashingStream:
+    """Keeps of what is written nothing but the SHA-256."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    @property
+    def hexdigest(self) -> str:
+        """The SHA-256 so far, in hexadecimal digits."""
+        return self._digest.hexdigest()
+
+    def write(self, data: bytes, /) -> None:
+        """Take some bytes."""
+        self._digest.update(data)
+
+
+def write_archive(stream: Stream, members: Iterable[Member]) -> None:
+    """Write a tar file of plain files without owner or time. `OSError` if a file changes meanwhile."""
+    with tarfile.open(fileobj=cast(IO[bytes], stream), mode="w|", format=tarfile.USTAR_FORMAT) as archive:
+        for member in members:
+            header = tarfile.TarInfo(member.name)
+            header.size = member.size
+            with BytesIO(member.contents) if isinstance(member.contents, bytes) else member.contents.open("rb") as file:
+                archive.addfile(header, file)
+
+
+def unpack(archive: Path, folder: Path, clips: Sequence[Clip], place: str) -> None:
+    """Unpack the clips of a shard into videos as `dataset.video` reads them.
+
+    Args:
+        archive: The tar file.
+        folder: A new folder, which gets a folder for each clip, named by its key.
+        clips: What the archive has to hold, and nothing else.
+        place: What to call the archive in messages.
+
+    Raises:
+        UserError: a member is no plain file, has a name that no frame or annotation of these clips has, occurs twice or
+            is larger than the archive; or the archive is damaged. Such members are not written.
+        OSError: the folder cannot be written.
+    """
+    lengths = {clip.key: clip.num_frames for clip in clips}
+    folder.mkdir()
+    for key in lengths:
+        (folder / key).mkdir()
+    num_bytes = archive.stat().st_size
+    try:
+        with tarfile.open(archive, "r:") as members:
+            for member in members:
+                if reason := _reason_to_refuse(member, lengths, num_bytes):
+                    raise UserError(f"{place}: {member.name!r} {reason}; the shard was not written by this project")
+                key, _, name = member.name.partition(".")
+                contents = members.extractfile(member)
+                assert contents is not None, "a plain file has contents"
+                with (folder / key / name).open("xb") as file:
+                    shutil.copyfileobj(contents, file)
+    except FileExistsError as error:
+        raise UserError(f"{place}: holds {key}.{name} twice; the shard was not written by this project") from error
+    except (OSError, UserError):
+        raise
+    except Exception as error:  # damaged headers are met with exceptions of many kinds
+        raise UserError(f"{place}: is a damaged tar file: {one_line(error)}; write the shards again") from error
+
+
+def _reason_to_refuse(member: tarfile.TarInfo, lengths: dict[str, int], num_bytes: int) -> str | None:
+    """Why a member has no place in a shard with clips of these lengths, if it has none."""
+    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
+        return "is not a plain file"
+    match = _MEMBER_NAME.fullmatch(member.name)
+    if match is None:
+        return "is neither a frame nor an annotation"
+    key, _, frame, suffix = match.groups()
+    if key not in lengths or (frame and (int(frame) >= lengths[key] or suffix.lower() not in FRAME_SUFFIXES)):
+        return "is not in the index"
+    if member.offset_data + member.size > num_bytes:
+        return f"claims {member.size} bytes, more than there are"
+    return None

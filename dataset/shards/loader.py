@@ -1,0 +1,169 @@
+"""Batches of a data set in shards, for training: streamed, shuffled, and resumed at any step.
+
+B batch, T observations in a sequence, H height, W width.
+"""
+
+import itertools
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from dataset.batching import Batch, make_loader
+from dataset.shards.local import claim_folder, default_directory
+from dataset.shards.order import SequenceWalk, ShardOrder
+from dataset.shards.prefetch import Shelf
+from dataset.shards.split import ShardedSplit
+from dataset.video_dataset import Samples, SequenceKey, VideoDataset
+from utils.command import UserError
+
+
+class ShardedLoader:
+    """An endless sequence of training batches, which depends on nothing but the seed and the steps before.
+
+    An epoch visits every sequence once, over all ranks. Half of the local shards are shuffled together while the other
+    half is fetched. A batch may begin in one window of shards, or one epoch, and end in the next.
+    """
+
+    def __init__(
+        self,
+        split: ShardedSplit,
+        batch_size: int,
+        observations_count: Callable[[int], int],
+        seed: int,
+        first_step: int = 1,
+        *,
+        num_workers: int = 0,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        num_ranks: int = 1,
+        local_shards: int = 8,
+        directory: Path | None = None,
+    ) -> None:
+        """Prepare the batches of the steps `first_step`, `first_step` + 1, ...
+
+        Args:
+            split: What to draw from.
+            batch_size: The number of sequences in a batch, that of all ranks; a multiple of their number.
+            observations_count: The schedule: the length T of the sequences at a step.
+            seed: What the random orders follow from.
+            first_step: The step of the first batch, which is then the same as in a run that started at step 1.
+            num_workers: How many processes read batches; 0: a thread of this one.
+            device: Where the batches will go: they come in pinned memory for CUDA.
+            rank: Which part of each epoch's shards to read.
+            num_ranks: How many parts there are.
+            local_shards: The number of shards kept on disk by each rank, at least 2. It changes the order.
+            directory: Where they are kept (default: `default_directory`).
+
+        Raises:
+            UserError: there are fewer shards than ranks.
+        """
+        split.require_shards(num_ranks)
+        self.split = split
+        self.batch_size = batch_size // num_ranks
+        self.observations_count = observations_count
+        self.first_step = first_step
+        self.num_workers = num_workers
+        self.device = device
+        self.local_shards = local_shards
+        self.directory = directory or default_directory()
+        self._order = ShardOrder(len(split.shards), local_shards // 2, seed, rank, num_ranks)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches. `UserError` or `OSError` if a shard cannot be had or a frame not be read."""
+        walk = self._walk_to_first_step()
+        first_window = walk.window
+        windows = self._order.windows(first_window)
+        being_read: deque[int] = deque()  # the first window of each batch that is being read
+        failure: UserError | OSError | None = None
+
+        def plan() -> Iterator[list[SequenceKey]]:
+            nonlocal failure
+            for step in itertools.count(self.first_step):
+                batch = walk.take(self.batch_size, self.observations_count(step))
+                being_read.append(batch.first_window - first_window)
+                try:
+                    shelf.require(being_read[0], batch.last_window - first_window)
+                except (UserError, OSError) as error:
+                    failure = error  # to be raised after the batches before it
+                    return
+                yield batch.keys
+
+        with (
+            claim_folder(self.directory) as folder,
+            Shelf(self.split, windows, folder, self.local_shards) as shelf,
+        ):
+            reader = _LocalShards(self.split, folder)
+            for batch in make_loader(reader, plan(), self.num_workers, self.device):
+                being_read.popleft()
+                yield batch
+            assert failure, "the plan has no other end"
+            raise failure
+
+    def _walk_to_first_step(self) -> SequenceWalk:
+        walk = SequenceWalk(self.split, self._order)
+        for length, steps in itertools.groupby(range(1, self.first_step), key=self.observations_count):
+            walk.skip(self.batch_size * sum(1 for _ in steps), length)
+        return walk
+
+
+class _LocalShards(Dataset[Samples]):
+    """Reads sequences out of the shards in a folder, where all that are asked for have been put."""
+
+    def __init__(self, split: ShardedSplit, folder: Path) -> None:
+        self._split = split
+        self._folder = folder
+        self._opened: dict[int, VideoDataset] = {}
+
+    def __getitem__(self, keys: Sequence[SequenceKey]) -> Samples:
+        """Read sequences of equal length. `UserError` if a frame cannot be read."""
+        self._close_removed()
+        positions: defaultdict[int, list[int]] = defaultdict(list)
+        for position, key in enumerate(keys):
+            positions[self._split.shard_of(key.video)].append(position)
+        parts = [self._read(shard, [keys[at] for at in positions[shard]]) for shard in positions]
+        return parts[0] if len(parts) == 1 else _joined(keys, list(positions.values()), parts)
+
+    def _read(self, shard: int, keys: Sequence[SequenceKey]) -> Samples:
+        """Read sequences out of one shard."""
+        first_clip = int(self._split.first_clips[shard])
+        with self._split.naming(shard):
+            if shard not in self._opened:
+                self._opened[shard] = self._split.open_shard(shard, self._folder)
+            samples = self._opened[shard][[key._replace(video=key.video - first_clip) for key in keys]]
+        return replace(samples, keys=keys)
+
+    def _close_removed(self) -> None:
+        """Let go of shards that were removed, whose disk space is free only then."""
+        self._opened = {
+            shard: opened
+            for shard, opened in self._opened.items()
+            if (self._folder / self._split.shards[shard].sha256).is_dir()
+        }
+
+
+def _joined(keys: Sequence[SequenceKey], positions: list[list[int]], parts: list[Samples]) -> Samples:
+    """Sequences out of several shards, each at its position in the batch."""
+
+    def join(arrays: Sequence[np.ndarray]) -> np.ndarray:
+        joined = np.empty((len(keys), *arrays[0].shape[1:]), arrays[0].dtype)
+        for at, array in zip(positions, arrays, strict=True):
+            joined[at] = array
+        return joined
+
+    unknown = np.full((1, keys[0].observations_count, 2), np.nan, np.float32)
+    knows_positions = any(part.positions is not None for part in parts)
+    return Samples(
+        keys=keys,
+        frames=join([part.frames for part in parts]),
+        actions=join([part.actions for part in parts]),
+        rewards=join([part.rewards for part in parts]),
+        dones=join([part.dones for part in parts]),
+        positions=join([unknown if part.positions is None else part.positions for part in parts])
+        if knows_positions
+        else None,
+    )

@@ -1,0 +1,114 @@
+"""Where shards are kept on this machine: a few at a time for training, all of a split for evaluation.
+
+A directory holds
+
+    0/  1/ ...                      the shards of one training process each, which the next one uses
+    whole/<split>-<digest>/         the shards of a validation or test split; the digest is that of its data set's place
+"""
+
+import fcntl
+import hashlib
+import itertools
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+from tqdm import tqdm
+
+from dataset.shards.storage import Storage
+from utils.command import tell
+from utils.files import require_writable
+
+LOCK = ".lock"
+USERS = ".users"
+"""Locked by every process that reads what is in a folder."""
+WHOLE = "whole"
+
+
+def default_directory() -> Path:
+    """The folder in the user's cache where fetched shards are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "playable-video", "shards")
+
+
+@contextmanager
+def claim_folder(directory: Path) -> Iterator[Path]:
+    """Give a folder in a directory that no other process uses as long as the block lasts. What was left there stays.
+
+    The folders are numbered: ranks and runs side by side have one each. `UserError` if they cannot be written.
+    """
+    require_writable(directory, "choose another folder for shards")
+    for number in itertools.count():
+        folder = directory / str(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / LOCK).open("w") as lock:
+            if _lock(lock):
+                _remove_unfinished(folder)
+                yield folder
+                return
+
+
+def fetch_split(data_root: str, split: str, directory: Path | None = None) -> list[Path]:
+    """Return the folders of all videos of a split in shards, sorted, after fetching what is not here.
+
+    They stay in `directory` (default: `default_directory`) until the data set has others in their place and no process
+    uses them any more. Meant for validation and test videos, which are not cut.
+
+    Raises:
+        UserError: there is no such split, or a shard cannot be had.
+        OSError: the directory cannot be written.
+    """
+    directory = directory or default_directory()
+    require_writable(directory, "choose another folder for shards")
+    storage = Storage(data_root)
+    shards = storage.read_index().find(split, data_root).shards
+    folder = directory / WHOLE / f"{split}-{hashlib.blake2b(storage.identity.encode(), digest_size=8).hexdigest()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as lock:
+        if not _lock(lock):
+            tell(f"{folder}: waiting for another process that is fetching shards")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        _remove_unfinished(folder)
+        _remove_unused(folder, {shard.sha256 for shard in shards})
+        _use(folder)
+        fetched = [
+            storage.fetch(shard, folder)
+            for shard in tqdm(shards, f"fetching {split}", unit="shard", disable=None, leave=False)
+        ]
+    videos = [videos / clip.key for videos, shard in zip(fetched, shards, strict=True) for clip in shard.clips]
+    return sorted(videos, key=lambda video: video.name)
+
+
+def _lock(file: IO[str]) -> bool:
+    """Whether this process got the lock of a file, which ends when it is closed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _remove_unused(folder: Path, wanted: set[str]) -> None:
+    """Remove the shards that are not wanted, unless a process uses the folder."""
+    with (folder / USERS).open("w") as users:
+        if _lock(users):
+            for path in folder.glob("[!.]*/"):
+                if path.name not in wanted:
+                    shutil.rmtree(path)
+
+
+@cache
+def _use(folder: Path) -> int:
+    """Keep others from removing what is in a folder as long as this process lives; returns the file descriptor."""
+    users = os.open(folder / USERS, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(users, fcntl.LOCK_SH)
+    return users
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process left half fetched or half removed."""
+    for path in folder.glob(".*/"):
+        shutil.rmtree(path)
