@@ -206,7 +206,7 @@ class BatchLoader:
     def _read_in_thread(self) -> Iterator[Batch]:
         """While a batch is used, the thread reads the next `BATCHES_AHEAD`; it ends with the iteration."""
         being_read: deque[Future[Batch]] = deque()
-        use_gpu = partial(torch.cuda.set_device, self.device) if self._is_pinned else None
+        use_gpu = partial(torch.cuda.set_device, torch.cuda.current_device()) if self._is_pinned else None
         with ThreadPoolExecutor(1, "batches", use_gpu) as reader:
             try:
                 for keys in self.batches:
