@@ -8,6 +8,7 @@ import itertools
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -34,15 +35,15 @@ def peak_memory(config: Configuration) -> int:
 
     What convolutions use as working space, and what an allocator rounds up or leaves unused, comes on top.
     """
-    with _Peak() as peak:
-        _take_steps(config)
+    peak = _Peak()
+    _take_steps(config, peak)
     return peak.num_bytes
 
 
 def num_operations(config: Configuration) -> int:
     """Return how many multiplications and additions such a step takes, those of recomputation included."""
-    with FlopCounterMode(display=False) as counter:
-        _take_steps(config)
+    counter = FlopCounterMode(display=False)
+    _take_steps(config, counter)
     return counter.get_total_flops() // NUM_STEPS
 
 
@@ -67,13 +68,13 @@ def step_seconds(config: Configuration, device: torch.device, num_steps: int) ->
     return [after - before for before, after in itertools.pairwise(moments)]
 
 
-def _take_steps(config: Configuration) -> None:
-    """Take steps on tensors without contents. After the first one Adam's moments are in place."""
+def _take_steps(config: Configuration, follower: AbstractContextManager[Any]) -> None:
+    """Let a follower see steps on tensors without contents. After the first one Adam's moments are in place."""
     network = None
     if config.training.loss_weights.need_perceptual_network:
         network = PerceptualNetwork(vgg19().state_dict())
     step = TrainingStep(Caddy(config).train(), Objective(config, network))
-    with FakeTensorMode() as mode:
+    with FakeTensorMode() as mode, follower:
         _empty(step, mode)
         state = TrainingState(config, step.model, step.objective)
         for _ in range(NUM_STEPS):
