@@ -49,14 +49,10 @@ def num_operations(config: Configuration) -> int:
 
 def step_seconds(config: Configuration, device: torch.device, num_steps: int) -> list[float]:
     """Return how long such steps take on this device now, on noise, after a first one that is not counted."""
-    network = None
-    if config.training.loss_weights.need_perceptual_network:
-        network = PerceptualNetwork(vgg19().state_dict())
-    model = Caddy(config).to(device).train()
-    objective = Objective(config, network).to(device)
+    step = _build(config).to(device)
     if config.training.compile:
-        compile_networks(model, network, device)
-    state, step = TrainingState(config, model, objective), TrainingStep(model, objective)
+        compile_networks(step.model, step.objective.perceptual_network, device)
+    state = TrainingState(config, step.model, step.objective)
     shape = _time_major(config)
     observations = _observations(2 * torch.rand(shape, device=device) - 1)
     moments = []
@@ -68,12 +64,17 @@ def step_seconds(config: Configuration, device: torch.device, num_steps: int) ->
     return [after - before for before, after in itertools.pairwise(moments)]
 
 
-def _take_steps(config: Configuration, follower: AbstractContextManager[Any]) -> None:
-    """Let a follower see steps on tensors without contents. After the first one Adam's moments are in place."""
+def _build(config: Configuration) -> TrainingStep:
+    """A step in training mode, with random weights."""
     network = None
     if config.training.loss_weights.need_perceptual_network:
         network = PerceptualNetwork(vgg19().state_dict())
-    step = TrainingStep(Caddy(config).train(), Objective(config, network))
+    return TrainingStep(Caddy(config).train(), Objective(config, network))
+
+
+def _take_steps(config: Configuration, follower: AbstractContextManager[Any]) -> None:
+    """Let a follower see steps on tensors without contents. After the first one Adam's moments are in place."""
+    step = _build(config)
     with FakeTensorMode() as mode, follower:
         _empty(step, mode)
         state = TrainingState(config, step.model, step.objective)
