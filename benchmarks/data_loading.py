@@ -28,7 +28,7 @@ from dataset.batching import Batch, TrainingSampler, make_loader
 from dataset.shards.loader import ShardedLoader
 from dataset.shards.split import ShardedSplit
 from dataset.video import FRAME_SUFFIXES, Video
-from training.run import open_split
+from training.run import open_split, sequence_options
 from utils.command import positive_int, run_command
 from utils.configuration import Cache, Configuration, load_configuration
 from utils.device import select_device
@@ -131,17 +131,8 @@ def _write_shards(config: Configuration, videos: Sequence[Video], directory: Pat
     num_bytes = sum(file.stat().st_size for video in videos for file in video.path.iterdir())
     options = Options(num_bytes // NUM_SHARDS, clip_length=1000, overlap=64)
     write_shards(plan_shards({"train": videos}, options), directory)
-    batching = config.training.batching
-    return ShardedSplit(
-        str(directory),
-        "train",
-        crop=config.data.crop,
-        size=config.model.representation_network.target_input_size,
-        observations_count=batching.observations_count,
-        skip_frames=batching.skip_frames,
-        observation_stacking=batching.observation_stacking,
-        cache="disk",
-    )
+    options_of_sequences = sequence_options(config, config.training.batching) | {"cache": "disk"}
+    return ShardedSplit(str(directory), "train", **options_of_sequences)
 
 
 def _waiting_share(batches: Iterator[Batch], num_batches: int) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
+from typing import Any
 
 import torch
 
@@ -117,6 +118,18 @@ def _perceptual_network(config: Configuration) -> PerceptualNetwork | None:
     return load_perceptual_network()
 
 
+def sequence_options(config: Configuration, batching: Batching) -> dict[str, Any]:
+    """How the configuration wants frames and sequences: arguments of `VideoDataset` and of `ShardedSplit`."""
+    return {
+        "crop": config.data.crop,
+        "size": config.model.representation_network.target_input_size,
+        "observations_count": batching.observations_count,
+        "skip_frames": batching.skip_frames,
+        "observation_stacking": batching.observation_stacking,
+        "cache": config.data.cache,
+    }
+
+
 def open_split(config: Configuration, split: str, batching: Batching, max_videos: int | None = None) -> VideoDataset:
     """The sequences of one split, or of its first `max_videos` videos, as the configuration wants them.
 
@@ -126,15 +139,7 @@ def open_split(config: Configuration, split: str, batching: Batching, max_videos
     """
     data = config.data
     paths = find_videos(data.data_root, split, data.dataset_splits, data.shard_directory)[:max_videos]
-    dataset = VideoDataset(
-        [Video(path) for path in paths],
-        crop=config.data.crop,
-        size=config.model.representation_network.target_input_size,
-        observations_count=batching.observations_count,
-        skip_frames=batching.skip_frames,
-        observation_stacking=batching.observation_stacking,
-        cache=config.data.cache,
-    )
+    dataset = VideoDataset([Video(path) for path in paths], **sequence_options(config, batching))
     dataset[[dataset.sequence(0, batching.observations_count)]]  # finds a crop that reaches outside of the frames
     return dataset
 
@@ -148,16 +153,7 @@ def open_training_split(config: Configuration) -> VideoDataset | ShardedSplit:
     batching = config.training.batching
     if not is_sharded(config.data.data_root):
         return open_split(config, "train", batching)
-    split = ShardedSplit(
-        config.data.data_root,
-        "train",
-        crop=config.data.crop,
-        size=config.model.representation_network.target_input_size,
-        observations_count=batching.observations_count,
-        skip_frames=batching.skip_frames,
-        observation_stacking=batching.observation_stacking,
-        cache=config.data.cache,
-    )
+    split = ShardedSplit(config.data.data_root, "train", **sequence_options(config, batching))
     split.require_shards(ranks.num_ranks())
     return split
 
