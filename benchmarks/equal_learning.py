@@ -20,6 +20,7 @@ from utils.device import select_device
 
 SHORTENED = (
     "training.precision=fp32",
+    "training.compile=false",
     "training.max_steps=400",
     "training.pretraining_steps=150",
     "evaluation.eval_freq=400",
@@ -33,6 +34,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "activation_checkpointing": ("training.activation_checkpointing=true",),
     "bf16": ("training.precision=bf16",),
     "compile": ("training.compile=true",),
+    "joint_decoding": ("training.joint_decoding=true",),
     "two_ranks": ("training.sync_batchnorm=true",),
     "two_ranks_own_norms": (),
 }

@@ -27,13 +27,15 @@ CONFIGURATIONS = ("00_breakout_demo", "01_bair", "02_breakout", "03_tennis")
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "fp32": ("training.precision=fp32",),
+    "fp32, joint decoding": ("training.precision=fp32", "training.joint_decoding=true"),
     "tf32": ("training.precision=tf32",),
     "bf16": ("training.precision=bf16",),
     "bf16, compiled": ("training.precision=bf16", "training.compile=true"),
+    "bf16, CUDA graphs": ("training.precision=bf16", "training.compile=true", "training.cuda_graphs=true"),
     "fp32, recomputing": ("training.precision=fp32", "training.activation_checkpointing=true"),
     "bf16, recomputing": ("training.precision=bf16", "training.activation_checkpointing=true"),
 }
-ON_CUDA = ("tf32", "bf16, compiled")
+ON_CUDA = ("tf32", "bf16, compiled", "bf16, CUDA graphs")
 """Options that make no difference on a CPU, or take minutes there before the first step."""
 
 Row = dict[str, float]
@@ -78,12 +80,14 @@ def main() -> None:
         if device.type == "cuda" or option not in ON_CUDA
     ]
     for name, option in tqdm(pairs, desc="options", disable=None):
-        config = load_configuration(configurations[name], [*arguments.overrides, *OPTIONS[option]])
+        config = load_configuration(
+            configurations[name], [*arguments.overrides, "training.compile=false", *OPTIONS[option]]
+        )
         table[name][option] = measure(config, device, arguments.steps, results["matrix_gflop_per_second"])
     for name, rows in table.items():
         print(name)
         for option, row in rows.items():
-            print(f"  {option:18} " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in row.items()))
+            print(f"  {option:20} " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in row.items()))
     results["configurations"] = table
     print(f"written to {write_report('options', 'all', results, device, arguments.json)}")
 

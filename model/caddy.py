@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from model.action import ActionNetwork, InferredActions
 from model.dynamics import DynamicsNetwork, DynamicsState
+from model.layers.batch_norm import BatchNorm2d
 from model.layers.centroid_estimator import CentroidEstimator
 from model.layers.conv_lstm import FusedGates
 from model.layers.convolution import conv3x3, scaled
@@ -107,6 +108,7 @@ class Caddy(nn.Module):
         self.action_config = model.action_network
         self.pretraining_detach = config.training.pretraining_detach
         self.recomputes = config.training.activation_checkpointing
+        self.decodes_jointly = config.training.joint_decoding
         features = model.representation_network.state_features
         hidden_features = model.dynamics_network.hidden_state_size
         height, width = model.representation_network.state_resolution
@@ -157,7 +159,7 @@ class Caddy(nn.Module):
         """
         batch_size, num_observations = observations.shape[:2]
         saving = recomputed if self.recomputes and torch.is_grad_enabled() else _unchanged
-        encode, advance = saving(self.encode), saving(self._advance)
+        encode, advance, render = saving(self.encode), saving(self._advance), saving(self._render)
         states, attention = encode(observations)
         noise = noise or Noise()
         action_network = self._draw_action_network(noise)
@@ -174,6 +176,7 @@ class Caddy(nn.Module):
         driving_states = states.detach() if pretraining and self.pretraining_detach else states
         memory = self.dynamics_network.initial_state(batch_size)
         gates = self.dynamics_network.fused_gates()
+        num_joined = ground_truth_observations - 1 if self.decodes_jointly else 0
         state, observation = driving_states[:, 0], observations[:, 0]
         hidden_states: list[Tensor] = []
         frames: list[Frames] = []
@@ -183,13 +186,16 @@ class Caddy(nn.Module):
             step = advance(
                 Current(state, actions[:, t - 1], variations[:, t - 1], memory),
                 gates,
-                renders=not pretraining,
+                renders=not pretraining and t > num_joined,
                 observation=None if is_true else observation,
             )
             memory = step.memory
             hidden_states.append(step.hidden_state)
             if step.frames is not None:
                 frames.append(step.frames)
+            elif t == num_joined and not pretraining:
+                joined = render(torch.cat(hidden_states), num_joined)
+                frames += [Frames(*maps) for maps in zip(*(maps.chunk(num_joined) for maps in joined), strict=True)]
             if step.observation is None or step.encoding is None:
                 state, observation = driving_states[:, t], observations[:, t]
             else:
@@ -201,7 +207,7 @@ class Caddy(nn.Module):
             encoded_hidden_states = _split_time(
                 self.state_to_hidden_state_layer(_merge_time(states)).to(states.dtype), batch_size
             )
-            all_frames = saving(self.rendering_network)(_merge_time(encoded_hidden_states))
+            all_frames = render(_merge_time(encoded_hidden_states))
             rendered = Frames(*(_split_time(frame, batch_size) for frame in all_frames))
             reconstruction = encode(_stack_frames(rendered.full, observations.shape[2] // 3))
         else:
@@ -246,6 +252,12 @@ class Caddy(nn.Module):
             return Advance(hidden_state, memory, frames, None, None)
         observation = _push_frame(observation, frames.full)
         return Advance(hidden_state, memory, frames, observation, self.representation_network(observation))
+
+    def _render(self, hidden_states: Tensor, num_steps: int = 1) -> Frames:
+        """Frames of hidden states (num_steps * B, H, h, w), normalised step by step."""
+        with BatchNorm2d.joined(num_steps):
+            frames: Frames = self.rendering_network(hidden_states)
+        return frames
 
     def encode(self, observations: Tensor) -> Encoding:
         """States (B, T, F, h, w) and attention (B, T, 1, h, w) of observations (B, T, 3S, height, width)."""

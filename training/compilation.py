@@ -1,39 +1,95 @@
-"""Compiled networks: the same computation, with fewer and larger kernels."""
+"""Compiled networks: the same computation, with fewer and larger kernels. And what `auto` stands for on a device."""
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch.utils._triton import has_triton
 
 from model.caddy import Caddy
-from model.perceptual import PerceptualNetwork
-from utils.command import UserError
+from training.objective import Objective
+from utils.command import UserError, one_line
+from utils.configuration import Configuration
 
 MAX_VARIANTS = 64
 """Graphs compiled at most of one function: for sequences of another length, other phases of training, and so on."""
 
 
-def compile_networks(model: Caddy, perceptual_network: PerceptualNetwork | None, device: torch.device) -> None:
+def settled(config: Configuration, device: torch.device) -> Configuration:
+    """Return a configuration in which nothing of how to compute is left to choose.
+
+    On CUDA `training.precision: auto` becomes `bf16` where the device knows bfloat16, and `training.compile: auto` true
+    where compilers are there: both learn what plain float32 learns (`benchmarks.equal_learning`). Elsewhere nothing is
+    compiled, and rounded as PyTorch does by itself.
+
+    Raises:
+        UserError: CUDA graphs are wanted of what is not compiled for CUDA.
+    """
+    on_cuda = device.type == "cuda"
+    settings = config.training
+    changes: dict[str, object] = {}
+    if settings.precision == "auto":
+        uses_bf16 = on_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+        changes["precision"] = "bf16" if uses_bf16 else "tf32"
+    if settings.compile == "auto":
+        changes["compile"] = on_cuda and _missing_compiler(device) is None
+    settings = settings.model_copy(update=changes)
+    if settings.cuda_graphs and not (on_cuda and settings.compile):
+        raise UserError(
+            "training.cuda_graphs: there are some for networks that are compiled for CUDA alone; set it to false"
+            + (", or training.compile to true" if on_cuda else "")
+        )
+    return config.model_copy(update={"training": settings})
+
+
+def compile_networks(model: Caddy, objective: Objective, device: torch.device) -> None:
     """Let each network be compiled when it is first used, in place; parameter names stay as they are.
 
     Each sequence length has graphs of its own, of static shapes. Evaluations are not compiled
     (`torch.compiler.set_stance`), since few of them are done.
 
     Raises:
-        UserError: there is no C++ compiler, which PyTorch needs for this on CPUs.
+        UserError: a compiler that PyTorch needs for this is missing.
     """
-    compiler = os.environ.get("CXX", "g++")
-    if device.type == "cpu" and not (shutil.which(compiler) or shutil.which("clang++")):
-        raise UserError("training.compile: needs a C++ compiler, and there is none; install g++, or set it to false")
+    if missing := _missing_compiler(device):
+        raise UserError(f"training.compile: needs {missing}, and there is none; install it, or set it to false")
     torch._dynamo.config.recompile_limit = MAX_VARIANTS
     networks: list[nn.Module] = [model.representation_network, model.dynamics_network, model.rendering_network]
-    if perceptual_network is not None:
-        networks.append(perceptual_network)
+    if objective.perceptual_loss is not None:
+        networks.append(objective.perceptual_loss.network)
     for network in networks:
-        network.compile(dynamic=False)
+        network.compile(dynamic=False, mode="reduce-overhead" if objective.settings.cuda_graphs else None)
+
+
+@contextmanager
+def explaining_failed_compilation() -> Iterator[None]:
+    """Turn errors of the compiler into a `UserError` with a remedy. Others pass."""
+    try:
+        yield
+    except torch._dynamo.exc.TorchDynamoException as error:
+        raise UserError(
+            f"training.compile: the networks cannot be compiled here ({one_line(error)}); set it to false, then run "
+            "the same command again"
+        ) from error
 
 
 def num_compiled_graphs() -> int:
     """How many graphs were compiled so far in this process."""
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+
+
+def _missing_compiler(device: torch.device) -> str | None:
+    """What is not there of what compiled networks need on a device, if anything."""
+    if device.type == "cuda":
+        if not has_triton():
+            return "Triton"
+        return None if _is_there("CC", "gcc", "clang", "cc") else "a C compiler"
+    return None if _is_there("CXX", "g++", "clang++") else "a C++ compiler"
+
+
+def _is_there(variable: str, *names: str) -> bool:
+    """Whether one of some programs is installed, or that which the variable of the environment names."""
+    return any(shutil.which(name) for name in (os.environ.get(variable), *names) if name)

@@ -21,7 +21,7 @@ from torchvision.models import vgg19
 
 from model.caddy import Caddy
 from model.perceptual import PerceptualNetwork
-from training.compilation import compile_networks
+from training.compilation import compile_networks, settled
 from training.objective import Objective
 from training.state import TrainingState
 from training.step import Phase, TrainingStep
@@ -49,9 +49,10 @@ def num_operations(config: Configuration) -> int:
 
 def step_seconds(config: Configuration, device: torch.device, num_steps: int) -> list[float]:
     """Return how long such steps take on this device now, on noise, after a first one that is not counted."""
+    config = settled(config, device)
     step = _build(config).to(device)
     if config.training.compile:
-        compile_networks(step.model, step.objective.perceptual_network, device)
+        compile_networks(step.model, step.objective, device)
     state = TrainingState(config, step.model, step.objective)
     shape = _time_major(config)
     observations = _observations(2 * torch.rand(shape, device=device) - 1)

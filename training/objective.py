@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from model.caddy import Rollout
 from model.perceptual import PerceptualNetwork
-from model.recomputation import recomputed
 from training import losses
+from training.perceptual_loss import PerceptualLoss
 from utils.configuration import Configuration
 
 
@@ -35,7 +35,9 @@ class Objective(nn.Module):
         """
         super().__init__()
         self.settings = config.training
-        self.perceptual_network = perceptual_network
+        self.perceptual_loss: PerceptualLoss | None = None
+        if perceptual_network is not None:
+            self.perceptual_loss = PerceptualLoss(perceptual_network, self.settings.precision == "bf16")
         self.mi_estimator: losses.SmoothJointEstimator | None = None
         if self.settings.trainer == "training.smooth_mi_trainer":
             self.mi_estimator = losses.SmoothJointEstimator(
@@ -45,21 +47,23 @@ class Objective(nn.Module):
     def forward(self, rollout: Rollout, true_frames: Tensor, pretraining: bool) -> Loss:
         """Compute the loss of a rollout whose true frames (B, T, 3, H, W) in [-1, 1] are given."""
         weights = self.settings.loss_weights.in_phase(pretraining)
-        needs_features = any(weights.perceptual_levels)
         num_frames = rollout.frames.full.shape[1]
         truth = true_frames[:, -num_frames:]
         motion = None
         if self.settings.use_motion_weights:
             motion = self._motion_weights(rollout, true_frames)[:, -num_frames:]
 
-        reconstruction_losses, perceptual_losses = [], []
+        reconstruction_losses, perceptual_distances = [], []
         for frames in rollout.frames:
             size = (frames.shape[-2], frames.shape[-1])
             resized = losses.resize_frames(truth, size)
             resized_motion = None if motion is None else losses.resize_frames(motion, size)
             reconstruction_losses.append(losses.reconstruction_loss(resized, frames, resized_motion))
-            if needs_features:
-                perceptual_losses.append(self._perceptual_levels(resized, frames, resized_motion))
+            if any(weights.perceptual_levels):
+                assert self.perceptual_loss is not None, "a perceptual weight above zero needs the perceptual network"
+                perceptual_distances.append(
+                    self.perceptual_loss(resized, frames, resized_motion, weights.perceptual_levels)
+                )
 
         inferred, reconstructed = rollout.inferred_actions, rollout.reconstructed_actions
         probabilities = inferred.probabilities
@@ -83,10 +87,9 @@ class Objective(nn.Module):
         if rollout.encoded_hidden_states is not None:
             terms["hidden_states"] = losses.states_loss(rollout.hidden_states, rollout.encoded_hidden_states[:, 1:])
         weighted = [weights.scalars[name] * term for name, term in terms.items() if weights.scalars[name]]
-        if perceptual_losses:
-            levels = torch.stack(perceptual_losses).mean(dim=0)
-            weighted.append((levels * levels.new_tensor(weights.perceptual_levels)).sum())
-            terms["perceptual"] = levels.sum()
+        if perceptual_distances:
+            weighted.append(torch.stack([distance.weighted for distance in perceptual_distances]).mean())
+            terms["perceptual"] = torch.stack([distance.plain for distance in perceptual_distances]).mean()
         total = torch.stack(weighted).sum()
         return Loss(total, {"loss": total.detach(), **{name: term.detach() for name, term in terms.items()}})
 
@@ -118,22 +121,3 @@ class Objective(nn.Module):
             self.settings.motion_weights_dilation,
             self.settings.motion_weights_limit,
         )
-
-    def _perceptual_levels(self, truth: Tensor, frames: Tensor, motion: Tensor | None) -> Tensor:
-        """(5,) losses between frames (B, R, 3, H, W), with `activation_checkpointing` one position after the other."""
-        if not self.settings.activation_checkpointing:
-            return self._perceptual_distance(truth, frames, motion)
-        distance = recomputed(self._perceptual_distance)
-        weights = [None] * frames.shape[1] if motion is None else motion.split(1, dim=1)
-        positions = zip(truth.split(1, dim=1), frames.split(1, dim=1), weights, strict=True)
-        return torch.stack([distance(*position) for position in positions]).mean(dim=0)
-
-    def _perceptual_distance(self, truth: Tensor, frames: Tensor, motion: Tensor | None) -> Tensor:
-        """(5,) losses between frames (B, R, 3, H, W); the true side carries no gradient."""
-        assert self.perceptual_network is not None, "a perceptual weight above zero needs the perceptual network"
-        with torch.autocast(frames.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            with torch.no_grad():
-                true_features = self.perceptual_network(truth.flatten(0, 1))
-            features = self.perceptual_network(frames.flatten(0, 1))
-        batch_size, num_frames = frames.shape[:2]
-        return torch.stack(losses.perceptual_level_losses(true_features, features, (batch_size, num_frames), motion))

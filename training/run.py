@@ -15,7 +15,7 @@ from evaluation.evaluator import Evaluator
 from model.caddy import Caddy
 from model.layers.batch_norm import synchronize_batch_norms
 from model.perceptual import PerceptualNetwork, load_perceptual_network
-from training.compilation import compile_networks
+from training.compilation import compile_networks, explaining_failed_compilation, settled
 from training.distributed import all_ranks, require_divisible
 from training.objective import Objective
 from training.state import TrainingState
@@ -48,7 +48,7 @@ def train(config: Configuration, device_name: str) -> int:
         UserError: something is missing, damaged, impossible or not finite.
     """
     with all_ranks(device_name) as device:
-        return _train_on(device, config)
+        return _train_on(device, settled(config, device))
 
 
 def _train_on(device: torch.device, config: Configuration) -> int:
@@ -59,7 +59,7 @@ def _train_on(device: torch.device, config: Configuration) -> int:
     require_divisible(config.training.batching.batch_size)
     _require_splits(config.data)
     perceptual_network = _perceptual_network(config)
-    with explaining_lack_of_memory(device):
+    with explaining_lack_of_memory(device), explaining_failed_compilation():
         code, step = _train(config, device, perceptual_network)
     print(f"images      {output_directory / IMAGES}")
     print(f"log         {output_directory / METRICS}")
@@ -76,9 +76,9 @@ def _train(
     if config.training.sync_batchnorm:
         synchronize_batch_norms(model)
     allow_tf32(config.training.precision != "fp32")
-    if config.training.compile:
-        compile_networks(model, perceptual_network, device)
     objective = Objective(config, perceptual_network).to(device)
+    if config.training.compile:
+        compile_networks(model, objective, device)
     state = TrainingState(config, model, objective)
     continued = state.resume(config.logging.save_directory)
     if state.is_complete and has_evaluation(config.logging.output_directory / METRICS, state.step):

@@ -52,7 +52,8 @@ class TrainingStep(nn.Module):
         super().__init__()
         self.model = model
         self.objective = objective
-        self.precision = objective.settings.precision
+        self.uses_bf16 = objective.settings.precision == "bf16"
+        self.uses_cuda_graphs = objective.settings.cuda_graphs
 
     def forward(self, observations: Tensor, phase: Phase, action_sampler: ActionSampler | None = None) -> StepResult:
         """Compute the loss.
@@ -62,7 +63,9 @@ class TrainingStep(nn.Module):
             phase: what the schedules say.
             action_sampler: replaces the Gumbel-Softmax choice of actions.
         """
-        with torch.autocast(observations.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        if self.uses_cuda_graphs:
+            torch.compiler.cudagraph_mark_step_begin()
+        with torch.autocast(observations.device.type, torch.bfloat16, enabled=self.uses_bf16):
             rollout = self.model(
                 observations,
                 phase.ground_truth_observations,

@@ -266,15 +266,19 @@ class Training(Section):
 
     `precision`: `bf16` runs convolutions in bfloat16 (losses, batch-norm statistics, action space and centroids stay in
     float32), `tf32` lets CUDA round what is multiplied, as PyTorch's convolutions do by default, and `fp32` does not.
-    `compile` compiles the networks. `activation_checkpointing` takes less memory and more time, and learns the same.
+    `compile` compiles the networks; with `cuda_graphs` each is launched at once. `auto` of both is settled by
+    `training.compilation`. `joint_decoding` renders the steps that true observations drive together, with the
+    statistics of each. `activation_checkpointing` takes less memory and more time, and learns the same.
     `sync_batchnorm` normalises by the images of all ranks.
     """
 
     trainer: Literal["training.trainer", "training.smooth_mi_trainer"]
     seed: NonNegativeInt = 0
     use_ground_truth_actions: bool = False
-    precision: Literal["fp32", "tf32", "bf16"] = "tf32"
-    compile: bool = False
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
+    compile: bool | Literal["auto"] = "auto"
+    cuda_graphs: bool = False
+    joint_decoding: bool = False
     activation_checkpointing: bool = False
     sync_batchnorm: bool = False
     learning_rate: PositiveFloat = 4e-4

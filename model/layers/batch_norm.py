@@ -1,4 +1,4 @@
-"""Batch normalisation that several ranks may share, and that a recomputed pass does not count twice.
+"""Batch normalisation that several ranks may share, of several steps at once, not counted twice if recomputed.
 
 Dimensions: N images, C channels, H x W pixels.
 """
@@ -20,11 +20,13 @@ class BatchNorm2d(nn.BatchNorm2d):
     `synchronized` makes the statistics those of all ranks' images, as `torch.nn.SyncBatchNorm` does on GPUs alone.
     Otherwise each rank normalises by its own images, as the published training does on its GPUs.
 
-    While `recomputing`, running statistics stay as they are.
+    While `recomputing`, running statistics stay as they are. Steps of a sequence that are `joined` are normalised as if
+    one came after the other.
     """
 
     synchronized = False
     is_recomputing: ClassVar[bool] = False
+    num_joined: ClassVar[int] = 1
 
     @classmethod
     @contextmanager
@@ -36,6 +38,16 @@ class BatchNorm2d(nn.BatchNorm2d):
         finally:
             BatchNorm2d.is_recomputing = False
 
+    @classmethod
+    @contextmanager
+    def joined(cls, num_steps: int) -> Iterator[None]:
+        """Within this block maps are those of several steps, (num_steps * N, C, H, W), one step after the other."""
+        BatchNorm2d.num_joined = num_steps
+        try:
+            yield
+        finally:
+            BatchNorm2d.num_joined = 1
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalise maps (N, C, H, W)."""
         assert self.running_mean is not None
@@ -46,6 +58,12 @@ class BatchNorm2d(nn.BatchNorm2d):
         """Normalise maps (N, C, H, W), with running statistics (C,) that follow in training mode."""
         if not self.training:
             return functional.batch_norm(x, running_mean, running_var, self.weight, self.bias, eps=self.eps)
+        if self.num_joined == 1:
+            return self._normalize_step(x, running_mean, running_var)
+        return torch.cat([self._normalize_step(step, running_mean, running_var) for step in x.chunk(self.num_joined)])
+
+    def _normalize_step(self, x: Tensor, running_mean: Tensor, running_var: Tensor) -> Tensor:
+        """Normalise maps by their own statistics, which the running ones follow."""
         if self.synchronized and ranks.num_ranks() > 1:
             return self._normalize_over_ranks(x, running_mean, running_var)
         momentum = 0.0 if self.is_recomputing else self.momentum or 0.0

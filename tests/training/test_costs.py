@@ -38,10 +38,9 @@ def test_recomputation_and_bfloat16_take_less() -> None:
     assert half < 0.9 * plain
 
 
-def test_the_largest_published_configuration_fits_into_11_gb_with_recomputation() -> None:
-    recomputing = published_configuration("01_bair", "training.activation_checkpointing=true")
-    assert peak_memory(published_configuration("01_bair")) > 20e9
-    assert peak_memory(recomputing) < 4e9
+def test_the_largest_published_configuration_fits_into_11_gb_with_bfloat16_or_recomputation() -> None:
+    assert peak_memory(published_configuration("01_bair", "training.precision=bf16")) < 8e9
+    assert peak_memory(published_configuration("01_bair", "training.activation_checkpointing=true")) < 3e9
 
 
 def test_operations_are_those_of_the_step() -> None:

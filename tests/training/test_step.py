@@ -44,10 +44,10 @@ def build(*overrides: str, dtype: torch.dtype = torch.float32) -> TrainingStep:
     return TrainingStep(Caddy(config), Objective(config, ToyPerceptualNetwork())).to(dtype).train()
 
 
-def take(step: TrainingStep, phase: str) -> Outcome:
+def take(step: TrainingStep, phase: Phase) -> Outcome:
     torch.manual_seed(1)
     observations = torch.rand(BATCH, TIME, 3, 16, 32, dtype=next(step.parameters()).dtype) * 2 - 1
-    result = step(observations, PHASES[phase])
+    result = step(observations, phase)
     result.loss.total.backward()
     return Outcome(step, result)
 
@@ -59,8 +59,8 @@ def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor], toleranc
 
 
 @pytest.mark.parametrize("motion", ["false", "true"])
-@pytest.mark.parametrize("phase", PHASES)
-def test_activation_checkpointing_changes_nothing(phase: str, motion: str) -> None:
+@pytest.mark.parametrize("phase", PHASES.values(), ids=PHASES)
+def test_activation_checkpointing_changes_nothing(phase: Phase, motion: str) -> None:
     weights = f"training.use_motion_weights={motion}"
     plain = take(build(weights, dtype=torch.float64), phase)
     saving = take(build(weights, "training.activation_checkpointing=true", dtype=torch.float64), phase)
@@ -69,8 +69,27 @@ def test_activation_checkpointing_changes_nothing(phase: str, motion: str) -> No
     assert_close(saving.buffers, plain.buffers, 1e-12)
 
 
-@pytest.mark.parametrize("phase", PHASES)
-def test_bfloat16_is_near_and_keeps_what_decides_in_float32(phase: str) -> None:
+@pytest.mark.parametrize("options", [(), ("training.activation_checkpointing=true",)], ids=["", "recomputing"])
+@pytest.mark.parametrize("ground_truth_observations", [1, 2, 3, TIME - 1])
+def test_joint_decoding_changes_nothing(ground_truth_observations: int, options: tuple[str, ...]) -> None:
+    phase = Phase(False, ground_truth_observations, 0.7)
+    plain = take(build(*options, dtype=torch.float64), phase)
+    joint = take(build("training.joint_decoding=true", *options, dtype=torch.float64), phase)
+    assert_close(joint.loss.terms, plain.loss.terms, 1e-12)
+    assert_close(joint.gradients, plain.gradients, 1e-10)
+    assert_close(joint.buffers, plain.buffers, 1e-12)
+
+
+def test_joint_decoding_renders_what_true_observations_drive_at_once() -> None:
+    step = build("training.joint_decoding=true")
+    rendered: list[int] = []
+    step.model.rendering_network.register_forward_hook(lambda _, inputs, __: rendered.append(len(inputs[0])))
+    take(step, Phase(False, 4, 0.7))
+    assert rendered == [3 * BATCH, BATCH]
+
+
+@pytest.mark.parametrize("phase", PHASES.values(), ids=PHASES)
+def test_bfloat16_is_near_and_keeps_what_decides_in_float32(phase: Phase) -> None:
     full, half = take(build("training.precision=fp32"), phase), take(build("training.precision=bf16"), phase)
     for name in ("loss", "reconstruction", "perceptual", "states"):
         assert half.loss.terms[name] != full.loss.terms[name]
@@ -93,16 +112,16 @@ def _fresh_compiler() -> Iterator[None]:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler: sudo apt-get install g++")
 @pytest.mark.usefixtures("_fresh_compiler")
 def test_compiled_networks_compute_the_same_and_are_compiled_once_per_length() -> None:
-    plain = take(build(*ALIKE), "full")
+    plain = take(build(*ALIKE), PHASES["full"])
     step = build(*ALIKE)
     names = list(step.state_dict())
     before = num_compiled_graphs()
-    compile_networks(step.model, None, torch.device("cpu"))
-    compiled = take(step, "full")
+    compile_networks(step.model, step.objective, torch.device("cpu"))
+    compiled = take(step, PHASES["full"])
     num_graphs = num_compiled_graphs() - before
-    assert num_graphs == 4  # the encoder of whole sequences and that of one frame, dynamics and decoder
+    assert num_graphs == 4 + 3 * 2  # encoder of sequences and of one frame, dynamics, decoder; features at three sizes
     assert_close(compiled.loss.terms, plain.loss.terms, 1e-4)
     assert_close(compiled.gradients, plain.gradients, 1e-3)
-    take(step, "full")
+    take(step, PHASES["full"])
     assert num_compiled_graphs() - before == num_graphs
     assert list(step.state_dict()) == names

@@ -1,0 +1,112 @@
+"""What `auto` stands for on a device, and what is said where networks cannot be compiled."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model.caddy import Caddy
+from tests.configurations import small_configuration
+from training import compilation
+from training.compilation import compile_networks, explaining_failed_compilation, settled
+from training.objective import Objective
+from utils.command import UserError
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture(name="machine")
+def _machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A machine whose GPU may know bfloat16, with or without Triton and the compilers that are installed."""
+
+    def build(knows_bf16: bool = True, has_triton: bool = True, compilers: tuple[str, ...] = ("gcc", "g++")) -> None:
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: knows_bf16)
+        monkeypatch.setattr(compilation, "has_triton", lambda: has_triton)
+        monkeypatch.setattr(compilation.shutil, "which", lambda name: name if name in compilers else None)
+        monkeypatch.delenv("CC", raising=False)
+        monkeypatch.delenv("CXX", raising=False)
+
+    return build
+
+
+def chosen(device: torch.device, *overrides: str) -> tuple[str, object]:
+    settings = settled(small_configuration(*overrides), device).training
+    return settings.precision, settings.compile
+
+
+def test_cpus_are_left_as_they_are(machine: Callable[..., None]) -> None:
+    machine()
+    assert chosen(CPU) == ("tf32", False)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "expected"),
+    [
+        ({}, ("bf16", True)),
+        ({"knows_bf16": False}, ("tf32", True)),
+        ({"has_triton": False}, ("bf16", False)),
+        ({"compilers": ("g++",)}, ("bf16", False)),
+        ({"compilers": ("clang",)}, ("bf16", True)),
+    ],
+)
+def test_cuda_computes_in_bfloat16_and_compiled_where_it_can(
+    machine: Callable[..., None], gpu: dict[str, object], expected: tuple[str, object]
+) -> None:
+    machine(**gpu)
+    assert chosen(CUDA) == expected
+
+
+def test_a_compiler_may_be_named(machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(compilers=("my-cc",))
+    assert chosen(CUDA) == ("bf16", False)
+    monkeypatch.setenv("CC", "my-cc")
+    assert chosen(CUDA) == ("bf16", True)
+
+
+@pytest.mark.parametrize("device", [CPU, CUDA], ids=str)
+def test_what_was_chosen_stays(machine: Callable[..., None], device: torch.device) -> None:
+    machine()
+    assert chosen(device, "training.precision=fp32", "training.compile=false") == ("fp32", False)
+    assert chosen(device, "training.precision=bf16", "training.compile=true") == ("bf16", True)
+
+
+def test_cuda_graphs_need_networks_compiled_for_cuda(machine: Callable[..., None]) -> None:
+    machine()
+    assert settled(small_configuration("training.cuda_graphs=true"), CUDA).training.cuda_graphs
+    for device, compiled in ((CPU, "true"), (CPU, "auto"), (CUDA, "false")):
+        config = small_configuration("training.cuda_graphs=true", f"training.compile={compiled}")
+        with pytest.raises(UserError, match=r"^training\.cuda_graphs: .* set it to false"):
+            settled(config, device)
+
+
+@pytest.mark.parametrize(
+    ("device", "lacking", "named"),
+    [
+        (CPU, {"compilers": ("gcc",)}, "a C\\+\\+ compiler"),
+        (CUDA, {"compilers": ("g++",)}, "a C compiler"),
+        (CUDA, {"has_triton": False}, "Triton"),
+    ],
+)
+def test_a_missing_compiler_is_named(
+    machine: Callable[..., None], device: torch.device, lacking: dict[str, object], named: str
+) -> None:
+    machine(**lacking)
+    config = small_configuration("training.compile=true")
+    with pytest.raises(UserError, match=f"^training.compile: needs {named}, .* install it, or set it to false$"):
+        compile_networks(Caddy(config), Objective(config), device)
+
+
+def test_a_compiler_that_fails_is_told_in_one_line() -> None:
+    def fail(_graph: nn.Module, _inputs: list[Tensor]) -> Callable[..., object]:
+        raise RuntimeError("no space\nleft on device")
+
+    network = torch.compile(nn.Linear(2, 2), backend=fail)
+    message = r"^training\.compile: .*no space.*; set it to false, .*again$"
+    with pytest.raises(UserError, match=message), explaining_failed_compilation():
+        network(torch.zeros(1, 2))
+
+
+def test_other_errors_pass() -> None:
+    with pytest.raises(ZeroDivisionError), explaining_failed_compilation():
+        raise ZeroDivisionError
