@@ -1,7 +1,7 @@
 """How many frames a second come out of the data loader, for each cache, beside a bare loop that decodes frame files.
 
-Then, what share of the time a training step of `STEP_SECONDS` on a device would wait for data, with frames cached on
-disk and with shards that are fetched and decoded meanwhile.
+Then, what share of the time a training step of `STEP_SECONDS` on a device would wait for data: decoded meanwhile by
+workers, cached on disk, or out of shards that are fetched and decoded meanwhile.
 
 python -m benchmarks.data_loading --config configs/02_breakout.yaml
 """
@@ -74,15 +74,12 @@ def measure(config: Configuration, device: torch.device, num_videos: int, num_ba
     frames_per_batch = batching.batch_size * (batching.observations_count + batching.observation_stacking - 1)
     num_frames = num_batches * frames_per_batch
     runs: dict[str, Callable[[], object]] = {}
-    for cache in get_args(Cache):
-        cached = config.model_copy(update={"data": config.data.model_copy(update={"cache": cache})})
-        dataset = open_split(cached, "train", batching, num_videos)
+    for name, cache, num_workers in _sources({0, batching.num_workers}):
+        dataset = open_split(_with_cache(config, cache), "train", batching, num_videos)
         runs.setdefault("bare decoding", partial(_decode, _frame_files(dataset.videos, num_frames)))
         sampler = TrainingSampler(dataset, batching.batch_size, lambda _step: batching.observations_count, seed=0)
         batches = list(itertools.islice(sampler, num_batches))
-        for num_workers in sorted({0, batching.num_workers}):
-            loader = make_loader(dataset, batches, num_workers, device)
-            runs[f"cache {cache}, {num_workers} workers"] = partial(deque, loader, maxlen=0)
+        runs[name] = partial(deque, make_loader(dataset, batches, num_workers, device), maxlen=0)
     return {
         "frame_size": config.model.representation_network.target_input_size,
         "frames_per_batch": frames_per_batch,
@@ -91,48 +88,56 @@ def measure(config: Configuration, device: torch.device, num_videos: int, num_ba
 
 
 def measure_waiting(config: Configuration, device: torch.device, num_videos: int, num_batches: int) -> dict[str, float]:
-    """Return the share of time that simulated steps wait for data, by source and number of workers.
+    """Return the share of time that simulated steps wait for data, by its source.
 
     The start of workers and what is fetched or decoded before the first batch do not count. Of the shards, half at most
     are on this disk at a time.
     """
     batching = config.training.batching
-    cached = config.model_copy(update={"data": config.data.model_copy(update={"cache": "disk"})})
-    dataset = open_split(cached, "train", batching, num_videos)
 
     def schedule(_step: int) -> int:
         return batching.observations_count
 
     shares = {}
-    for num_workers in range(MAX_WORKERS + 1):
+    for name, cache, num_workers in _sources(range(MAX_WORKERS + 1)):
+        dataset = open_split(_with_cache(config, cache), "train", batching, num_videos)
         sampler = TrainingSampler(dataset, batching.batch_size, schedule, seed=0)
-        loader = make_loader(dataset, sampler, num_workers, device)
-        shares[f"cache disk, {num_workers} workers"] = _waiting_share(iter(loader), num_batches)
+        shares[name] = _waiting_share(iter(make_loader(dataset, sampler, num_workers, device)), num_batches)
     with tempfile.TemporaryDirectory() as folder:
-        split = _write_shards(cached, dataset.videos, Path(folder, "shards"))
-        for num_workers in range(MAX_WORKERS + 1):
-            sharded = ShardedLoader(
-                split,
-                batching.batch_size,
-                schedule,
-                seed=0,
-                num_workers=num_workers,
-                device=device,
-                local_shards=LOCAL_SHARDS,
-                directory=Path(folder, f"{num_workers} workers"),
-            )
-            shares[f"shards, {num_workers} workers"] = _waiting_share(iter(sharded), num_batches)
+        split = _write_shards(_with_cache(config, "disk"), dataset.videos, Path(folder, "shards"))
+        sharded = ShardedLoader(
+            split,
+            batching.batch_size,
+            schedule,
+            seed=0,
+            device=device,
+            local_shards=LOCAL_SHARDS,
+            directory=Path(folder, "local"),
+        )
+        shares["shards, cache disk"] = _waiting_share(iter(sharded), num_batches)
     return shares
 
 
+def _sources(worker_counts: Iterable[int]) -> Iterator[tuple[str, Cache, int]]:
+    """What frames can be read from: its name, the cache and how many workers decode where there is none."""
+    for cache in get_args(Cache):
+        if cache == "none":
+            yield from ((f"cache none, {number} workers", cache, number) for number in sorted(worker_counts))
+        else:
+            yield f"cache {cache}", cache, 0
+
+
+def _with_cache(config: Configuration, cache: str) -> Configuration:
+    return config.model_copy(update={"data": config.data.model_copy(update={"cache": cache})})
+
+
 def _write_shards(config: Configuration, videos: Sequence[Video], directory: Path) -> ShardedSplit:
-    """The videos in `NUM_SHARDS` shards or a few more."""
+    """The videos in `NUM_SHARDS` shards or a few more, to be read as the configuration wants."""
     directory.mkdir()
     num_bytes = sum(file.stat().st_size for video in videos for file in video.path.iterdir())
     options = Options(num_bytes // NUM_SHARDS, clip_length=1000, overlap=64)
     write_shards(plan_shards({"train": videos}, options), directory)
-    options_of_sequences = sequence_options(config, config.training.batching) | {"cache": "disk"}
-    return ShardedSplit(str(directory), "train", **options_of_sequences)
+    return ShardedSplit(str(directory), "train", **sequence_options(config, config.training.batching))
 
 
 def _waiting_share(batches: Iterator[Batch], num_batches: int) -> float:

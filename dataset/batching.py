@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -190,11 +190,24 @@ def in_batches(keys: Sequence[SequenceKey], batch_size: int) -> list[Sequence[Se
     return [keys[first : first + batch_size] for first in range(0, len(keys), batch_size)]
 
 
+class SequenceReader(Protocol):
+    """What batches are read from."""
+
+    @property
+    def is_decoded(self) -> bool:
+        """Whether no frame is left to decode."""
+        ...
+
+    def __getitem__(self, keys: Sequence[SequenceKey]) -> Samples:
+        """Read sequences of equal length."""
+        ...
+
+
 @dataclass(frozen=True)
 class BatchLoader:
     """Reads batches ahead of time, by a thread or by worker processes. Made by `make_loader`."""
 
-    dataset: Dataset[Samples]
+    dataset: SequenceReader
     batches: Iterable[Sequence[SequenceKey]]
     num_workers: int
     device: torch.device
@@ -244,23 +257,25 @@ class BatchLoader:
 
 
 def make_loader(
-    dataset: Dataset[Samples],
+    dataset: SequenceReader,
     batches: Iterable[Sequence[SequenceKey]],
     num_workers: int = 0,
     device: torch.device | str = "cpu",
 ) -> BatchLoader:
     """Return a loader of the batches named by `batches`: a `TrainingSampler`, or `in_batches(evaluation_keys(...))`.
 
-    It can be iterated as often as `batches` can; the workers (0: a thread reads) live as long as an iteration. For a
-    CUDA `device` the batches come in pinned memory; `Batch.to` moves them. The global random state is not touched.
+    It can be iterated as often as `batches` can; the worker processes live as long as an iteration. Without any a
+    thread reads, and so it does if frames are decoded already: to hand over a batch takes a process longer than to read
+    it. For a CUDA `device` the batches come in pinned memory; `Batch.to` moves them. The global random state is not
+    touched.
     """
-    return BatchLoader(dataset, batches, num_workers, torch.device(device))
+    return BatchLoader(dataset, batches, 0 if dataset.is_decoded else num_workers, torch.device(device))
 
 
 class _BatchReader(Dataset["Batch | UserError"]):
     """Reads whole batches. A user's error is a value here, since a raised one would leave a worker as a traceback."""
 
-    def __init__(self, dataset: Dataset[Samples]) -> None:
+    def __init__(self, dataset: SequenceReader) -> None:
         self._dataset = dataset
 
     def __getitem__(self, keys: Sequence[SequenceKey]) -> Batch | UserError:

@@ -44,7 +44,9 @@ class Samples:
 
 
 class VideoDataset(Dataset[Samples]):
-    """All sequences in some videos. `knows_actions` says whether the true actions of all of them are known.
+    """All sequences in some videos.
+
+    `knows_actions` says whether the true actions of all of them are known, `is_decoded` whether all frames are cached.
 
     A sequence of T observations starts at any frame for which T + (T-1) * `skip_frames` frames remain. Observation t is
     the frame first + t * (skip_frames + 1); its stack reaches back by the same stride and, where the video begins,
@@ -77,6 +79,7 @@ class VideoDataset(Dataset[Samples]):
         """
         self.stride = skip_frames + 1
         self.observation_stacking = observation_stacking
+        self.is_decoded = cache != "none"
         self.videos = videos
         self._lengths = np.array([video.num_frames for video in videos])
         self._first_rows = [0, *np.cumsum(self._lengths).tolist()]

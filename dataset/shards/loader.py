@@ -52,7 +52,7 @@ class ShardedLoader:
             observations_count: The schedule: the length T of the sequences at a step.
             seed: What the random orders follow from.
             first_step: The step of the first batch, which is then the same as in a run that started at step 1.
-            num_workers: How many processes read batches; 0: a thread of this one.
+            num_workers: How many processes read batches, as `dataset.batching.make_loader` uses them.
             device: Where the batches will go: they come in pinned memory for CUDA.
             rank: Which part of each epoch's shards to read.
             num_ranks: How many parts there are.
@@ -118,6 +118,7 @@ class _LocalShards(Dataset[Samples]):
         self._split = split
         self._folder = folder
         self._opened: dict[int, VideoDataset] = {}
+        self.is_decoded = split.is_decoded
 
     def __getitem__(self, keys: Sequence[SequenceKey]) -> Samples:
         """Read sequences of equal length. `UserError` if a frame cannot be read."""

@@ -25,6 +25,7 @@ class ShardedSplit:
         num_frames: The number of frames in them, those that two clips share counted twice.
         actions: The true actions that occur; None if not all are known.
         lengths: The number of frames of each clip, int64 (clips).
+        is_decoded: Whether the frames of shards are, once these are local.
         first_clips: The number of the first clip of each shard and, last, the number of clips, int64 (shards + 1).
     """
 
@@ -57,6 +58,7 @@ class ShardedSplit:
         self.num_frames = int(self.lengths.sum())
         self.first_clips = np.cumsum([0, *(len(shard.clips) for shard in self.shards)])
         self._num_starts = np.array([clip.num_starts for clip in self.videos])
+        self.is_decoded = cache == "disk"
         self._crop, self._size, self._cache = crop, size, cache
         self._skip_frames, self._observation_stacking = skip_frames, observation_stacking
         FrameTransform.of(crop, size)(Image.new("RGB", index.frame_size))  # finds a crop that reaches outside

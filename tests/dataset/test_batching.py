@@ -9,7 +9,6 @@ from time import monotonic, sleep
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Dataset
 
 from dataset.batching import (
     Batch,
@@ -245,8 +244,18 @@ def test_workers_end_with_the_iteration(dataset: VideoDataset, num_batches: int)
     assert multiprocessing.active_children() == before
 
 
-class Recording(Dataset[Samples]):
+@pytest.mark.parametrize(("cache", "num_workers"), [("none", 2), ("memory", 0), ("disk", 0)])
+def test_workers_are_for_frames_that_have_to_be_decoded(make_videos: MakeVideos, cache: str, num_workers: int) -> None:
+    dataset = make_dataset(make_videos(6), cache=cache)
+    before = len(multiprocessing.active_children())
+    for _ in itertools.islice(make_loader(dataset, in_batches(evaluation_keys(dataset, 2), 1), 2), 1):
+        assert len(multiprocessing.active_children()) == before + num_workers
+
+
+class Recording:
     """A data set that notes what is read of it."""
+
+    is_decoded = False
 
     def __init__(self, dataset: VideoDataset) -> None:
         self.dataset = dataset
