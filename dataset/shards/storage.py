@@ -27,6 +27,7 @@ STALL_TIMEOUT = 60
 """Seconds after which a server that sends nothing counts as failed."""
 
 CHUNK_BYTES = 2**20
+S3_REQUEST_BYTES = 2**24
 MAX_INDEX_BYTES = 2**28
 
 Result = TypeVar("Result")
@@ -166,7 +167,7 @@ def _open_url(url: str, protocol: str) -> Any:
     try:
         file_system = fsspec.get_filesystem_class(protocol)
         if protocol == "s3":
-            return file_system().open(url, "rb", block_size=CHUNK_BYTES)
+            return file_system().open(url, "rb", block_size=S3_REQUEST_BYTES)
         import aiohttp
     except ImportError as error:
         package = PACKAGES[protocol]

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,14 +81,22 @@ def test_data_loading(square: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(0 < share < 1 for share in results["waiting"].values())
 
 
-def test_the_share_of_waiting() -> None:
-    def slow() -> Iterator[Any]:
+@pytest.mark.parametrize(("reading", "share"), [(0, 0), (data_loading.STEP_SECONDS / 2, 1 / 3)])
+def test_the_share_of_waiting(monkeypatch: pytest.MonkeyPatch, reading: float, share: float) -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def batches() -> Iterator[Any]:
         for _ in range(4):
-            time.sleep(data_loading.STEP_SECONDS / 2)
+            sleep(reading)
             yield
 
-    assert data_loading._waiting_share(slow(), 3) == pytest.approx(1 / 3, abs=0.15)
-    assert data_loading._waiting_share(iter([None] * 4), 3) < 0.1  # type: ignore[list-item]
+    monkeypatch.setattr(data_loading.time, "sleep", sleep)
+    monkeypatch.setattr(data_loading.time, "perf_counter", lambda: now)
+    assert data_loading._waiting_share(batches(), 3) == pytest.approx(share, abs=1e-4)
 
 
 def test_demo(square: Path, monkeypatch: pytest.MonkeyPatch) -> None:

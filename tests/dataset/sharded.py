@@ -1,5 +1,6 @@
 """Shards of small videos, and a server of them that fails now and then."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ def open_split(
 
 @dataclass
 class Server:
-    """Serves a folder over HTTP on this machine."""
+    """Serves a folder over HTTP on this machine, as a bucket of S3 too."""
 
     url: str
     faults: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -68,13 +69,18 @@ class _Handler(SimpleHTTPRequestHandler):
         self._served = served
         super().__init__(*arguments, **options)
 
+    def do_HEAD(self) -> None:
+        if contents := self._contents():
+            self._send(b"", len(contents))
+        else:
+            self.send_error(404)
+
     def do_GET(self) -> None:
         name = self.path.strip("/")
         self._served.requests[name] += 1
         faults = self._served.faults[name]
         fault = faults.pop(0) if faults else ""
-        path = Path(self.translate_path(self.path))
-        contents = path.read_bytes() if path.is_file() else b""
+        contents = self._contents()
         if fault.startswith("status"):
             self.send_error(int(fault.split()[1]))
         elif not contents:
@@ -85,8 +91,19 @@ class _Handler(SimpleHTTPRequestHandler):
             sent = {"cut": contents[: len(contents) // 2], "wrong": contents[::-1]}.get(fault, contents)
             self._send(sent, len(contents))
 
+    def _contents(self) -> bytes:
+        """The part of a file that is asked for; nothing if there is no such file."""
+        path = Path(self.translate_path(self.path))
+        contents = path.read_bytes() if path.is_file() else b""
+        if part := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")):
+            first, last = map(int, part.groups())
+            return contents[first : last + 1]
+        return contents
+
     def _send(self, contents: bytes, length: int | None) -> None:
-        self.send_response(200)
+        self.send_response(206 if "Range" in self.headers else 200)
+        self.send_header("Last-Modified", self.date_time_string())
+        self.send_header("ETag", '"unchanging"')
         if length is not None:
             self.send_header("Content-Length", str(length))
         self.end_headers()

@@ -111,6 +111,28 @@ def test_training_on_a_url_that_fails_now_and_then_goes_on_exactly(
     }
 
 
+def test_training_on_a_bucket_that_fails_now_and_then(
+    command: Command, square: Path, shards: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command(*overriding(f"data.data_root={shards}", "logging.run_name=local"))[0] == 0
+
+    (shards / "bucket").mkdir()
+    for file in shards.iterdir():
+        if file.is_file():
+            file.rename(shards / "bucket" / file.name)
+            server.faults[f"bucket/{file.name}"] = ["wrong"] if "train" in file.name else []
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "name")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    code, _, err = command(*overriding("data.data_root=s3://bucket", "logging.run_name=remote"))
+    assert code == 0, err
+    assert_equal(learned(square, "remote"), learned(square, "local"))
+    assert all(count >= 2 for name, count in server.requests.items() if "train" in name)
+    assert "s3://bucket/elsewhere/shards.json: no such file" in command.refused(
+        *overriding("data.data_root=s3://bucket/elsewhere")
+    )
+
+
 def test_another_number_of_local_shards_is_another_order(command: Command, shards: Path) -> None:
     source = overriding(f"data.data_root={shards}")
     assert command(*source, *overriding("training.max_steps=2"))[0] == 0
