@@ -11,7 +11,7 @@ those of the last frame are empty.
 
 Everything is written as it is made, into a hidden folder that takes the final name when it is whole. What a sequence
 becomes depends on its place in the data, not on the sequences beside it: an interrupted build goes on to the same end,
-also with batches of another size.
+also with batches of another size, or shared by another number of ranks.
 
 Dimensions: B batch, T observations in a sequence, S stacked frames in an observation, K actions, D action-space
 dimension, H x W pixels.
@@ -19,6 +19,7 @@ dimension, H x W pixels.
 
 import os
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -38,11 +39,13 @@ from model.action import ActionNetwork, InferredActions
 from model.caddy import Caddy, most_probable_actions, true_actions
 from model.noise import Noise
 from playing.simulator import Simulator, build_simulator, checkpoint_path, digest, play_games
+from training.distributed import all_ranks
 from training.run import open_split, require_known_actions
+from utils import ranks
 from utils.checkpoint import load_checkpoint
 from utils.command import UserError, one_line, tell
 from utils.configuration import Configuration, flatten
-from utils.device import explaining_lack_of_memory, select_device
+from utils.device import explaining_lack_of_memory
 from utils.files import only_process, replacing, require_writable
 from utils.images import to_uint8
 
@@ -161,7 +164,7 @@ def build_evaluation_dataset(
     """Reconstruct the test split with a run's latest checkpoint, unless that was done already.
 
     Nothing is written before everything that is needed was found in order. An older data set is replaced when the new
-    one is whole.
+    one is whole. Ranks share the sequences.
 
     Args:
         config: the run's configuration.
@@ -172,7 +175,12 @@ def build_evaluation_dataset(
     Raises:
         UserError: something is missing, damaged or impossible.
     """
-    device = select_device(device_name)
+    with all_ranks(device_name) as device:
+        _build(config, device, force, layout)
+
+
+def _build(config: Configuration, device: torch.device, force: bool, layout: Layout) -> None:
+    """What one of the ranks does."""
     root = config.logging.output_directory / FOLDER
     require_writable(root.parent, "choose another logging.output_root")
     _require_replaceable(root)
@@ -191,15 +199,21 @@ def build_evaluation_dataset(
         tell(f"{root} is built again, since this changed: {', '.join(changes)}")
     unfinished = root.with_name(f".{FOLDER}.unfinished")
     try:
-        with only_process(root.parent, "logging.run_name"):
-            _begin(unfinished, build, force)
+        with ExitStack() as stack:
+            if ranks.is_main():
+                stack.enter_context(only_process(root.parent, "logging.run_name"))
+                _begin(unfinished, build, force)
+            ranks.wait_for_all()
             with explaining_lack_of_memory(device):
-                demonstrate_actions(simulator, dataset, unfinished / ACTIONS)
-                reconstruct_all(simulator, dataset, config, unfinished / SPLIT)
-            if layout == "authors":
-                for video in (*unfinished.glob(f"{SPLIT}/*"), *unfinished.glob(f"{ACTIONS}/*/*")):
-                    convert_to_authors_layout(video)
-            _replace(root, unfinished)
+                if ranks.is_main():
+                    demonstrate_actions(simulator, dataset, unfinished / ACTIONS)
+                reconstruct_share(simulator, dataset, config, unfinished / SPLIT)
+            ranks.wait_for_all()
+            if ranks.is_main():
+                if layout == "authors":
+                    for video in (*unfinished.glob(f"{SPLIT}/*"), *unfinished.glob(f"{ACTIONS}/*/*")):
+                        convert_to_authors_layout(video)
+                _replace(root, unfinished)
     except OSError as error:
         raise UserError(
             f"{root}: cannot be built ({error.strerror or one_line(error)}); make room or mend the folder, then run "
@@ -228,8 +242,8 @@ def demonstrate_actions(simulator: Simulator, dataset: VideoDataset, folder: Pat
             write_video(path, frames)
 
 
-def reconstruct_all(simulator: Simulator, dataset: VideoDataset, config: Configuration, folder: Path) -> None:
-    """Write a video of every sequence of a data set as the model reconstructs it, batch by batch.
+def reconstruct_share(simulator: Simulator, dataset: VideoDataset, config: Configuration, folder: Path) -> None:
+    """Write a video of this rank's sequences of a data set as the model reconstructs them, batch by batch.
 
     Args:
         simulator: the model, with one action network.
@@ -240,14 +254,22 @@ def reconstruct_all(simulator: Simulator, dataset: VideoDataset, config: Configu
     keys = _sequences(config, dataset)
     digits = max(5, len(str(len(keys) - 1)))  # sorted by name, the videos are in order
     names = {key: f"{number:0{digits}d}" for number, key in enumerate(keys)}
-    missing = {key for key in keys if not (folder / names[key]).exists()}
-    num_done = len(keys) - len(missing)
-    if num_done:
-        tell(f"continuing after {num_done} of {len(keys)} sequences")
     batching = config.evaluation.batching
-    batches = [batch for batch in in_batches(keys, batching.batch_size) if not missing.isdisjoint(batch)]
+    share = in_batches(keys, batching.batch_size)[ranks.rank() :: ranks.num_ranks()]
+    missing = {key for batch in share for key in batch if not (folder / names[key]).exists()}
+    num_sequences = sum(map(len, share))
+    num_done = num_sequences - len(missing)
+    if num_done:
+        tell(f"continuing after {num_done} of {num_sequences} sequences")
+    batches = [batch for batch in share if not missing.isdisjoint(batch)]
     device = simulator.centroids.device
-    with tqdm(total=len(keys), initial=num_done, desc="reconstructing", unit=" sequences", disable=None) as progress:
+    with tqdm(
+        total=num_sequences,
+        initial=num_done,
+        desc="reconstructing",
+        unit=" sequences",
+        disable=None if ranks.is_main() else True,
+    ) as progress:
         for batch in make_loader(dataset, batches, batching.num_workers, device):
             made = reconstruct(simulator.model, batch.to(device), config)
             for key, *sequence in zip(batch.keys, made.frames, made.actions, made.directions, strict=True):

@@ -21,6 +21,7 @@ from model.caddy import Caddy
 from tests.command import Command, files
 from tests.faults import file_size_limit
 from tests.synthetic import SIDE, square_configuration, write_configuration, write_square_videos
+from utils import ranks
 from utils.checkpoint import LATEST, save_checkpoint
 
 REPOSITORY = Path(build_evaluation_dataset.__file__).parent
@@ -87,6 +88,42 @@ def test_a_data_set_is_built_once(command: Command) -> None:
     assert code == 0
     assert "again" not in out
     assert files(command.folder) == before
+
+
+def test_ranks_share_the_sequences(command: Command) -> None:
+    built: dict[int, dict[Path, bytes | None]] = {}
+    for num_ranks in (1, 2):
+        launcher = ("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={num_ranks}")
+        overrides = (f"evaluation_dataset.max_sequences={NUM_SEQUENCES}", "evaluation.batching.batch_size=2")
+        outcome = subprocess.run(
+            [
+                *(sys.executable, *launcher, str(REPOSITORY / "build_evaluation_dataset.py"), "--force"),
+                *("--config", f"{command.folder}/square.yaml", "--device", "cpu"),
+                *(part for override in overrides for part in ("--set", override)),
+            ],
+            env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert outcome.returncode == 0, outcome.stderr
+        assert outcome.stdout.count("sequences   ") == 1
+        built[num_ranks] = files(command.folder / ROOT)
+    assert built[1] == built[2]
+
+
+def test_a_rank_builds_its_share_alone(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "rank", lambda: 1)
+    monkeypatch.setattr(ranks, "num_ranks", lambda: 2)
+    monkeypatch.setattr(ranks, "wait_for_all", lambda: None)
+    assert command("--set", "evaluation.batching.batch_size=2")[0] == 0
+    unfinished = command.folder / ROOT.with_name(f".{ROOT.name}.unfinished")
+    assert sorted(path.relative_to(unfinished).as_posix() for path in unfinished.glob("*/*")) == [
+        "test/00002",
+        "test/00003",
+    ]
+    assert not (command.folder / ROOT).exists()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
