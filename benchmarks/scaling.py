@@ -10,6 +10,7 @@ import itertools
 import statistics
 import time
 import tracemalloc
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -66,7 +67,7 @@ def sizes_of(overrides: Sequence[str], path: str) -> dict[str, dict[int, Configu
     width, height = base.model.representation_network.target_input_size
 
     def with_values(*values: str) -> Configuration:
-        return load_configuration(path, [*overrides, *values])
+        return load_configuration(path, ["training.compile=false", *overrides, *values])
 
     lengths = [batching.observations_count * factor for factor in FACTORS]
     batches = [batching.batch_size * factor for factor in FACTORS]
@@ -85,29 +86,38 @@ def sizes_of(overrides: Sequence[str], path: str) -> dict[str, dict[int, Configu
 
 
 def order_costs(config: Configuration, num_videos: int) -> dict[str, Any]:
-    """What it takes to index so many videos and to draw `NUM_BATCHES` batches of their sequences."""
+    """What it takes to index so many videos, and to shuffle and draw `NUM_BATCHES` batches of their sequences."""
     annotations = Annotations([0] * VIDEO_LENGTH, [0.0] * VIDEO_LENGTH, [{}] * VIDEO_LENGTH, [False] * VIDEO_LENGTH)
     entry = SimpleNamespace(num_frames=VIDEO_LENGTH, annotations=annotations, path=Path("video"))
     batching = config.training.batching
-    tracemalloc.start()
+
+    def index() -> VideoDataset:
+        return VideoDataset(
+            cast(list[Video], [entry] * num_videos),
+            crop=config.data.crop,
+            size=config.model.representation_network.target_input_size,
+            observations_count=batching.observations_count,
+            skip_frames=batching.skip_frames,
+        )
+
+    def draw(dataset: VideoDataset) -> None:
+        sampler = TrainingSampler(dataset, batching.batch_size, lambda _: batching.observations_count, seed=0)
+        deque(itertools.islice(sampler, NUM_BATCHES), maxlen=0)
+
     start = time.perf_counter()
-    dataset = VideoDataset(
-        cast(list[Video], [entry] * num_videos),
-        crop=config.data.crop,
-        size=config.model.representation_network.target_input_size,
-        observations_count=batching.observations_count,
-        skip_frames=batching.skip_frames,
-    )
+    dataset = index()
     indexed = time.perf_counter()
-    sampler = TrainingSampler(dataset, batching.batch_size, lambda _: batching.observations_count, seed=0)
-    drawn = sum(1 for _ in itertools.islice(sampler, NUM_BATCHES))
-    seconds = time.perf_counter() - indexed
+    draw(dataset)
+    drawn = time.perf_counter()
+    del dataset
+    tracemalloc.start()  # once more, since following memory takes time
+    draw(index())
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return {
         "size": num_videos,
         "index_seconds": indexed - start,
-        "seconds": seconds / drawn,
+        "order_seconds": drawn - indexed,
         "peak_mib": round(peak / 2**20, 1),
     }
 

@@ -3,6 +3,7 @@
 T observations in a sequence, S stacked frames in an observation (`observation_stacking`), H height, W width.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from dataset.transforms import FrameTransform
 from dataset.video import Annotations, Video
 from utils.command import UserError, tell
 from utils.configuration import Cache
+
+UNKNOWN_POSITION = (math.nan, math.nan)
 
 
 class SequenceKey(NamedTuple):
@@ -188,8 +191,10 @@ def _annotation_arrays(annotations: Annotations) -> tuple[np.ndarray, np.ndarray
 def _position(metadata: dict[str, Any]) -> tuple[float, float]:
     """The position that a frame's metadata gives as `agent_position`, or as the start of `state`; NaN if neither."""
     value: Any = metadata.get("agent_position", metadata.get("state"))
+    if value is None:
+        return UNKNOWN_POSITION
     try:
         x, y = value[:2]
         return float(x), float(y)
     except (TypeError, ValueError):
-        return float("nan"), float("nan")
+        return UNKNOWN_POSITION

@@ -69,7 +69,9 @@ def explaining_failed_compilation() -> Iterator[None]:
     """Turn errors of the compiler into a `UserError` with a remedy. Others pass."""
     try:
         yield
-    except torch._dynamo.exc.TorchDynamoException as error:
+    except RuntimeError as error:
+        if not isinstance(error, torch._dynamo.exc.TorchDynamoException):
+            raise
         raise UserError(
             f"training.compile: the networks cannot be compiled here ({one_line(error)}); set it to false, then run "
             "the same command again"

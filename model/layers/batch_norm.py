@@ -1,4 +1,4 @@
-"""Batch normalisation that several ranks may share, of several steps at once, not counted twice if recomputed.
+"""Batch normalisation for ranks that share a batch, steps that are computed together and passes that are repeated.
 
 Dimensions: N images, C channels, H x W pixels.
 """

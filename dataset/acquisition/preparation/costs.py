@@ -10,7 +10,7 @@ from utils.configuration import Configuration
 
 WORKING_SPACE = 1.3
 """What convolutions and allocators take over the tensors in use. On a CPU a step of `02_breakout` took 1.1 times these,
-and 1.8 times with recomputation, where little is in use."""
+and 1.6 times with recomputation, where little is in use."""
 
 NUM_TIMED_STEPS = 3
 
@@ -29,5 +29,6 @@ def checkpoints_size(config: Configuration) -> int:
 
 
 def seconds_per_step(config: Configuration, device: torch.device) -> float:
-    """Return how long a training step takes on this machine now: the median of a few."""
-    return statistics.median(step_seconds(config, device, NUM_TIMED_STEPS))
+    """Return how long a training step takes on this machine now: the median of a few, not compiled."""
+    uncompiled = config.model_copy(update={"training": config.training.model_copy(update={"compile": False})})
+    return statistics.median(step_seconds(uncompiled, device, NUM_TIMED_STEPS))
