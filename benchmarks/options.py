@@ -1,24 +1,33 @@
 """What each way of computing a training step costs, for each configuration: time, rate, memory, use of the device.
 
 Memory and operations are followed without computing anything (`training.costs`), for the batches and the longest
-sequences as configured. Times are measured on noise, on this device, unless a step would take too long or too much
-memory here. On CUDA the peak of the allocator is measured too.
+sequences as configured. Times are measured on this device, unless a step would take too long here, on noise that the
+loader reads from memory while the step before is computed. On CUDA the peak of the allocator is measured too.
 
 python -m benchmarks.options --configs configs/01_bair.yaml configs/02_breakout.yaml
 """
 
 import itertools
 import statistics
+import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.play import matrix_rate
 from benchmarks.report import writable_file, write_report
-from training.costs import num_operations, peak_memory, step_seconds
+from dataset.batching import BatchLoader, TrainingSampler, make_loader
+from dataset.video import Video, write_video
+from dataset.video_dataset import VideoDataset
+from training.costs import num_moved_bytes, num_operations, peak_memory, step_seconds
+from training.run import sequence_options
 from utils.command import CommandParser, non_negative_int, run_command
 from utils.configuration import Configuration, load_configuration
 from utils.device import allow_tf32, select_device
@@ -66,12 +75,11 @@ def main() -> None:
     arguments = parser.parse_args()
     device = select_device(arguments.device)
     configurations = {Path(path).stem: path for path in arguments.configs}
-    results: dict[str, Any] = {
-        "matrix_gflop_per_second": round(max(matrix_rate(device) for _ in range(3)), 1),
-        "copied_gb_per_second": round(copy_rate(device), 1),
-        "threads": torch.get_num_threads(),
-        "steps": arguments.steps,
-    }
+    rates = Rates(
+        matrix_gflop_per_second=round(max(matrix_rate(device) for _ in range(3)), 1),
+        copied_gb_per_second=round(copy_rate(device), 1),
+    )
+    results: dict[str, Any] = {**asdict(rates), "threads": torch.get_num_threads(), "steps": arguments.steps}
     table: dict[str, dict[str, Any]] = {name: {} for name in configurations}
     pairs = [
         (name, option)
@@ -83,7 +91,7 @@ def main() -> None:
         config = load_configuration(
             configurations[name], [*arguments.overrides, "training.compile=false", *OPTIONS[option]]
         )
-        table[name][option] = measure(config, device, arguments.steps, results["matrix_gflop_per_second"])
+        table[name][option] = measure(config, device, arguments.steps, rates)
     for name, rows in table.items():
         print(name)
         for option, row in rows.items():
@@ -92,19 +100,39 @@ def main() -> None:
     print(f"written to {write_report('options', 'all', results, device, arguments.json)}")
 
 
-def measure(config: Configuration, device: torch.device, num_steps: int, gflop_per_second: float) -> Row:
+@dataclass(frozen=True)
+class Rates:
+    """What a device reaches."""
+
+    matrix_gflop_per_second: float
+    """When it multiplies large matrices."""
+    copied_gb_per_second: float
+    """Read and written when it copies memory."""
+
+
+def measure(config: Configuration, device: torch.device, num_steps: int, rates: Rates) -> Row:
     """The figures of one configuration with its options.
 
     Args:
         config: the configuration.
         device: to compute on.
         num_steps: how many steps to time; 0 for none.
-        gflop_per_second: what the device reaches with large matrices.
+        rates: of the device.
     """
     gflop = num_operations(config) / 1e9
     row = {"peak_gib": round(peak_memory(config) / 2**30, 2), "gflop": round(gflop, 1)}
-    if num_steps and 2 * gflop / gflop_per_second < LONGEST_STEP:
-        row |= _timed(config, device, num_steps, gflop, gflop_per_second)
+    if num_steps and 2 * gflop / rates.matrix_gflop_per_second < LONGEST_STEP:
+        seconds, waiting = _timed(config, device, num_steps)
+        batching = config.training.batching
+        row |= {
+            "milliseconds": round(1000 * seconds, 1),
+            "frames_per_second": round(batching.batch_size * batching.observations_count / seconds, 2),
+            "share_of_matrix_rate": round(gflop / (rates.matrix_gflop_per_second * seconds), 3),
+            "share_of_copy_rate": round(num_moved_bytes(config) / 1e9 / (rates.copied_gb_per_second * seconds), 3),
+            "share_waiting_for_data": round(waiting, 4),
+        }
+        if device.type == "cuda":
+            row["allocated_gib"] = round(torch.cuda.max_memory_allocated(device) / 2**30, 2)
     return row
 
 
@@ -119,20 +147,37 @@ def copy_rate(device: torch.device) -> float:
     return 2 * COPIED_BYTES / min(after - before for before, after in itertools.pairwise(times)) / 1e9
 
 
-def _timed(config: Configuration, device: torch.device, num_steps: int, gflop: float, gflop_per_second: float) -> Row:
+def _timed(config: Configuration, device: torch.device, num_steps: int) -> tuple[float, float]:
+    """The median seconds of a step, and the share of the time of all in which they waited for data."""
     allow_tf32(config.training.precision != "fp32")
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    seconds = statistics.median(step_seconds(config, device, num_steps))
-    batching = config.training.batching
-    row = {
-        "milliseconds": round(1000 * seconds, 1),
-        "frames_per_second": round(batching.batch_size * batching.observations_count / seconds, 2),
-        "share_of_matrix_rate": round(gflop / (gflop_per_second * seconds), 3),
-    }
-    if device.type == "cuda":
-        row["allocated_gib"] = round(torch.cuda.max_memory_allocated(device) / 2**30, 2)
-    return row
+    waits: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = step_seconds(config, device, num_steps, _awaited(_noise_loader(config, device, Path(folder)), waits))
+    return statistics.median(seconds), sum(waits[1:]) / sum(seconds)
+
+
+def _noise_loader(config: Configuration, device: torch.device, folder: Path) -> BatchLoader:
+    """Endless batches out of a video that is cached in memory."""
+    batching, (width, height) = config.training.batching, config.model.representation_network.target_input_size
+    length = 2 * batching.observations_count * (batching.skip_frames + 1)
+    random = np.random.default_rng(0)
+    write_video(folder / "noise", (random.integers(0, 256, (height, width, 3), np.uint8) for _ in range(length)))
+    whole = {"crop": [0, 0, width, height], "cache": "memory"}
+    dataset = VideoDataset([Video(folder / "noise")], **sequence_options(config, batching) | whole)
+    sampler = TrainingSampler(dataset, batching.batch_size, lambda _: batching.observations_count, seed=0)
+    return make_loader(dataset, sampler, device=device)
+
+
+def _awaited(loader: BatchLoader, waits: list[float]) -> Iterator[Tensor]:
+    """The observations of batches, on their device; how many seconds each took to come is appended to `waits`."""
+    batches = iter(loader)
+    while True:
+        start = time.perf_counter()
+        batch = next(batches)
+        waits.append(time.perf_counter() - start)
+        yield batch.to(loader.device).observations()
 
 
 def _now(device: torch.device) -> float:

@@ -7,7 +7,7 @@ that any machine can tell for any other.
 import itertools
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -47,17 +47,34 @@ def num_operations(config: Configuration) -> int:
     return counter.get_total_flops() // NUM_STEPS
 
 
-def step_seconds(config: Configuration, device: torch.device, num_steps: int) -> list[float]:
-    """Return how long such steps take on this device now, on noise, after a first one that is not counted."""
+def num_moved_bytes(config: Configuration) -> int:
+    """Return how many bytes the operations of such a step read and write, if each does so for itself."""
+    traffic = _Traffic()
+    _take_steps(config, traffic)
+    return traffic.num_bytes // NUM_STEPS
+
+
+def step_seconds(
+    config: Configuration, device: torch.device, num_steps: int, batches: Iterable[Tensor] | None = None
+) -> list[float]:
+    """Return how long such steps take on this device now, after a first one that is not counted.
+
+    Args:
+        config: the run's configuration.
+        device: to compute on.
+        num_steps: how many steps to time.
+        batches: observations as of `dataset.batching.Batch`, one more than steps; to wait for them counts. By default
+            noise that is there already.
+    """
     config = settled(config, device)
     step = _build(config).to(device)
     if config.training.compile:
         compile_networks(step.model, step.objective, device)
     state = TrainingState(config, step.model, step.objective)
-    shape = _time_major(config)
-    observations = _observations(2 * torch.rand(shape, device=device) - 1)
+    if batches is None:
+        batches = itertools.repeat(_observations(2 * torch.rand(_time_major(config), device=device) - 1))
     moments = []
-    for _ in range(num_steps + 1):
+    for observations in itertools.islice(batches, num_steps + 1):
         state.update(step(observations, _phase(config)).loss.total)
         if device.type != "cpu":
             torch.get_device_module(device).synchronize()
@@ -108,6 +125,21 @@ def _empty(module: nn.Module, mode: FakeTensorMode) -> None:
             setattr(part, name, nn.Parameter(mode.from_tensor(weight), weight.requires_grad))
         for name, buffer in list(part.named_buffers(recurse=False)):
             setattr(part, name, mode.from_tensor(buffer))
+
+
+class _Traffic(TorchDispatchMode):
+    """Adds up what operations read and write. Views do neither."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_bytes = 0
+
+    def __torch_dispatch__(self, function: Any, _types: Sequence[type], args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if not function.is_view:
+            tensors = (leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, Tensor))
+            self.num_bytes += sum(min(tensor.nbytes, tensor.untyped_storage().nbytes()) for tensor in tensors)
+        return result
 
 
 class _Peak(TorchDispatchMode):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import options, scaling
-from training.costs import num_operations, peak_memory
+from training.costs import num_moved_bytes, num_operations, peak_memory
 from utils.configuration import load_configuration
 
 
@@ -31,6 +31,13 @@ def test_every_option_of_every_configuration(square: Path, monkeypatch: pytest.M
         assert row["peak_gib"] == round(peak_memory(chosen) / 2**30, 2)
         assert row["gflop"] == round(num_operations(chosen) / 1e9, 1)
         assert row["frames_per_second"] == pytest.approx(6000 / row["milliseconds"], rel=0.02)
+        seconds = row["milliseconds"] / 1000
+        for share, work, rate in (
+            ("share_of_matrix_rate", num_operations(chosen), table["matrix_gflop_per_second"]),
+            ("share_of_copy_rate", num_moved_bytes(chosen), table["copied_gb_per_second"]),
+        ):
+            assert row[share] == pytest.approx(work / 1e9 / (rate * seconds), rel=0.02, abs=1e-3)
+        assert 0 <= row["share_waiting_for_data"] < 1
 
 
 def test_steps_that_would_take_too_long_are_not_timed(square: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from model.caddy import Caddy
 from tests.configurations import published_configuration, small_configuration
-from training.costs import num_operations, peak_memory
+from training import costs
+from training.costs import num_moved_bytes, num_operations, peak_memory
 from training.objective import Objective
 from training.step import Phase, TrainingStep
 
@@ -41,6 +42,21 @@ def test_recomputation_and_bfloat16_take_less() -> None:
 def test_the_largest_published_configuration_fits_into_11_gb_with_bfloat16_or_recomputation() -> None:
     assert peak_memory(published_configuration("01_bair", "training.precision=bf16")) < 8e9
     assert peak_memory(published_configuration("01_bair", "training.activation_checkpointing=true")) < 3e9
+
+
+def test_what_operations_move_is_what_they_read_and_write() -> None:
+    traffic = costs._Traffic()
+    x = torch.zeros(10, 4)
+    with traffic:
+        y = x.view(4, 10).t() + 1  # the view moves nothing
+        y.mul_(y)
+    addition, multiplication = 2 * x.nbytes, 3 * x.nbytes
+    assert traffic.num_bytes == addition + multiplication
+
+
+def test_bfloat16_moves_less() -> None:
+    full, half = (small_configuration(*OVERRIDES, f"training.precision={name}") for name in ("fp32", "bf16"))
+    assert num_moved_bytes(half) < num_moved_bytes(full)
 
 
 def test_operations_are_those_of_the_step() -> None:
