@@ -193,6 +193,8 @@ def test_wrong_configurations(command: TrainCommand) -> None:
     assert "training.max_stepz: unknown key, did you mean 'max_steps'?" in command.refused("training.max_stepz=3")
     assert "training.max_steps: Input should be" in command.refused("training.max_steps=many")
     assert "--set nothing" in command.refused("nothing")
+    assert "training.compile: Input should be" in command.refused("training.compile=maybe")
+    assert "training.cuda_graphs: only networks" in command.refused("training.cuda_graphs=true")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -26,7 +26,7 @@ def settled(config: Configuration, device: torch.device) -> Configuration:
     compiled, and rounded as PyTorch does by itself.
 
     Raises:
-        UserError: CUDA graphs are wanted of what is not compiled for CUDA.
+        UserError: CUDA graphs are wanted of networks that are not compiled for CUDA.
     """
     on_cuda = device.type == "cuda"
     settings = config.training
@@ -39,7 +39,7 @@ def settled(config: Configuration, device: torch.device) -> Configuration:
     settings = settings.model_copy(update=changes)
     if settings.cuda_graphs and not (on_cuda and settings.compile):
         raise UserError(
-            "training.cuda_graphs: there are some for networks that are compiled for CUDA alone; set it to false"
+            "training.cuda_graphs: only networks that are compiled for CUDA have these; set it to false"
             + (", or training.compile to true" if on_cuda else "")
         )
     return config.model_copy(update={"training": settings})

@@ -1,7 +1,7 @@
 """What a training step takes of a device.
 
 Memory and operations are followed without computing anything: tensors without contents take the place of real ones, so
-that any machine can tell for any other.
+that any machine can tell for any other. What the configuration leaves open (`auto`) counts as float32, not compiled.
 """
 
 import itertools

@@ -276,7 +276,7 @@ class Training(Section):
     seed: NonNegativeInt = 0
     use_ground_truth_actions: bool = False
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
-    compile: bool | Literal["auto"] = "auto"
+    compile: Literal["auto", True, False] = "auto"
     cuda_graphs: bool = False
     joint_decoding: bool = False
     activation_checkpointing: bool = False
