@@ -3,12 +3,17 @@
 import multiprocessing
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from tests.processes import DEADLINE
+
+REPOSITORY = Path(__file__).parent.parent
 
 _context = multiprocessing.get_context("forkserver")
 
@@ -25,6 +30,20 @@ def rank_environments(num_ranks: int) -> list[dict[str, str]]:
         "WORLD_SIZE": str(num_ranks),
     }
     return [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(num_ranks)]
+
+
+def torchrun(num_ranks: int, script: Path, *arguments: str, max_restarts: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a script with `torchrun`, on one thread in each rank."""
+    launcher = ("--standalone", f"--nproc_per_node={num_ranks}", f"--max-restarts={max_restarts}")
+    return subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *launcher, str(script), *arguments],
+        cwd=REPOSITORY,
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
 
 
 def run_in_ranks(num_ranks: int, function: Callable[..., None], *arguments: Any) -> None:

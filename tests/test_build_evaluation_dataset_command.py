@@ -20,6 +20,7 @@ from dataset.video import Video
 from model.caddy import Caddy
 from tests.command import Command, files
 from tests.faults import file_size_limit
+from tests.rank_processes import torchrun
 from tests.synthetic import SIDE, square_configuration, write_configuration, write_square_videos
 from utils import ranks
 from utils.checkpoint import LATEST, save_checkpoint
@@ -93,19 +94,12 @@ def test_a_data_set_is_built_once(command: Command) -> None:
 def test_ranks_share_the_sequences(command: Command) -> None:
     built: dict[int, dict[Path, bytes | None]] = {}
     for num_ranks in (1, 2):
-        launcher = ("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={num_ranks}")
         overrides = (f"evaluation_dataset.max_sequences={NUM_SEQUENCES}", "evaluation.batching.batch_size=2")
-        outcome = subprocess.run(
-            [
-                *(sys.executable, *launcher, str(REPOSITORY / "build_evaluation_dataset.py"), "--force"),
-                *("--config", f"{command.folder}/square.yaml", "--device", "cpu"),
-                *(part for override in overrides for part in ("--set", override)),
-            ],
-            env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
+        outcome = torchrun(
+            num_ranks,
+            REPOSITORY / "build_evaluation_dataset.py",
+            *("--config", f"{command.folder}/square.yaml", "--device", "cpu", "--force"),
+            *(part for override in overrides for part in ("--set", override)),
         )
         assert outcome.returncode == 0, outcome.stderr
         assert outcome.stdout.count("sequences   ") == 1

@@ -4,20 +4,17 @@ import itertools
 import json
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-import train
 from dataset.batching import TrainingSampler, make_loader
 from model.caddy import Caddy
 from model.layers.batch_norm import synchronize_batch_norms
 from tests.processes import TrainingProcess
-from tests.rank_processes import rank_environments, run_in_ranks
+from tests.rank_processes import rank_environments, run_in_ranks, torchrun
 from tests.synthetic import write_configuration
 from tests.training.test_state import assert_equal
 from training.distributed import with_shared_gradients
@@ -28,7 +25,6 @@ from utils import ranks
 from utils.checkpoint import load_checkpoint
 from utils.configuration import load_configuration
 
-REPOSITORY = Path(train.__file__).parent
 DYING = """
 import os, signal
 import train
@@ -151,18 +147,7 @@ def test_a_rank_that_dies_is_named_and_the_job_goes_on_from_the_checkpoint(squar
     write_configuration(square)
     dying = square / "dying.py"
     dying.write_text(DYING)
-    outcome = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--max-restarts=1", "--standalone"),
-            *(str(dying), "--config", str(square / "square.yaml"), "--device", "cpu"),
-        ],
-        cwd=REPOSITORY,
-        env={"PYTHONPATH": str(REPOSITORY), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    outcome = torchrun(2, dying, "--config", str(square / "square.yaml"), "--device", "cpu", max_restarts=1)
     assert outcome.returncode == 0, outcome.stderr
     assert re.search(r"exitcode: -9\b.*local_rank: 1\b|local_rank: 1\b.*exitcode: -9\b", outcome.stderr, re.DOTALL)
     assert "continuing square after step 6 of 12" in outcome.stdout

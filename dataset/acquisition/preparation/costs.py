@@ -5,6 +5,7 @@ import statistics
 import torch
 
 from model.caddy import Caddy
+from training.compilation import settled
 from training.costs import peak_memory, step_seconds
 from utils.configuration import Configuration
 
@@ -15,9 +16,9 @@ and 1.6 times with recomputation, where little is in use."""
 NUM_TIMED_STEPS = 3
 
 
-def training_memory(config: Configuration) -> int:
-    """Return about how many bytes training takes on its device."""
-    return round(WORKING_SPACE * peak_memory(config))
+def training_memory(config: Configuration, device: torch.device) -> int:
+    """Return about how many bytes training takes on a device."""
+    return round(WORKING_SPACE * peak_memory(settled(config, device)))
 
 
 def checkpoints_size(config: Configuration) -> int:

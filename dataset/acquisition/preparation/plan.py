@@ -189,7 +189,7 @@ def _perceptual_weight(size: Choice) -> Choice:
 
 
 def _fits(plan: Plan, machine: Machine) -> bool:
-    return training_memory(plan.configuration) <= USABLE_MEMORY * machine.memory
+    return training_memory(plan.configuration, machine.device) <= USABLE_MEMORY * machine.memory
 
 
 def _with_smaller_batch(plan: Plan, machine: Machine) -> Plan:

@@ -192,14 +192,14 @@ def _write(request: Request, plan: Plan, machine: Machine) -> None:
 def _tell_result(request: Request, found: Survey, plan: Plan, machine: Machine) -> None:
     config = plan.configuration
     num_steps = config.training.max_steps
-    seconds = seconds_per_step(config, machine.device)
+    seconds, memory = seconds_per_step(config, machine.device), training_memory(config, machine.device)
     videos = " + ".join(f"{number} {split}" for split, number in found.num_videos.items())
     print(f"data set    {request.data_root}: {videos} videos, {found.num_frames} frames, {_size(found.num_bytes)}")
     print(f"written     {request.config}, {request.evaluation_config}")
     print(
         f"network     {plan.recipe.name}, {plan.actions_count.value} actions, {plan.batch_size.value} sequences a batch"
     )
-    print(f"memory      about {_size(training_memory(config))} of {_size(machine.memory)} ({machine.name})")
+    print(f"memory      about {_size(memory)} of {_size(machine.memory)} ({machine.name})")
     print(f"time        {num_steps} steps of {seconds:.2g} s, measured now: about {_duration(num_steps * seconds)}")
     print(f"disk        {_size(checkpoints_size(config))} more for checkpoints")
     print(f"to train    python train.py --config {request.config}")

@@ -17,7 +17,7 @@ import play
 import train
 from dataset.acquisition import prepare
 from dataset.acquisition.preparation.choices import Choice, chosen_values, to_yaml
-from dataset.acquisition.preparation.costs import checkpoints_size, seconds_per_step
+from dataset.acquisition.preparation.costs import checkpoints_size, seconds_per_step, training_memory
 from dataset.acquisition.preparation.footage import (
     Footage,
     choose_frame_rate,
@@ -282,7 +282,7 @@ def vgg19(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return VGG19.path
 
 
-def memory_of(config: Configuration) -> int:
+def memory_of(config: Configuration, _device: torch.device) -> int:
     """About as much as it takes, counted in no time."""
     per_sequence = 4 * GB if config.model.architecture == "model.main_model.model" else GB
     share = 0.1 if config.training.activation_checkpointing else 1
@@ -313,6 +313,16 @@ def test_a_gpu_trains_the_largest_published_network_that_fits(
     assert config.training.loss_weights == expected.training.loss_weights
     assert config.training.batching.observations_count == expected.training.batching.observations_count
     assert config.training.max_steps == 300_000
+
+
+@pytest.mark.parametrize(("knows_bf16", "precision"), [(True, "bf16"), (False, "tf32")])
+def test_memory_is_that_of_the_precision_that_a_gpu_trains_in(
+    knows_bf16: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: knows_bf16)
+    chosen = small_configuration(f"training.precision={precision}")
+    expected = training_memory(chosen, torch.device("cpu"))
+    assert training_memory(small_configuration(), torch.device("cuda")) == expected
 
 
 def test_without_vgg19_there_is_no_perceptual_loss(vgg19: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -410,7 +420,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def _uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the command quick: counting memory takes most of its time on tiny videos."""
     for module in ("plan", "run"):
-        monkeypatch.setattr(f"dataset.acquisition.preparation.{module}.training_memory", lambda _: GB)
+        monkeypatch.setattr(f"dataset.acquisition.preparation.{module}.training_memory", lambda *_: GB)
 
 
 def options(videos: Path, name: str = "my_game") -> list[str]:
