@@ -6,7 +6,7 @@ FROM nvidia/cuda:13.0.2-base-ubuntu24.04
 
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        ffmpeg fonts-dejavu-core python3-venv \
+        ffmpeg fonts-dejavu-core g++ python3-dev python3-venv \
     && rm -rf /var/lib/apt/lists/*
 
 ENV PATH=/opt/venv/bin:$PATH

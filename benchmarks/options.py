@@ -7,6 +7,7 @@ loader reads from memory while the step before is computed. On CUDA the peak of 
 python -m benchmarks.options --configs configs/01_bair.yaml configs/02_breakout.yaml
 """
 
+import gc
 import itertools
 import statistics
 import tempfile
@@ -80,6 +81,7 @@ def main() -> None:
         copied_gb_per_second=round(copy_rate(device), 1),
     )
     results: dict[str, Any] = {**asdict(rates), "threads": torch.get_num_threads(), "steps": arguments.steps}
+    results["overrides"] = arguments.overrides
     table: dict[str, dict[str, Any]] = {name: {} for name in configurations}
     pairs = [
         (name, option)
@@ -97,7 +99,8 @@ def main() -> None:
         for option, row in rows.items():
             print(f"  {option:20} " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in row.items()))
     results["configurations"] = table
-    print(f"written to {write_report('options', 'all', results, device, arguments.json)}")
+    name = "all" if set(configurations) == set(CONFIGURATIONS) else "+".join(configurations)
+    print(f"written to {write_report('options', name, results, device, arguments.json)}")
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,10 @@ def copy_rate(device: torch.device) -> float:
 def _timed(config: Configuration, device: torch.device, num_steps: int) -> tuple[float, float]:
     """The median seconds of a step, and the share of the time of all in which they waited for data."""
     allow_tf32(config.training.precision != "fp32")
+    torch.compiler.reset()  # what was compiled before keeps memory
+    gc.collect()
     if device.type == "cuda":
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     waits: list[float] = []
     with tempfile.TemporaryDirectory() as folder:

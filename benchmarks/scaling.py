@@ -67,7 +67,7 @@ def sizes_of(overrides: Sequence[str], path: str) -> dict[str, dict[int, Configu
     width, height = base.model.representation_network.target_input_size
 
     def with_values(*values: str) -> Configuration:
-        return load_configuration(path, ["training.compile=false", *overrides, *values])
+        return load_configuration(path, ["training.precision=fp32", "training.compile=false", *overrides, *values])
 
     lengths = [batching.observations_count * factor for factor in FACTORS]
     batches = [batching.batch_size * factor for factor in FACTORS]

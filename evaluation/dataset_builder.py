@@ -256,17 +256,16 @@ def reconstruct_share(simulator: Simulator, dataset: VideoDataset, config: Confi
     names = {key: f"{number:0{digits}d}" for number, key in enumerate(keys)}
     batching = config.evaluation.batching
     share = in_batches(keys, batching.batch_size)[ranks.rank() :: ranks.num_ranks()]
-    missing = {key for batch in share for key in batch if not (folder / names[key]).exists()}
+    missing = {key for key in keys if not (folder / names[key]).exists()}
+    if len(missing) < len(keys):
+        tell(f"continuing after {len(keys) - len(missing)} of {len(keys)} sequences")
     num_sequences = sum(map(len, share))
-    num_done = num_sequences - len(missing)
-    if num_done:
-        tell(f"continuing after {num_done} of {num_sequences} sequences")
     batches = [batch for batch in share if not missing.isdisjoint(batch)]
     device = simulator.centroids.device
     with tqdm(
         total=num_sequences,
-        initial=num_done,
-        desc="reconstructing",
+        initial=sum(key not in missing for batch in share for key in batch),
+        desc="reconstructing" if ranks.num_ranks() == 1 else "reconstructing (share of rank 0)",
         unit=" sequences",
         disable=None if ranks.is_main() else True,
     ) as progress:

@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import sys
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -11,7 +14,7 @@ from torch.utils._triton import has_triton
 
 from model.caddy import Caddy
 from training.objective import Objective
-from utils.command import UserError, one_line
+from utils.command import UserError, one_line, tell
 from utils.configuration import Configuration
 
 MAX_VARIANTS = 64
@@ -22,8 +25,8 @@ def settled(config: Configuration, device: torch.device) -> Configuration:
     """Return a configuration in which nothing of how to compute is left to choose.
 
     On CUDA `training.precision: auto` becomes `bf16` where the device knows bfloat16, and `training.compile: auto` true
-    where compilers are there: both learn what plain float32 learns (`benchmarks.equal_learning`). Elsewhere nothing is
-    compiled, and rounded as PyTorch does by itself.
+    where nothing is missing for it: on CPUs both were seen to learn nearly what plain float32 learns
+    (`benchmarks.equal_learning`). Elsewhere nothing is compiled, and rounded as PyTorch does by itself.
 
     Raises:
         UserError: CUDA graphs are wanted of networks that are not compiled for CUDA.
@@ -35,7 +38,10 @@ def settled(config: Configuration, device: torch.device) -> Configuration:
         uses_bf16 = on_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
         changes["precision"] = "bf16" if uses_bf16 else "tf32"
     if settings.compile == "auto":
-        changes["compile"] = on_cuda and _missing_compiler(device) is None
+        missing = _missing_for_compilation(device)
+        if on_cuda and missing:
+            tell(f"networks are not compiled, which needs {missing}")
+        changes["compile"] = on_cuda and missing is None
     settings = settings.model_copy(update=changes)
     if settings.cuda_graphs and not (on_cuda and settings.compile):
         raise UserError(
@@ -52,10 +58,10 @@ def compile_networks(model: Caddy, objective: Objective, device: torch.device) -
     (`torch.compiler.set_stance`), since few of them are done.
 
     Raises:
-        UserError: a compiler that PyTorch needs for this is missing.
+        UserError: something that PyTorch needs for this is missing.
     """
-    if missing := _missing_compiler(device):
-        raise UserError(f"training.compile: needs {missing}, and there is none; install it, or set it to false")
+    if missing := _missing_for_compilation(device):
+        raise UserError(f"training.compile: needs {missing}; set it to false without that")
     torch._dynamo.config.recompile_limit = MAX_VARIANTS
     networks: list[nn.Module] = [model.representation_network, model.dynamics_network, model.rendering_network]
     if objective.perceptual_loss is not None:
@@ -66,11 +72,11 @@ def compile_networks(model: Caddy, objective: Objective, device: torch.device) -
 
 @contextmanager
 def explaining_failed_compilation() -> Iterator[None]:
-    """Turn errors of the compiler into a `UserError` with a remedy. Others pass."""
+    """Turn errors of the compiler into a `UserError` with a remedy. Others pass, and a lack of memory."""
     try:
         yield
     except RuntimeError as error:
-        if not isinstance(error, torch._dynamo.exc.TorchDynamoException):
+        if not isinstance(error, torch._dynamo.exc.TorchDynamoException) or "out of memory" in str(error):
             raise
         raise UserError(
             f"training.compile: the networks cannot be compiled here ({one_line(error)}); set it to false, then run "
@@ -83,15 +89,21 @@ def num_compiled_graphs() -> int:
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
-def _missing_compiler(device: torch.device) -> str | None:
+def _missing_for_compilation(device: torch.device) -> str | None:
     """What is not there of what compiled networks need on a device, if anything."""
-    if device.type == "cuda":
-        if not has_triton():
-            return "Triton"
-        return None if _is_there("CC", "gcc", "clang", "cc") else "a C compiler"
-    return None if _is_there("CXX", "g++", "clang++") else "a C++ compiler"
+    on_cuda = device.type == "cuda"
+    if on_cuda and not has_triton():
+        return "a GPU that Triton supports"
+    if on_cuda and not _is_there("CC", "gcc", "clang"):
+        return "a C compiler (apt-get install gcc)"
+    if not on_cuda and not _is_there("CXX", "clang++" if sys.platform == "darwin" else "g++"):
+        return "a C++ compiler (apt-get install g++)"
+    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        return "the headers of Python (apt-get install python3-dev)"
+    return None
 
 
 def _is_there(variable: str, *names: str) -> bool:
-    """Whether one of some programs is installed, or that which the variable of the environment names."""
-    return any(shutil.which(name) for name in (os.environ.get(variable), *names) if name)
+    """Whether the program that a variable of the environment names is installed, or else one of some."""
+    chosen = os.environ.get(variable)
+    return any(shutil.which(name) for name in ([chosen] if chosen else names))

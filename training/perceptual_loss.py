@@ -16,7 +16,7 @@ from model.perceptual import PerceptualNetwork
 from training import losses
 
 PIXELS_AT_A_TIME = 2**18
-"""Four frames of 256x256, which keep a device busy. At least one of each sequence is compared at a time."""
+"""Four frames of 256x256. At least one of each sequence is compared at a time."""
 
 
 class PerceptualDistance(NamedTuple):

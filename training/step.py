@@ -63,7 +63,7 @@ class TrainingStep(nn.Module):
             phase: what the schedules say.
             action_sampler: replaces the Gumbel-Softmax choice of actions.
         """
-        if self.uses_cuda_graphs:
+        if self.uses_cuda_graphs:  # until the next mark, what networks return is not overwritten
             torch.compiler.cudagraph_mark_step_begin()
         with torch.autocast(observations.device.type, torch.bfloat16, enabled=self.uses_bf16):
             rollout = self.model(

@@ -15,13 +15,13 @@ from utils import ranks
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """`torch.nn.BatchNorm2d` with two additions. It does not count batches, which only a variable momentum needs.
+    """`torch.nn.BatchNorm2d` with three additions. It does not count batches, which only a variable momentum needs.
 
     `synchronized` makes the statistics those of all ranks' images, as `torch.nn.SyncBatchNorm` does on GPUs alone.
     Otherwise each rank normalises by its own images, as the published training does on its GPUs.
 
-    While `recomputing`, running statistics stay as they are. Steps of a sequence that are `joined` are normalised as if
-    one came after the other.
+    While `recomputing`, running statistics stay as they are. Steps that are `joined` are normalised each by its own
+    maps, in their order, which running statistics follow. Both hold for all normalisations of the process.
     """
 
     synchronized = False

@@ -1,6 +1,7 @@
 """What `auto` stands for on a device, and what is said where networks cannot be compiled."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,19 +12,28 @@ from tests.configurations import small_configuration
 from training import compilation
 from training.compilation import compile_networks, explaining_failed_compilation, settled
 from training.objective import Objective
+from training.step import Phase, TrainingStep
 from utils.command import UserError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
 @pytest.fixture(name="machine")
-def _machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A machine whose GPU may know bfloat16, with or without Triton and the compilers that are installed."""
+def _machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """A machine whose GPU may know bfloat16 and Triton, and what is installed there."""
 
-    def build(knows_bf16: bool = True, has_triton: bool = True, compilers: tuple[str, ...] = ("gcc", "g++")) -> None:
+    def build(
+        knows_bf16: bool = True,
+        has_triton: bool = True,
+        compilers: tuple[str, ...] = ("gcc", "g++"),
+        has_headers: bool = True,
+    ) -> None:
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: knows_bf16)
         monkeypatch.setattr(compilation, "has_triton", lambda: has_triton)
         monkeypatch.setattr(compilation.shutil, "which", lambda name: name if name in compilers else None)
+        monkeypatch.setattr(compilation.sysconfig, "get_path", lambda _: str(tmp_path))
+        if has_headers:
+            (tmp_path / "Python.h").touch()
         monkeypatch.delenv("CC", raising=False)
         monkeypatch.delenv("CXX", raising=False)
 
@@ -48,13 +58,18 @@ def test_cpus_are_left_as_they_are(machine: Callable[..., None]) -> None:
         ({"has_triton": False}, ("bf16", False)),
         ({"compilers": ("g++",)}, ("bf16", False)),
         ({"compilers": ("clang",)}, ("bf16", True)),
+        ({"has_headers": False}, ("bf16", False)),
     ],
 )
 def test_cuda_computes_in_bfloat16_and_compiled_where_it_can(
-    machine: Callable[..., None], gpu: dict[str, object], expected: tuple[str, object]
+    machine: Callable[..., None],
+    gpu: dict[str, object],
+    expected: tuple[str, object],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     machine(**gpu)
     assert chosen(CUDA) == expected
+    assert ("networks are not compiled, which needs" in capsys.readouterr().out) == (expected[1] is False)
 
 
 def test_a_compiler_may_be_named(machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +77,9 @@ def test_a_compiler_may_be_named(machine: Callable[..., None], monkeypatch: pyte
     assert chosen(CUDA) == ("bf16", False)
     monkeypatch.setenv("CC", "my-cc")
     assert chosen(CUDA) == ("bf16", True)
+    machine(compilers=("gcc",))
+    monkeypatch.setenv("CC", "my-cc")  # what is named is used, whatever else is there
+    assert chosen(CUDA) == ("bf16", False)
 
 
 @pytest.mark.parametrize("device", [CPU, CUDA], ids=str)
@@ -85,7 +103,9 @@ def test_cuda_graphs_need_networks_compiled_for_cuda(machine: Callable[..., None
     [
         (CPU, {"compilers": ("gcc",)}, "a C\\+\\+ compiler"),
         (CUDA, {"compilers": ("g++",)}, "a C compiler"),
-        (CUDA, {"has_triton": False}, "Triton"),
+        (CUDA, {"has_triton": False}, "a GPU that Triton supports"),
+        (CPU, {"has_headers": False}, "the headers of Python"),
+        (CUDA, {"has_headers": False}, "the headers of Python"),
     ],
 )
 def test_a_missing_compiler_is_named(
@@ -93,7 +113,7 @@ def test_a_missing_compiler_is_named(
 ) -> None:
     machine(**lacking)
     config = small_configuration("training.compile=true")
-    with pytest.raises(UserError, match=f"^training.compile: needs {named}, .* install it, or set it to false$"):
+    with pytest.raises(UserError, match=f"^training.compile: needs {named}.*; set it to false without that$"):
         compile_networks(Caddy(config), Objective(config), device)
 
 
@@ -105,6 +125,35 @@ def test_a_compiler_that_fails_is_told_in_one_line() -> None:
     message = r"^training\.compile: .*no space.*; set it to false, .*again$"
     with pytest.raises(UserError, match=message), explaining_failed_compilation():
         network(torch.zeros(1, 2))
+
+
+def test_a_lack_of_memory_is_not_blamed_on_the_compiler() -> None:
+    def fail(_graph: nn.Module, _inputs: list[Tensor]) -> Callable[..., object]:
+        raise RuntimeError("CUDA out of memory")
+
+    network = torch.compile(nn.Linear(2, 2), backend=fail)
+    with pytest.raises(RuntimeError, match="out of memory") as caught, explaining_failed_compilation():
+        network(torch.zeros(1, 2))
+    assert not isinstance(caught.value, UserError)
+
+
+def test_cuda_graphs_are_made_of_every_network_and_each_step_is_marked(
+    machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine()
+    modes: list[object] = []
+    marks: list[None] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda _, **options: modes.append(options["mode"]))
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: marks.append(None))
+    for overrides, mode in (((), None), (("training.cuda_graphs=true", "training.compile=true"), "reduce-overhead")):
+        config = small_configuration(*overrides)
+        step = TrainingStep(Caddy(config), Objective(config))
+        compile_networks(step.model, step.objective, CUDA)
+        assert modes == [mode] * 3
+        modes.clear()
+    for _ in range(2):
+        step(torch.zeros(2, 4, 3, 16, 32), Phase(False, 2, 1.0))
+    assert len(marks) == 2
 
 
 def test_other_errors_pass() -> None:

@@ -177,8 +177,13 @@ def test_a_numbered_checkpoint_can_take_the_place_of_the_latest(square: Path) ->
 
 def test_a_checkpoint_holds_the_configuration_in_force(square: Path) -> None:
     train(square, "training.max_steps=2", "training.learning_rate=1e-3")
-    config = square_configuration(square, "training.max_steps=2", "training.learning_rate=1e-3")
-    assert checkpoint(square)["config"] == config.model_dump(mode="json")
+    in_force = (
+        "training.max_steps=2",
+        "training.learning_rate=1e-3",
+        "training.precision=tf32",
+        "training.compile=false",
+    )
+    assert checkpoint(square)["config"] == square_configuration(square, *in_force).model_dump(mode="json")
 
 
 def test_a_complete_run_changes_nothing(square: Path, capsys: pytest.CaptureFixture[str]) -> None:
