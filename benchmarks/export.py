@@ -20,9 +20,9 @@ from benchmarks.play import Player, step_seconds, trained_or_random
 from benchmarks.report import writable_file, write_report
 from utils.command import CommandParser, positive_int, run_command
 from utils.configuration import Configuration, load_configuration
+from web.exporters import find_exporter
 from web.onnx_simulator import OnnxSimulator, largest_difference
-from web.onnx_step import export_step
-from web.operations import naive_cost, step_cost
+from web.operations import step_cost
 from web.page_folder import ExportedGame, write_page
 from web.runtime import find_runtime
 
@@ -70,7 +70,8 @@ def measure(config: Configuration, num_steps: int, num_threads: int, runtime: Pa
     """
     torch.manual_seed(config.training.seed)
     simulator, weights = trained_or_random(config, torch.device("cpu"))
-    step, half = (export_step(simulator.model, half) for half in (False, True))
+    exporter = find_exporter(config)
+    step, half = (exporter.export_step(simulator.model, half) for half in (False, True))
     exported = OnnxSimulator(step, num_threads)
     players: dict[str, Player] = {"pytorch": simulator, "onnxruntime": exported}
     random = np.random.default_rng(config.training.seed)
@@ -83,7 +84,7 @@ def measure(config: Configuration, num_steps: int, num_threads: int, runtime: Pa
     for _ in tqdm(range(NUM_RUNS), desc="runs", disable=None):
         for name, player in players.items():
             seconds[name].append(float(step_seconds(player, stacks, actions[:, None]).sum()))
-    cost, naive = step_cost(step.model), naive_cost(config)
+    cost, naive = step_cost(step.model), exporter.naive_cost(config)
     rates = {name: num_steps / float(np.median(runs)) for name, runs in seconds.items()}
     browser = f"not measured: {' and '.join(missing_programs())} not installed"
     if runtime:

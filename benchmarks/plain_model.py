@@ -4,6 +4,8 @@ Same parameters and results as `model.caddy.Caddy`; four separate gate convoluti
 at which it is written down, contiguous memory layout.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,7 +15,10 @@ from model.layers.conv_lstm import ConvLSTM, ConvLSTMCell, FusedGates, LSTMState
 from model.layers.final_block import FinalBlock
 from model.layers.residual_block import ResidualBlock
 from model.layers.same_block import SameBlock
+from model.playable import PlayableModel
+from model.rendering import Renderer, RenderingNetwork
 from model.representation import Encoding, RepresentationNetwork
+from utils.command import UserError
 from utils.configuration import Configuration
 
 
@@ -75,6 +80,12 @@ class PlainRepresentationNetwork(RepresentationNetwork):
         return Encoding(states=x[:, :-1], attention=torch.sigmoid(x[:, -1:]))
 
 
+class PlainRenderingNetwork(RenderingNetwork):
+    """Renders every resolution, whichever is asked for."""
+
+    full_frame = Renderer.full_frame
+
+
 PLAIN_CLASSES: dict[type[nn.Module], type[nn.Module]] = {
     ResidualBlock: PlainResidualBlock,
     SameBlock: PlainSameBlock,
@@ -82,6 +93,7 @@ PLAIN_CLASSES: dict[type[nn.Module], type[nn.Module]] = {
     ConvLSTM: PlainConvLSTM,
     ConvLSTMCell: PlainConvLSTMCell,
     RepresentationNetwork: PlainRepresentationNetwork,
+    RenderingNetwork: PlainRenderingNetwork,
 }
 
 
@@ -92,3 +104,18 @@ def plain_caddy(config: Configuration) -> Caddy:
         if type(module) in PLAIN_CLASSES:
             module.__class__ = PLAIN_CLASSES[type(module)]
     return model
+
+
+PLAIN_MODELS: dict[str, Callable[[Configuration], PlayableModel]] = {
+    "model.main_model.model": plain_caddy,
+    "model.reduced_model.model": plain_caddy,
+}
+"""The plain variants that there are, by architecture."""
+
+
+def plain_model(config: Configuration) -> PlayableModel:
+    """The plain variant of a configuration's model. `UserError` if there is none."""
+    name = config.model.architecture
+    if name not in PLAIN_MODELS:
+        raise UserError(f"model.architecture: {name} has no plain variant to compare with; use another configuration")
+    return PLAIN_MODELS[name](config)

@@ -18,10 +18,9 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from benchmarks.plain_model import plain_caddy
+from benchmarks.plain_model import plain_model
 from benchmarks.report import measurement_parser, write_report
-from model.caddy import Caddy
-from model.rendering import RenderingNetwork
+from model.build import build_model
 from playing.simulator import Moment, Simulator, load_simulator
 from utils.checkpoint import LATEST
 from utils.command import positive_int, run_command
@@ -78,21 +77,12 @@ class Player(Protocol):
         """See `Simulator`."""
 
 
-class PlainRenderingNetwork(RenderingNetwork):
-    """Renders every resolution, whichever is asked for."""
-
-    def full_frame(self, hidden_states: Tensor) -> Tensor:
-        """See `RenderingNetwork`."""
-        return self(hidden_states).full
-
-
 class PlainSimulator:
     """Play in the plainest way. It shares no code with `Simulator`, which may become faster."""
 
     def __init__(self, config: Configuration, weights: dict[str, Tensor], device: torch.device) -> None:
         """Build the model of a configuration with given weights."""
-        self.model = plain_caddy(config)
-        self.model.rendering_network.__class__ = PlainRenderingNetwork
+        self.model = plain_model(config)
         self.model.load_state_dict(weights)
         self.model.to(device).eval()
         self.device = device
@@ -107,7 +97,7 @@ class PlainSimulator:
     @torch.no_grad()
     def step(self, moment: Moment, actions: np.ndarray) -> Moment:
         """The moment that follows, as `Simulator.step` without variations."""
-        actions_count, dimension = self.model.centroid_estimator.estimated_centroids.shape
+        actions_count, dimension = self.model.centroids.shape
         one_hot = functional.one_hot(torch.from_numpy(actions).to(self.device), actions_count).to(torch.float32)
         variation = torch.zeros(len(actions), dimension, device=self.device)
         imagined = self.model.step(moment.state, moment.observation, one_hot, variation)
@@ -206,7 +196,7 @@ def trained_or_random(config: Configuration, device: torch.device) -> tuple[Simu
     if path.exists():
         simulator, _ = load_simulator(config, device)
         return simulator, str(path)
-    return Simulator(Caddy(config).to(device)), f"random ({path} is absent)"
+    return Simulator(build_model(config).to(device)), f"random ({path} is absent)"
 
 
 if __name__ == "__main__":

@@ -21,12 +21,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.plain_model import plain_caddy
+from benchmarks.plain_model import plain_model
 from benchmarks.report import measurement_parser, write_report
 from dataset.batching import Batch, TrainingSampler, make_loader
 from dataset.video_dataset import SequenceKey
-from model.caddy import Caddy
+from model.build import build_model
 from model.perceptual import PerceptualNetwork, load_perceptual_network
+from model.playable import PlayableModel
 from training.objective import Objective
 from training.run import open_split
 from utils.command import positive_int, run_command
@@ -73,8 +74,8 @@ def measure(config: Configuration, device: torch.device, num_steps: int) -> dict
         perceptual_network = load_perceptual_network().to(device)
     batches, origin = _batches(config, device)
     steppers = {
-        "plain": _Stepper(config, plain_caddy(config), perceptual_network, device, is_plain=True),
-        "ours": _Stepper(config, Caddy(config), perceptual_network, device, is_plain=False),
+        "plain": _Stepper(config, plain_model(config), perceptual_network, device, is_plain=True),
+        "ours": _Stepper(config, build_model(config), perceptual_network, device, is_plain=False),
     }
     results: dict[str, Any] = {name: stepper.memory(next(batches)) for name, stepper in steppers.items()}
     times: dict[str, list[list[float]]] = {name: [] for name in steppers}
@@ -110,7 +111,7 @@ class _Stepper:
     """One variant of the training step."""
 
     config: Configuration
-    model: Caddy
+    model: PlayableModel
     perceptual_network: PerceptualNetwork | None
     device: torch.device
     is_plain: bool

@@ -20,14 +20,13 @@ dimension, H x W pixels.
 import os
 import shutil
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor
 from tqdm import tqdm
 
 from dataset.authors_layout import convert_to_authors_layout
@@ -35,9 +34,8 @@ from dataset.batching import Batch, evaluation_keys, in_batches, make_loader
 from dataset.frame_cache import fingerprint
 from dataset.video import VideoWriter, write_video
 from dataset.video_dataset import SequenceKey, VideoDataset
-from model.action import ActionNetwork, InferredActions
-from model.caddy import Caddy, most_probable_actions, true_actions
-from model.noise import Noise
+from model.noise import SequenceNoise
+from model.playable import ActionSampler, PlayableModel, most_probable_actions, true_actions
 from playing.simulator import Simulator, build_simulator, checkpoint_path, digest, play_games
 from training.distributed import all_ranks
 from training.run import open_split, require_known_actions
@@ -194,7 +192,6 @@ def _build(config: Configuration, device: torch.device, force: bool, layout: Lay
         return
 
     simulator = build_simulator(config, load_checkpoint(checkpoint), checkpoint, device)
-    simulator.model.action_network = simulator.model.action_network[:1]  # of an ensemble one infers all actions
     if changes:
         tell(f"{root} is built again, since this changed: {', '.join(changes)}")
     unfinished = root.with_name(f".{FOLDER}.unfinished")
@@ -246,7 +243,7 @@ def reconstruct_share(simulator: Simulator, dataset: VideoDataset, config: Confi
     """Write a video of this rank's sequences of a data set as the model reconstructs them, batch by batch.
 
     Args:
-        simulator: the model, with one action network.
+        simulator: the model.
         dataset: the test split.
         config: says which sequences, and how many at a time.
         folder: gets the videos, numbered in order. Those that exist are kept.
@@ -278,41 +275,31 @@ def reconstruct_share(simulator: Simulator, dataset: VideoDataset, config: Confi
 
 
 @torch.inference_mode()
-def reconstruct(model: Caddy, batch: Batch, config: Configuration) -> Reconstructions:
+def reconstruct(model: PlayableModel, batch: Batch, config: Configuration) -> Reconstructions:
     """Reconstruct sequences from their first observations and the most probable actions, without variations.
 
     A model that is trained with the true actions is driven by these. The noise in a sequence's directions follows from
-    the seed and from where the sequence begins.
+    the seed and from where the sequence begins; of an ensemble one network infers all actions.
 
     Args:
-        model: in evaluation mode, with one action network.
+        model: in evaluation mode.
         batch: on the model's device.
         config: the run's configuration.
 
     Raises:
         UserError: the model generates values that are not finite.
     """
-    (action_network,) = model.action_network
-    assert isinstance(action_network, ActionNetwork)
-    noise = torch.from_numpy(_noise(batch, config)).to(batch.frames.device)
-
-    def with_own_noise(inferred: InferredActions) -> InferredActions:
-        directions = inferred.directions.mean + inferred.directions.variance.sqrt() * noise
-        return replace(inferred, sampled_directions=directions, logits=action_network.final_fc(directions))
-
-    def sampler(inferred: InferredActions) -> Tensor:
-        if config.training.use_ground_truth_actions:
-            return true_actions(batch.actions, config.data.actions_count)(inferred)
-        return most_probable_actions(with_own_noise(inferred))
-
+    sampler: ActionSampler = most_probable_actions
+    if config.training.use_ground_truth_actions:
+        sampler = true_actions(batch.actions, config.data.actions_count)
     rollout = model(
         batch.observations(),
         config.evaluation_dataset.ground_truth_observations_init,
         action_sampler=sampler,
         zero_variations=True,
-        noise=Noise(torch.Generator(batch.frames.device)),
+        noise=SequenceNoise([(config.training.seed, key.video, key.first_frame) for key in batch.keys]),
     )
-    directions = with_own_noise(rollout.inferred_actions).sampled_directions
+    directions = rollout.inferred_actions.sampled_directions
     generated = rollout.frames.full
     if not (generated.isfinite().all() and directions.isfinite().all()):
         raise UserError(
@@ -326,13 +313,6 @@ def reconstruct(model: Caddy, batch: Batch, config: Configuration) -> Reconstruc
         actions=rollout.actions.argmax(dim=-1).cpu().numpy(),
         directions=directions.cpu().numpy(),
     )
-
-
-def _noise(batch: Batch, config: Configuration) -> np.ndarray:
-    """Standard normal noise float32 (B, T-1, D) that each sequence has of its own."""
-    shape = (batch.actions.shape[1] - 1, config.model.action_network.action_space_dimension)
-    seeds = [(config.training.seed, key.video, key.first_frame) for key in batch.keys]
-    return np.stack([np.random.default_rng(seed).standard_normal(shape, np.float32) for seed in seeds])
 
 
 def _write_sequence(path: Path, frames: np.ndarray, actions: np.ndarray, directions: np.ndarray) -> None:

@@ -15,9 +15,16 @@ from dataset.batching import Batch, evaluation_keys, in_batches, make_loader
 from dataset.video_dataset import VideoDataset
 from evaluation.metrics.action_accuracy import confusion_matrix, hungarian_accuracy, movement_accuracy
 from evaluation.plots import plot_action_space, plot_action_usage, plot_per_position
-from model.caddy import ActionSampler, Caddy, Rollout, given_actions, most_probable_actions, true_actions
 from model.noise import Noise
 from model.perceptual import PerceptualNetwork
+from model.playable import (
+    ActionSampler,
+    PlayableModel,
+    Rollout,
+    given_actions,
+    most_probable_actions,
+    true_actions,
+)
 from training import losses
 from utils import ranks
 from utils.command import tell
@@ -98,7 +105,7 @@ class Evaluator:
         self.loader = make_loader(dataset, share, self.settings.batching.num_workers, device)
 
     @torch.no_grad()
-    def evaluate(self, model: Caddy) -> Evaluation:
+    def evaluate(self, model: PlayableModel) -> Evaluation:
         """Measure a model, which is left in the mode it was in; the global random state is not touched.
 
         The ranks share the batches; each learns the scalars of all, and rank 0 draws the images.
@@ -121,8 +128,7 @@ class Evaluator:
         found = {index: batch for share in ranks.gathered(measured) for index, batch in share.items()}
         measurements = _Measurements([found[index] for index in sorted(found)], self.knows_actions)
         if ranks.is_main():
-            centroids = model.centroid_estimator.estimated_centroids.cpu().numpy()
-            images |= measurements.plots(self.config, centroids)
+            images |= measurements.plots(self.config, model.centroids.cpu().numpy())
         return Evaluation(measurements.scalars(self.config), images)
 
     def _action_sampler(self, batch: Batch) -> ActionSampler:
@@ -130,7 +136,9 @@ class Evaluator:
             return true_actions(batch.actions, self.config.data.actions_count)
         return most_probable_actions
 
-    def _reconstruct(self, model: Caddy, observations: Tensor, action_sampler: ActionSampler, noise: Noise) -> Rollout:
+    def _reconstruct(
+        self, model: PlayableModel, observations: Tensor, action_sampler: ActionSampler, noise: Noise
+    ) -> Rollout:
         return model(
             observations,
             self.settings.ground_truth_observations,
@@ -139,7 +147,7 @@ class Evaluator:
             noise=noise,
         )
 
-    def _action_effects(self, model: Caddy, observations: Tensor, actions: Tensor, noise: Noise) -> Tensor:
+    def _action_effects(self, model: PlayableModel, observations: Tensor, actions: Tensor, noise: Noise) -> Tensor:
         """(B,) how much the most changed pixel differs between the actions, each taken until the sequence ends."""
         context = self.settings.ground_truth_observations
         length = min(observations.shape[1], context + 3)
@@ -156,7 +164,7 @@ class Evaluator:
         """Truth above reconstruction at every resolution, and where attention and motion weights lie."""
         true_frames = observations[:NUM_PICTURED_SEQUENCES, :, :3]
         pictures = {}
-        for name, frames in zip(rollout.frames._fields, rollout.frames, strict=True):
+        for name, frames in rollout.frames.resolutions():
             truth = losses.resize_frames(true_frames, (frames.shape[-2], frames.shape[-1]))
             rows = []
             for true_row, row in zip(truth, frames[:NUM_PICTURED_SEQUENCES], strict=True):

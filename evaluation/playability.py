@@ -36,8 +36,8 @@ from evaluation.metrics.breakout_play import (
     measure,
 )
 from evaluation.movement.breakout import Playfield
-from model.caddy import most_probable_actions
 from model.noise import Noise
+from model.playable import most_probable_actions
 from playing.simulator import Simulator, checkpoint_path, digest, load_simulator, play_games
 from training.run import open_split
 from utils.command import UserError, non_negative_int, positive_int, run_command

@@ -9,61 +9,28 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from model.action import ActionNetwork, InferredActions
 from model.dynamics import DynamicsNetwork, DynamicsState
 from model.layers.batch_norm import BatchNorm2d
 from model.layers.centroid_estimator import CentroidEstimator
 from model.layers.conv_lstm import FusedGates
-from model.layers.convolution import conv3x3, scaled
+from model.layers.convolution import conv3x3
 from model.layers.gumbel_softmax import gumbel_softmax
 from model.noise import Noise
+from model.playable import ActionSampler, ImaginedStep, PlayableModel, Rollout
 from model.recomputation import P, R, recomputed
-from model.rendering import Frames, RenderingNetwork
+from model.rendering import Frames, Renderer, published_renderer
 from model.representation import Encoding, RepresentationNetwork
 from utils.configuration import Configuration
-
-ActionSampler = Callable[[InferredActions], Tensor]
-"""Chooses the action weights (B, T-1, K) of a rollout from what the action network inferred."""
-
-RENDERING_WIDTHS = {"model.main_model.model": (128, 64, 32), "model.reduced_model.model": (64, 32, 16)}
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """Everything that one pass over a batch of sequences computes.
-
-    R frames are reconstructed: T-1 in the full pass (all but the first), T in the pretraining pass.
-    """
-
-    states: Tensor  # (B, T, F, h, w) of the true observations
-    attention: Tensor  # (B, T, 1, h, w) in [0, 1]
-    inferred_actions: InferredActions  # from the true states
-    actions: Tensor  # (B, T-1, K) action weights that drove the dynamics
-    variations: Tensor  # (B, T-1, D)
-    hidden_states: Tensor  # (B, T-1, H, h, w) from the dynamics network
-    frames: Frames  # (B, R, 3, height, width) at three resolutions, in [-1, 1]
-    reconstructed_states: Tensor  # (B, T, F, h, w): in the full pass true ones while these drive the dynamics
-    reconstructed_attention: Tensor  # (B, T, 1, h, w)
-    reconstructed_actions: InferredActions  # from the reconstructed states
-    encoded_hidden_states: Tensor | None  # (B, T, H, h, w) from state-to-hidden; pretraining pass only
-
-
-@dataclass(frozen=True)
-class ImaginedStep:
-    """What one step of play makes of an observation and an action."""
-
-    frame: Tensor  # (B, 3, height, width) in [-1, 1]
-    observation: Tensor  # (B, 3S, height, width): the new frame on top of the previous observation
-    state: DynamicsState
 
 
 @dataclass(frozen=True)
 class Current:
     """Where B sequences are in a rollout, and what is done there."""
 
-    state: Tensor  # (B, F, h, w)
+    observation: Tensor  # (B, 3S, height, width)
+    state: Tensor  # (B, F, h, w) of this observation
     actions: Tensor  # (B, K)
     variations: Tensor  # (B, D)
     memory: DynamicsState
@@ -75,34 +42,26 @@ class Advance:
 
     hidden_state: Tensor  # (B, H, h, w)
     memory: DynamicsState
-    frames: Frames | None  # (B, 3, height, width) at three resolutions, if rendered
+    frames: Frames | None  # (B, ...), if rendered
     observation: Tensor | None  # (B, 3S, height, width) with the new frame on top, if that drives the next step
     encoding: Encoding | None  # of this observation
 
 
-def most_probable_actions(inferred: InferredActions) -> Tensor:
-    """The action sampler of evaluation: one-hot of the most probable action, (B, T-1, K)."""
-    logits = inferred.logits
-    return functional.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
-
-
-def given_actions(weights: Tensor) -> ActionSampler:
-    """An action sampler that takes given weights (B, T-1, K), whatever was inferred."""
-    return lambda _: weights
-
-
-def true_actions(actions: Tensor, actions_count: int) -> ActionSampler:
-    """An action sampler that takes the true actions (B, T) of a data set, each in 0 to K - 1, as one-hot weights."""
-    return given_actions(functional.one_hot(actions[:, :-1], actions_count).to(torch.float32))
-
-
-class Caddy(nn.Module):
+class Caddy(PlayableModel):
     """Clustering for Action Decomposition and DiscoverY (Menapace et al., CVPR 2021).
 
     Parameter names and shapes are those of published checkpoints.
     """
 
-    def __init__(self, config: Configuration) -> None:
+    def __init__(
+        self, config: Configuration, build_renderer: Callable[[Configuration], Renderer] = published_renderer
+    ) -> None:
+        """Create the networks with random weights.
+
+        Args:
+            config: the run's configuration.
+            build_renderer: makes what shows the hidden states.
+        """
         super().__init__()
         model, actions_count = config.model, config.data.actions_count
         self.action_config = model.action_network
@@ -113,7 +72,8 @@ class Caddy(nn.Module):
         hidden_features = model.dynamics_network.hidden_state_size
         height, width = model.representation_network.state_resolution
         dimension = self.action_config.action_space_dimension
-        first, second, third = (scaled(width, model.width_multiplier) for width in RENDERING_WIDTHS[model.architecture])
+        stacking = config.training.batching.observation_stacking
+        self.stack_shape = (stacking, 8 * height, 8 * width, 3)
 
         self.state_to_hidden_state_layer = nn.Sequential(conv3x3(features, hidden_features, bias=True))
         self.action_network = nn.ModuleList(
@@ -126,12 +86,15 @@ class Caddy(nn.Module):
             (height, width),
             model.dynamics_network.first_steps_statistics,
         )
-        self.representation_network = RepresentationNetwork(
-            3 * config.training.batching.observation_stacking, features, model.width_multiplier
-        )
-        self.rendering_network = RenderingNetwork(hidden_features, (first, second, third))
+        self.representation_network = RepresentationNetwork(3 * stacking, features, model.width_multiplier)
+        self.rendering_network = build_renderer(config)
         self.centroid_estimator = CentroidEstimator(actions_count, dimension, model.centroid_estimator.alpha)
         self.to(memory_format=torch.channels_last)
+
+    @property
+    def centroids(self) -> Tensor:
+        """As `PlayableModel.centroids`."""
+        return self.centroid_estimator.estimated_centroids
 
     def forward(
         self,
@@ -143,19 +106,9 @@ class Caddy(nn.Module):
         zero_variations: bool = False,
         noise: Noise | None = None,
     ) -> Rollout:
-        """Reconstruct sequences from their first observations and the actions inferred between all of them.
+        """As `PlayableModel.forward`.
 
-        In training mode the centroids are updated before they are used.
-
-        Args:
-            observations: (B, T, 3S, height, width) in [-1, 1], the newest frame of a stack first.
-            ground_truth_observations: how many true observations drive the dynamics before generated ones do (at least
-                1). The pretraining pass uses true ones throughout.
-            temperature: of the Gumbel-Softmax.
-            pretraining: decode the true states through state-to-hidden instead of the dynamics' hidden states.
-            action_sampler: replaces the Gumbel-Softmax choice of actions.
-            zero_variations: use no variations, as play does.
-            noise: all of it comes from here, by default from the global source.
+        The pretraining pass decodes the true states through state-to-hidden instead of the dynamics' hidden states.
         """
         batch_size, num_observations = observations.shape[:2]
         saving = recomputed if self.recomputes and torch.is_grad_enabled() else _unchanged
@@ -184,18 +137,18 @@ class Caddy(nn.Module):
         for t in range(1, num_observations):
             is_true = t < ground_truth_observations
             step = advance(
-                Current(state, actions[:, t - 1], variations[:, t - 1], memory),
+                Current(observation, state, actions[:, t - 1], variations[:, t - 1], memory),
                 gates,
                 renders=not pretraining and t > num_joined,
-                observation=None if is_true else observation,
+                observes=not is_true,
             )
             memory = step.memory
             hidden_states.append(step.hidden_state)
             if step.frames is not None:
                 frames.append(step.frames)
             elif t == num_joined and not pretraining:
-                joined = render(torch.cat(hidden_states), num_joined)
-                frames += [Frames(*maps) for maps in zip(*(maps.chunk(num_joined) for maps in joined), strict=True)]
+                joined = render(torch.cat(hidden_states), _merge_time(observations[:, :num_joined]), num_joined)
+                frames += joined.chunk(num_joined)
             if step.observation is None or step.encoding is None:
                 state, observation = driving_states[:, t], observations[:, t]
             else:
@@ -207,11 +160,11 @@ class Caddy(nn.Module):
             encoded_hidden_states = _split_time(
                 self.state_to_hidden_state_layer(_merge_time(states)).to(states.dtype), batch_size
             )
-            all_frames = render(_merge_time(encoded_hidden_states))
-            rendered = Frames(*(_split_time(frame, batch_size) for frame in all_frames))
+            all_frames = render(_merge_time(encoded_hidden_states), _merge_time(observations))
+            rendered = all_frames.map(lambda frames: _split_time(frames, batch_size))
             reconstruction = encode(_stack_frames(rendered.full, observations.shape[2] // 3))
         else:
-            rendered = Frames(*(_stack_time(resolution) for resolution in zip(*frames, strict=True)))
+            rendered = Frames.joined(frames, _stack_time)
             true_part = (maps[:, :ground_truth_observations].unbind(dim=1) for maps in (states, attention))
             reconstruction = Encoding(
                 *(
@@ -233,30 +186,28 @@ class Caddy(nn.Module):
             encoded_hidden_states=encoded_hidden_states,
         )
 
-    def _advance(
-        self, current: Current, gates: tuple[FusedGates, ...], renders: bool, observation: Tensor | None
-    ) -> Advance:
+    def _advance(self, current: Current, gates: tuple[FusedGates, ...], renders: bool, observes: bool) -> Advance:
         """Take one step of a rollout.
 
         Args:
             current: where the sequences are, and the actions taken there.
             gates: the dynamics network's `fused_gates()`.
             renders: whether to render the hidden state.
-            observation: (B, 3S, height, width) the current one, if the frame that follows drives the next step.
+            observes: whether the frame that is rendered drives the next step.
         """
         hidden_state, memory = self.dynamics_network(
             current.state, current.actions, current.variations, current.memory, gates
         )
-        frames = self.rendering_network(hidden_state) if renders else None
-        if observation is None or frames is None:
+        frames = self.rendering_network(hidden_state, current.observation) if renders else None
+        if frames is None or not observes:
             return Advance(hidden_state, memory, frames, None, None)
-        observation = _push_frame(observation, frames.full)
+        observation = _push_frame(current.observation, frames.full)
         return Advance(hidden_state, memory, frames, observation, self.representation_network(observation))
 
-    def _render(self, hidden_states: Tensor, num_steps: int = 1) -> Frames:
-        """Frames of hidden states (num_steps * B, H, h, w), normalised step by step."""
+    def _render(self, hidden_states: Tensor, observations: Tensor, num_steps: int = 1) -> Frames:
+        """Frames of hidden states (num_steps * B, H, h, w), normalised step by step, as `Renderer.forward`."""
         with BatchNorm2d.joined(num_steps):
-            frames: Frames = self.rendering_network(hidden_states)
+            frames: Frames = self.rendering_network(hidden_states, observations)
         return frames
 
     def encode(self, observations: Tensor) -> Encoding:
@@ -264,9 +215,19 @@ class Caddy(nn.Module):
         states, attention = self.representation_network(_merge_time(observations))
         return Encoding(_split_time(states, len(observations)), _split_time(attention, len(observations)))
 
+    def infer_actions(self, observations: Tensor, noise: Noise | None = None) -> InferredActions:
+        """As `PlayableModel.infer_actions`, by one network of the ensemble."""
+        noise = noise or Noise()
+        inferred: InferredActions = self._draw_action_network(noise)(*self.encode(observations), noise)
+        return inferred
+
     def initial_state(self, batch_size: int) -> DynamicsState:
         """The learned recurrent state before the first step."""
         return self.dynamics_network.initial_state(batch_size)
+
+    def prepare(self) -> tuple[FusedGates, ...]:
+        """The dynamics network's fused gates."""
+        return self.dynamics_network.fused_gates()
 
     def step(
         self,
@@ -274,23 +235,19 @@ class Caddy(nn.Module):
         observation: Tensor,
         action: Tensor,
         variation: Tensor,
-        gates: tuple[FusedGates, ...] | None = None,
+        prepared: tuple[FusedGates, ...] | None = None,
     ) -> ImaginedStep:
-        """Imagine what follows an observation when an action is taken.
-
-        Args:
-            state: the recurrent state, `initial_state` before the first step.
-            observation: (B, 3S, height, width) in [-1, 1], newest frame first.
-            action: (B, K) one-hot.
-            variation: (B, D), zero in ordinary play.
-            gates: the dynamics network's `fused_gates()`, which the caller of many steps builds once.
-        """
+        """As `PlayableModel.step`."""
         encoding = self.representation_network(observation)
         hidden_state, state = self.dynamics_network(
-            encoding.states, action, variation, state, gates or self.dynamics_network.fused_gates()
+            encoding.states, action, variation, state, prepared or self.prepare()
         )
-        frame = self.rendering_network.full_frame(hidden_state)
+        frame = self.rendering_network.full_frame(hidden_state, observation)
         return ImaginedStep(frame, _push_frame(observation, frame), state)
+
+    def compilable_networks(self) -> list[nn.Module]:
+        """Encoder, dynamics and decoder; the action network draws noise."""
+        return [self.representation_network, self.dynamics_network, self.rendering_network]
 
     def _draw_action_network(self, noise: Noise) -> ActionNetwork:
         """One network of the ensemble."""

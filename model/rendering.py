@@ -1,24 +1,80 @@
-"""The rendering network D: a hidden state becomes frames at three resolutions."""
+"""The rendering network D: a hidden state becomes frames at three resolutions.
 
-from typing import NamedTuple
+Dimensions: N hidden states, H hidden size, h x w state resolution, S stacked frames in an observation.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Self
 
 from torch import Tensor, nn
 
+from model.layers.convolution import scaled
 from model.layers.final_block import FinalBlock
 from model.layers.residual_block import ResidualBlock
 from model.layers.up_block import UpBlock
+from utils.configuration import Configuration
+
+PUBLISHED_WIDTHS = {"model.main_model.model": (128, 64, 32), "model.reduced_model.model": (64, 32, 16)}
 
 
-class Frames(NamedTuple):
-    """The same frames at full, half and quarter resolution: (..., 3, height, width) each, in [-1, 1]."""
+@dataclass(frozen=True)
+class Frames:
+    """The same frames as a renderer shows them: (..., 3, height, width) each, full resolution always.
 
-    full: Tensor
-    half: Tensor
-    quarter: Tensor
+    A renderer that predicts a distribution gives the log-probabilities of p = (full + 1) / 2 as well, for a
+    cross-entropy that does not lose what rounds to 0 or 1.
+    """
+
+    full: Tensor  # in [-1, 1]
+    half: Tensor | None = None  # in [-1, 1], of half the height and width
+    quarter: Tensor | None = None  # in [-1, 1], of a quarter of these
+    log_probability: Tensor | None = None  # log p, at most 0, of full resolution
+    log_complement: Tensor | None = None  # log(1 - p), at most 0, of full resolution
+
+    def resolutions(self) -> list[tuple[str, Tensor]]:
+        """The frames that are there, with the names of their resolutions, the largest first."""
+        named = (("full", self.full), ("half", self.half), ("quarter", self.quarter))
+        return [(name, frames) for name, frames in named if frames is not None]
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Frames":
+        """What a function makes of each tensor that is there."""
+        return Frames.joined([self], lambda tensors: function(tensors[0]))
+
+    def chunk(self, num_chunks: int) -> "list[Frames]":
+        """Parts of equal size, along the first dimension."""
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        chunks = {name: tensor.chunk(num_chunks) for name, tensor in tensors.items() if tensor is not None}
+        return [Frames(**{name: parts[number] for name, parts in chunks.items()}) for number in range(num_chunks)]
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Frames]", join: Callable[[Sequence[Tensor]], Tensor]) -> Self:
+        """Parts of one renderer as one, given how the tensors of all parts are joined."""
+        there = [field.name for field in fields(cls) if getattr(parts[0], field.name) is not None]
+        return cls(**{name: join([getattr(part, name) for part in parts]) for name in there})
 
 
-class RenderingNetwork(nn.Module):
-    """D of the paper, section 3.4: three upsampling stages, each with a frame (SPEC section 1)."""
+class Renderer(nn.Module, ABC):
+    """Shows what follows an observation."""
+
+    @abstractmethod
+    def forward(self, hidden_states: Tensor, observations: Tensor) -> Frames:
+        """Render hidden states (N, H, h, w) as frames of 8h x 8w pixels and perhaps less.
+
+        Args:
+            hidden_states: (N, H, h, w) what is to be shown, in training of N / B steps one after the other.
+            observations: (N, 3S, 8h, 8w) in [-1, 1], from which each of the frames follows, newest frame first.
+        """
+
+    def full_frame(self, hidden_states: Tensor, observations: Tensor) -> Tensor:
+        """Render at full resolution only, (N, 3, 8h, 8w) in [-1, 1], as play needs it."""
+        frames: Frames = self(hidden_states, observations)
+        return frames.full
+
+
+class RenderingNetwork(Renderer):
+    """D of the paper, section 3.4: three upsampling stages, each with a frame (SPEC section 1); no observations."""
 
     def __init__(self, hidden_features: int, widths: tuple[int, int, int]) -> None:
         super().__init__()
@@ -34,8 +90,8 @@ class RenderingNetwork(nn.Module):
             [FinalBlock(first, kernel_size=3), FinalBlock(second, kernel_size=3), FinalBlock(third, kernel_size=7)]
         )
 
-    def forward(self, hidden_states: Tensor) -> Frames:
-        """Render hidden states (N, H, h, w) as frames of 8h x 8w pixels and less."""
+    def forward(self, hidden_states: Tensor, observations: Tensor) -> Frames:  # noqa: ARG002
+        """Frames at three resolutions, as `Renderer.forward`."""
         frames = []
         x = hidden_states
         for upsample, final in zip(self.upsample_blocks, self.final_blocks, strict=True):
@@ -44,10 +100,17 @@ class RenderingNetwork(nn.Module):
         quarter, half, full = frames
         return Frames(full, half, quarter)
 
-    def full_frame(self, hidden_states: Tensor) -> Tensor:
-        """Render hidden states (N, H, h, w) at full resolution only, as play needs it."""
+    def full_frame(self, hidden_states: Tensor, observations: Tensor) -> Tensor:  # noqa: ARG002
+        """Only what leads to full resolution, as `Renderer.full_frame`."""
         x = hidden_states
         for upsample in self.upsample_blocks:
             x = upsample(x)
         frame: Tensor = self.final_blocks[-1](x)
         return frame
+
+
+def published_renderer(config: Configuration) -> RenderingNetwork:
+    """The decoder of a published architecture."""
+    model = config.model
+    first, second, third = (scaled(width, model.width_multiplier) for width in PUBLISHED_WIDTHS[model.architecture])
+    return RenderingNetwork(model.dynamics_network.hidden_state_size, (first, second, third))

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from model.caddy import Caddy
-from model.dynamics import DynamicsState
+from model.build import build_model
+from model.playable import PlayableModel, RecurrentState
 from utils.checkpoint import LATEST, load_checkpoint, load_model_weights
 from utils.command import UserError
 from utils.configuration import Configuration
@@ -28,7 +28,7 @@ class Moment:
     """Where B games stand. It is never changed, so that it can be kept and returned to."""
 
     observation: Tensor  # (B, 3S, H, W) in [-1, 1], newest frame first
-    state: DynamicsState
+    state: RecurrentState
 
     @cached_property
     def frames(self) -> np.ndarray:
@@ -39,19 +39,14 @@ class Moment:
 class Simulator:
     """A trained model that imagines what follows when an action is taken (SPEC section 2, Playing)."""
 
-    def __init__(self, model: Caddy) -> None:
+    def __init__(self, model: PlayableModel) -> None:
         """Take a model with trained weights, on the device where it will compute; it is left in evaluation mode."""
         self.model = model.eval().requires_grad_(False)
-        self.centroids = model.centroid_estimator.estimated_centroids  # (K, D)
+        self.centroids = model.centroids  # (K, D)
         self.actions_count, self.action_space_dimension = self.centroids.shape
-        self._gates = model.dynamics_network.fused_gates()
-
-    @property
-    def stack_shape(self) -> tuple[int, int, int, int]:
+        self.stack_shape = model.stack_shape
         """The shape (S, H, W, 3) of the frames of a first observation."""
-        stacking = self.model.representation_network.conv1.in_channels // 3
-        height, width = self.model.initial_state(1).layers[0].hidden.shape[-2:]
-        return stacking, 8 * height, 8 * width, 3
+        self._prepared = model.prepare()
 
     @torch.inference_mode()
     def start(self, stacks: np.ndarray) -> Moment:
@@ -79,7 +74,7 @@ class Simulator:
         if variations is None:
             variations = np.zeros((len(actions), self.action_space_dimension))
         variation = torch.as_tensor(variations, dtype=torch.float32, device=device)
-        imagined = self.model.step(moment.state, moment.observation, one_hot, variation, self._gates)
+        imagined = self.model.step(moment.state, moment.observation, one_hot, variation, self._prepared)
         return Moment(imagined.observation, imagined.state)
 
 
@@ -111,7 +106,7 @@ def load_simulator(config: Configuration, device: torch.device) -> tuple[Simulat
 
 def build_simulator(config: Configuration, checkpoint: dict[str, Any], path: Path, device: torch.device) -> Simulator:
     """Return the model of a checkpoint that was loaded from `path`. `CheckpointError` if it is of another model."""
-    model = Caddy(config)
+    model = build_model(config)
     load_model_weights(model, checkpoint["model"], path)
     return Simulator(model.to(device))
 

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch import nn
 from torch.utils._triton import has_triton
 
-from model.caddy import Caddy
+from model.playable import PlayableModel
 from training.objective import Objective
 from utils.command import UserError, one_line, tell
 from utils.configuration import Configuration
@@ -51,7 +50,7 @@ def settled(config: Configuration, device: torch.device) -> Configuration:
     return config.model_copy(update={"training": settings})
 
 
-def compile_networks(model: Caddy, objective: Objective, device: torch.device) -> None:
+def compile_networks(model: PlayableModel, objective: Objective, device: torch.device) -> None:
     """Let each network be compiled when it is first used, in place; parameter names stay as they are.
 
     Each sequence length has graphs of its own, of static shapes. Evaluations are not compiled
@@ -63,7 +62,7 @@ def compile_networks(model: Caddy, objective: Objective, device: torch.device) -
     if missing := _missing_for_compilation(device):
         raise UserError(f"training.compile: needs {missing}; set it to false without that")
     torch._dynamo.config.recompile_limit = MAX_VARIANTS
-    networks: list[nn.Module] = [model.representation_network, model.dynamics_network, model.rendering_network]
+    networks = model.compilable_networks()
     if objective.perceptual_loss is not None:
         networks.append(objective.perceptual_loss.network)
     for network in networks:

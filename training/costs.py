@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import vgg19
 
-from model.caddy import Caddy
+from model.build import build_model
 from model.perceptual import PerceptualNetwork
 from training.compilation import compile_networks, settled
 from training.objective import Objective
@@ -87,7 +87,7 @@ def _build(config: Configuration) -> TrainingStep:
     network = None
     if config.training.loss_weights.need_perceptual_network:
         network = PerceptualNetwork(vgg19().state_dict())
-    return TrainingStep(Caddy(config).train(), Objective(config, network))
+    return TrainingStep(build_model(config).train(), Objective(config, network))
 
 
 def _take_steps(config: Configuration, follower: AbstractContextManager[Any]) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model.caddy import Rollout
 from model.perceptual import PerceptualNetwork
+from model.playable import Rollout
 from training import losses
 from training.perceptual_loss import PerceptualLoss
 from utils.configuration import Configuration
@@ -54,7 +54,7 @@ class Objective(nn.Module):
             motion = self._motion_weights(rollout, true_frames)[:, -num_frames:]
 
         reconstruction_losses, perceptual_distances = [], []
-        for frames in rollout.frames:
+        for _, frames in rollout.frames.resolutions():
             size = (frames.shape[-2], frames.shape[-1])
             resized = losses.resize_frames(truth, size)
             resized_motion = None if motion is None else losses.resize_frames(motion, size)

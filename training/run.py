@@ -12,7 +12,7 @@ from dataset.splits import find_videos, require_own_splits
 from dataset.video import Video
 from dataset.video_dataset import VideoDataset
 from evaluation.evaluator import Evaluator
-from model.caddy import Caddy
+from model.build import build_model
 from model.layers.batch_norm import synchronize_batch_norms
 from model.perceptual import PerceptualNetwork, load_perceptual_network
 from training.compilation import compile_networks, explaining_failed_compilation, settled
@@ -72,7 +72,7 @@ def _train(
 ) -> tuple[int, int]:
     """Build the run and train; the exit code, and the step that was reached."""
     torch.manual_seed(config.training.seed)
-    model = Caddy(config).to(device)
+    model = build_model(config).to(device)
     if config.training.sync_batchnorm:
         synchronize_batch_norms(model)
     allow_tf32(config.training.precision != "fp32")

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.caddy import Caddy
+from model.playable import PlayableModel
 from training.objective import Objective
 from utils.checkpoint import LATEST, CheckpointError, load_checkpoint, load_model_weights
 from utils.command import UserError, one_line
@@ -20,7 +20,7 @@ class TrainingState:
         step: optimiser updates done.
     """
 
-    def __init__(self, config: Configuration, model: Caddy, objective: Objective) -> None:
+    def __init__(self, config: Configuration, model: PlayableModel, objective: Objective) -> None:
         """Stand before the first step, with Adam and the published learning rate schedule (SPEC section 3)."""
         self.config = config
         self.settings = config.training

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model.caddy import ActionSampler, Caddy, Rollout
 from model.noise import Noise
+from model.playable import ActionSampler, PlayableModel, Rollout
 from training.objective import Loss, Objective
 from utils import ranks
 
@@ -48,7 +48,7 @@ class StepResult:
 class TrainingStep(nn.Module):
     """Rolls the model out over a batch, or over a rank's share of one, and weighs the terms of the objective."""
 
-    def __init__(self, model: Caddy, objective: Objective) -> None:
+    def __init__(self, model: PlayableModel, objective: Objective) -> None:
         super().__init__()
         self.model = model
         self.objective = objective

@@ -23,7 +23,7 @@ from dataset.starting_frames import STARTING_FRAMES, stored_starting_frames
 from dataset.video_dataset import VideoDataset
 from evaluation.evaluator import Evaluation, Evaluator
 from evaluation.plots import plot_action_space
-from model.caddy import true_actions
+from model.playable import true_actions
 from training import schedules
 from training.compilation import num_compiled_graphs
 from training.distributed import with_shared_gradients
@@ -225,7 +225,7 @@ class Trainer:
             directions=_points(actions.directions),
             action_states=_points(actions.action_states[:, :-1]),
             actions=_points(actions.weights.argmax(dim=-1)),
-            centroids=self.state.model.centroid_estimator.estimated_centroids.cpu().numpy(),
+            centroids=self.state.model.centroids.cpu().numpy(),
         )
         self.logger.log_image(self.state.step, "training_actions", pixels)
 

@@ -6,12 +6,13 @@ to the authors' behaviour. Everything wrong with a file is reported in one messa
 
 import difflib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from utils.command import UserError, one_line
@@ -23,6 +24,18 @@ NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Cache = Literal["none", "memory", "disk"]
 Side = Annotated[int, Field(ge=16, multiple_of=16)]
+
+
+ARCHITECTURES: dict[str, Callable[["Configuration"], Any]] = {}
+"""The builders of models by the value of `model.architecture`: the table of `model.build`, which fills it.
+
+Where that is not imported, no model can be made and any name is taken.
+"""
+
+
+def known_architectures() -> str:
+    """The values of `model.architecture` that are known, in words."""
+    return " or ".join(map(repr, ARCHITECTURES))
 
 
 class ConfigurationError(UserError):
@@ -156,13 +169,20 @@ class CentroidEstimator(Section):
 class Model(Section):
     """The networks. `width_multiplier` scales the channel counts inside the encoder and the decoder."""
 
-    architecture: Literal["model.main_model.model", "model.reduced_model.model"]
+    architecture: str
     width_multiplier: PositiveFloat = 1.0
     representation_network: RepresentationNetwork
     dynamics_network: DynamicsNetwork
     rendering_network: RenderingNetwork = RenderingNetwork()
     action_network: ActionNetwork
     centroid_estimator: CentroidEstimator = CentroidEstimator()
+
+    @field_validator("architecture")
+    @classmethod
+    def _check(cls, name: str) -> str:
+        if ARCHITECTURES and name not in ARCHITECTURES:
+            raise ValueError(f"must be {known_architectures()}")
+        return name
 
 
 class Batching(Section):

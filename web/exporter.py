@@ -21,9 +21,10 @@ from playing.simulator import Simulator, load_simulator
 from utils.command import UserError
 from utils.configuration import Configuration
 from utils.files import require_writable
+from web.exporters import find_exporter
 from web.onnx_simulator import OnnxSimulator, largest_difference
-from web.onnx_step import ExportedStep, export_step
-from web.operations import Cost, naive_cost, step_cost
+from web.onnx_step import ExportedStep
+from web.operations import Cost, step_cost
 from web.page_folder import GENERATOR, INDEX, ExportedGame, write_page
 from web.runtime import find_runtime
 from web.single_file import write_single_file
@@ -74,6 +75,7 @@ def export_page(config: Configuration, options: Options) -> Exported:
         UserError: something is missing, damaged or impossible; the folder holds something else.
         OSError: the disk is full; the folder is as it was.
     """
+    exporter = find_exporter(config)
     actions = _action_names(config, options)
     _require_usable(options.output_directory)
     if options.single_file and options.runtime == "cdn":
@@ -82,10 +84,10 @@ def export_page(config: Configuration, options: Options) -> Exported:
     simulator, checkpoint = load_simulator(config, torch.device("cpu"))
     draw, source = choose_starting_frames(config, options.initial_frame, checkpoint)
     starts = _distinct_frames(draw, options.starting_frames)
-    step = export_step(simulator.model, options.half)
+    step = exporter.export_step(simulator.model, options.half)
 
     difference = _difference(simulator, step, starts[0])
-    cost, naive = step_cost(step.model), naive_cost(config)
+    cost, naive = step_cost(step.model), exporter.naive_cost(config)
     num_bytes = _publish(ExportedGame(config, step, starts, actions, options.fps), options, runtime)
     return Exported(num_bytes, step.model.ByteSize(), source, cost, naive, difference)
 

@@ -29,6 +29,7 @@ from model.layers.residual_block import ResidualBlock
 from model.layers.same_block import SameBlock
 from model.layers.step_batch_norm import StepBatchNorm2d
 from model.layers.up_block import UpBlock
+from model.playable import PlayableModel
 from web.folding import Affine, folded, pooled
 from web.onnx_graph import OnnxGraph
 from web.onnx_packages import onnx
@@ -53,16 +54,17 @@ class ExportedStep:
     counts_steps: bool
 
 
-def export_step(model: Caddy, half: bool = False) -> ExportedStep:
+def export_step(model: PlayableModel, half: bool = False) -> ExportedStep:
     """Return the step of a trained model.
 
     Args:
-        model: on the CPU, its weights float32.
+        model: of a published architecture, on the CPU, its weights float32.
         half: store weights as float16, which the runtime turns back into float32: half the size, everywhere.
 
     Raises:
         UserError: a weight is too large for float16.
     """
+    assert isinstance(model, Caddy), "web.exporters chooses what exports a model"
     return _StepGraph(model, half).export()
 
 
@@ -72,7 +74,7 @@ class _StepGraph:
     def __init__(self, model: Caddy, half: bool) -> None:
         self._model = model
         self._graph = OnnxGraph(half)
-        self._num_actions, self._dimension = model.centroid_estimator.estimated_centroids.shape
+        self._num_actions, self._dimension = model.centroids.shape
         self._uses_variations = model.action_config.use_variations
         self._num_first_steps = next(
             norm.num_first_steps for norm in model.modules() if isinstance(norm, StepBatchNorm2d)

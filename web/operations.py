@@ -59,13 +59,13 @@ def step_cost(model: onnx.ModelProto) -> Cost:
 
 
 def naive_cost(config: Configuration) -> Cost:
-    """What the model of a configuration costs when its modules are exported as they are.
+    """What the model of a configuration with a published architecture costs when its modules are exported as they are.
 
     They are those of `benchmarks.plain_model` in evaluation mode, with separate gates, norms and pools, attention and
     the frames of all resolutions. Statistics of the first steps are left out.
     """
     model = plain_caddy(config).eval().requires_grad_(False)
-    num_actions, dimension = model.centroid_estimator.estimated_centroids.shape
+    num_actions, dimension = model.centroids.shape
     width, height = config.model.representation_network.target_input_size
     states = [part for layer in model.initial_state(1).layers for part in layer]
     observation = torch.zeros(1, model.representation_network.conv1.in_channels, height, width)
@@ -89,9 +89,10 @@ class _PlainStep(nn.Module):
         hidden_state, memory = dynamics(
             encoding.states, action, variation, DynamicsState(layers, late), dynamics.fused_gates()
         )
-        frames = self.model.rendering_network(hidden_state)
+        frames = self.model.rendering_network(hidden_state, observation)
         new_states = [part for layer in memory.layers for part in layer]
-        return (torch.cat([frames.full, observation[:, :-3]], dim=1), *new_states, *frames, encoding.attention)
+        shown = [resolution for _, resolution in frames.resolutions()]
+        return (torch.cat([frames.full, observation[:, :-3]], dim=1), *new_states, *shown, encoding.attention)
 
 
 def _exported(module: nn.Module, arguments: tuple[Tensor, ...]) -> onnx.ModelProto:

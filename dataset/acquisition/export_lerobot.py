@@ -27,8 +27,8 @@ from dataset.batching import evaluation_keys, in_batches, make_loader
 from dataset.splits import FLAT, SPLITS, find_all_videos
 from dataset.video import Video
 from dataset.video_dataset import VideoDataset
-from model.action import ActionNetwork
-from model.caddy import Caddy
+from model.noise import NoNoise
+from model.playable import PlayableModel
 from playing.simulator import load_simulator
 from utils.command import (
     EXIT_DONE,
@@ -104,18 +104,17 @@ def infer_actions(videos: dict[str, list[Video]], config: Configuration, device:
 
 
 @torch.inference_mode()
-def _most_probable_actions(model: Caddy, dataset: VideoDataset, batching: Batching, device: torch.device) -> np.ndarray:
+def _most_probable_actions(
+    model: PlayableModel, dataset: VideoDataset, batching: Batching, device: torch.device
+) -> np.ndarray:
     """The actions in all pairs of observations of a data set, in order: int64 (number of pairs)."""
-    network = model.action_network[0]
-    assert isinstance(network, ActionNetwork)
     batches = in_batches(evaluation_keys(dataset, 2), batching.batch_size)
     actions = []
     for batch in tqdm(
         make_loader(dataset, batches, batching.num_workers, device), "inferring", len(batches), disable=None
     ):
-        encoding = model.encode(batch.to(device).observations())
-        directions = network(encoding.states, encoding.attention).directions.mean  # (B, 1, D)
-        actions.append(network.final_fc(directions).argmax(dim=-1).flatten().cpu().numpy())
+        inferred = model.infer_actions(batch.to(device).observations(), NoNoise())
+        actions.append(inferred.logits.argmax(dim=-1).flatten().cpu().numpy())  # (B)
     return np.concatenate(actions)
 
 

@@ -11,7 +11,8 @@ import torch
 
 from benchmarks import data_loading, demo, train_step
 from benchmarks.plain_model import PLAIN_CLASSES, plain_caddy
-from model.caddy import Caddy, most_probable_actions
+from model.caddy import Caddy
+from model.playable import most_probable_actions
 from tests.configurations import small_configuration
 from tests.synthetic import square_configuration
 from utils.command import UserError

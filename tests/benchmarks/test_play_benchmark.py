@@ -93,7 +93,7 @@ def test_both_variants_play_the_same(ours: Simulator, plain: play.PlainSimulator
 def test_the_plain_variant_renders_all_resolutions(ours: Simulator, plain: play.PlainSimulator) -> None:
     for player, expected in ((plain, [(4, 8), (8, 16), (16, 32)]), (ours, [(16, 32)])):
         sizes: list[tuple[int, ...]] = []
-        for head in player.model.rendering_network.final_blocks:
+        for head in player.model.get_submodule("rendering_network.final_blocks").children():
             head.register_forward_hook(lambda *call, sizes=sizes: sizes.append(tuple(call[-1].shape[-2:])))
         player.step(player.start(STACKS), np.array([0]))
         assert sizes == expected

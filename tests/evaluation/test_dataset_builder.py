@@ -16,7 +16,8 @@ from dataset.video import Video, VideoWriter
 from dataset.video_dataset import Samples, SequenceKey, VideoDataset
 from evaluation import dataset_builder
 from evaluation.dataset_builder import Build, build_evaluation_dataset, reconstruct
-from model.caddy import ActionSampler, Caddy, Rollout, most_probable_actions, true_actions
+from model.caddy import Caddy
+from model.playable import ActionSampler, Rollout, most_probable_actions, true_actions
 from playing.simulator import Simulator, digest
 from tests.command import files
 from tests.synthetic import VIDEO_LENGTH, square_configuration, write_square_videos

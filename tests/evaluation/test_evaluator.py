@@ -7,9 +7,10 @@ from torch import Tensor
 
 from dataset.video import Annotations, Video, write_video
 from evaluation.evaluator import NUM_PICTURED_SEQUENCES, Evaluation, Evaluator
-from model.caddy import ActionSampler, Caddy, Rollout
+from model.caddy import Caddy
 from model.noise import Noise
 from model.perceptual import PerceptualNetwork
+from model.playable import ActionSampler, Rollout
 from tests.synthetic import SIDE, square_configuration
 from training.run import open_split
 from utils.configuration import Configuration

@@ -6,8 +6,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.action import InferredActions
-from model.caddy import Caddy, Rollout, most_probable_actions
+from model.caddy import Caddy
 from model.noise import Noise
+from model.playable import Rollout, most_probable_actions
 from tests.configurations import small_configuration
 
 BATCH, TIME, ACTIONS, DIMENSION = 2, 5, 3, 2
@@ -71,7 +72,7 @@ def test_shapes_of_a_rollout(pretraining: bool, stacking: int) -> None:
     rollout = model(random_observations(stacking), 2, pretraining=pretraining)
 
     frames = TIME if pretraining else TIME - 1
-    for resolution, scale in zip(rollout.frames, (1, 2, 4), strict=True):
+    for (_, resolution), scale in zip(rollout.frames.resolutions(), (1, 2, 4), strict=True):
         assert resolution.shape == (BATCH, frames, 3, HEIGHT // scale, WIDTH // scale)
         assert resolution.abs().max() <= 1
     for states in (rollout.states, rollout.reconstructed_states):
@@ -208,7 +209,7 @@ def test_pretraining_is_driven_by_true_states_and_decodes_encoded_ones() -> None
     for t in range(TIME):
         hidden = model.state_to_hidden_state_layer(rollout.states[:, t])
         assert close(rollout.encoded_hidden_states[:, t], hidden)
-        assert close(rollout.frames.full[:, t], model.rendering_network(hidden).full)
+        assert close(rollout.frames.full[:, t], model.rendering_network(hidden, observations[:, t]).full)
 
 
 @torch.no_grad()

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.caddy import Caddy, Rollout, most_probable_actions
+from model.caddy import Caddy
+from model.playable import Rollout, most_probable_actions
 from tests.configurations import published_configuration
 from tests.reference import NAMES, Arrays, filled_caddy, load_arrays, observations, read_manifest, relative_error
 
@@ -24,8 +25,8 @@ def compared(rollout: Rollout) -> dict[str, Tensor]:
     directions = rollout.inferred_actions.directions
     return {
         "reconstructed_observations": rollout.frames.full,
-        "reconstructed_observations_r1": rollout.frames.half,
-        "reconstructed_observations_r2": rollout.frames.quarter,
+        "reconstructed_observations_r1": dict(rollout.frames.resolutions())["half"],
+        "reconstructed_observations_r2": dict(rollout.frames.resolutions())["quarter"],
         "states": rollout.states,
         "attention": rollout.attention,
         "hidden_states": rollout.hidden_states,

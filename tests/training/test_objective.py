@@ -3,8 +3,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.caddy import Caddy, Rollout
+from model.caddy import Caddy
 from model.perceptual import PerceptualNetwork
+from model.playable import Rollout
 from tests.configurations import small_configuration
 from training import losses
 from training.objective import Loss, Objective
@@ -65,7 +66,7 @@ def roll(frames: Tensor, pretraining: bool) -> Rollout:
 def l1_over_resolutions(rollout: Rollout, truth: Tensor, motion: Tensor | None = None) -> Tensor:
     """Mean over resolutions of the L1 between frames of equal number."""
     terms = []
-    for reconstruction in rollout.frames:
+    for _, reconstruction in rollout.frames.resolutions():
         size = (reconstruction.shape[-2], reconstruction.shape[-1])
         distance = (losses.resize_frames(truth, size) - reconstruction).abs().mean(dim=2, keepdim=True)
         if motion is None:
@@ -154,7 +155,7 @@ def test_a_term_of_weight_zero_is_reported_without_a_part_in_the_total(frames: T
 def perceptual_over_resolutions(rollout: Rollout, truth: Tensor, motion: Tensor | None = None) -> Tensor:
     """Mean over resolutions of the toy network's five level losses."""
     network, levels = ToyPerceptualNetwork(), torch.zeros(5)
-    for reconstruction in rollout.frames:
+    for _, reconstruction in rollout.frames.resolutions():
         size = (reconstruction.shape[-2], reconstruction.shape[-1])
         distances = losses.perceptual_level_losses(
             network(losses.resize_frames(truth, size).flatten(0, 1)),

@@ -83,7 +83,9 @@ def test_joint_decoding_changes_nothing(ground_truth_observations: int, options:
 def test_joint_decoding_renders_what_true_observations_drive_at_once() -> None:
     step = build("training.joint_decoding=true")
     rendered: list[int] = []
-    step.model.rendering_network.register_forward_hook(lambda _, inputs, __: rendered.append(len(inputs[0])))
+    step.model.get_submodule("rendering_network").register_forward_hook(
+        lambda _, inputs, __: rendered.append(len(inputs[0]))
+    )
     take(step, Phase(False, 4, 0.7))
     assert rendered == [3 * BATCH, BATCH]
 

@@ -4,7 +4,7 @@ import statistics
 
 import torch
 
-from model.caddy import Caddy
+from model.build import build_model
 from training.compilation import settled
 from training.costs import peak_memory, step_seconds
 from utils.configuration import Configuration
@@ -24,7 +24,7 @@ def training_memory(config: Configuration, device: torch.device) -> int:
 def checkpoints_size(config: Configuration) -> int:
     """Return how many bytes the checkpoints of a whole training take on the disk: weights and Adam's moments."""
     with torch.device("meta"):
-        state = Caddy(config).state_dict()
+        state = build_model(config).state_dict()
     num_kept = config.training.max_steps // config.training.save_freq + 1
     return num_kept * 3 * sum(weight.untyped_storage().nbytes() for weight in state.values())
 

@@ -1,0 +1,31 @@
+"""Which model a configuration stands for: the one place where models are made.
+
+An architecture is a class of `model.playable.PlayableModel`, or of a part of one, in a file of its own, and a line in
+the table here.
+"""
+
+from collections.abc import Callable
+
+from model.caddy import Caddy
+from model.playable import PlayableModel
+from utils.command import UserError
+from utils.configuration import ARCHITECTURES, Configuration, known_architectures
+
+Builder = Callable[[Configuration], PlayableModel]
+"""Makes a model with random weights, drawn from the global source, in training mode on the default device."""
+
+BUILDERS: dict[str, Builder] = ARCHITECTURES
+"""By the value of `model.architecture`, which configurations are checked against as soon as this file is imported."""
+BUILDERS.update({"model.main_model.model": Caddy, "model.reduced_model.model": Caddy})
+
+
+def build_model(config: Configuration) -> PlayableModel:
+    """Return the model of a configuration, as its builder makes it.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    name = config.model.architecture
+    if name not in BUILDERS:
+        raise UserError(f"model.architecture: must be {known_architectures()}, not {name!r}")
+    return BUILDERS[name](config)
