@@ -5,9 +5,11 @@ the table here.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from model.caddy import Caddy
 from model.playable import PlayableModel
+from model.seeing_rendering import seeing_renderer
 from utils.command import UserError
 from utils.configuration import ARCHITECTURES, Configuration, known_architectures
 
@@ -16,7 +18,13 @@ Builder = Callable[[Configuration], PlayableModel]
 
 BUILDERS: dict[str, Builder] = ARCHITECTURES
 """By the value of `model.architecture`, which configurations are checked against as soon as this file is imported."""
-BUILDERS.update({"model.main_model.model": Caddy, "model.reduced_model.model": Caddy})
+BUILDERS.update(
+    {
+        "model.main_model.model": Caddy,
+        "model.reduced_model.model": Caddy,
+        "model.seeing_model.model": partial(Caddy, build_renderer=seeing_renderer),
+    }
+)
 
 
 def build_model(config: Configuration) -> PlayableModel:

@@ -34,6 +34,7 @@ class Current:
     actions: Tensor  # (B, K)
     variations: Tensor  # (B, D)
     memory: DynamicsState
+    disturbance: Tensor | None  # (B, 3, height, width) what is added to the frame that follows before it is fed back
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Caddy(PlayableModel):
         model, actions_count = config.model, config.data.actions_count
         self.action_config = model.action_network
         self.pretraining_detach = config.training.pretraining_detach
+        self.pretrains_on_predictions = config.training.pretraining_frames == "predicted"
+        self.fed_back_noise = config.training.fed_back_noise
         self.recomputes = config.training.activation_checkpointing
         self.decodes_jointly = config.training.joint_decoding
         features = model.representation_network.state_features
@@ -108,9 +111,12 @@ class Caddy(PlayableModel):
     ) -> Rollout:
         """As `PlayableModel.forward`.
 
-        The pretraining pass decodes the true states through state-to-hidden instead of the dynamics' hidden states.
+        The pretraining pass decodes the true states through state-to-hidden instead of the dynamics' hidden states; or,
+        if the decoder is to see nothing newer than the current frame, it is a full pass on true observations.
         """
         batch_size, num_observations = observations.shape[:2]
+        if pretraining and self.pretrains_on_predictions:
+            pretraining, ground_truth_observations = False, num_observations - 1
         saving = recomputed if self.recomputes and torch.is_grad_enabled() else _unchanged
         encode, advance, render = saving(self.encode), saving(self._advance), saving(self._render)
         states, attention = encode(observations)
@@ -136,8 +142,9 @@ class Caddy(PlayableModel):
         generated: list[Encoding] = []
         for t in range(1, num_observations):
             is_true = t < ground_truth_observations
+            disturbance = None if is_true else self._disturbance(observation, noise)
             step = advance(
-                Current(observation, state, actions[:, t - 1], variations[:, t - 1], memory),
+                Current(observation, state, actions[:, t - 1], variations[:, t - 1], memory, disturbance),
                 gates,
                 renders=not pretraining and t > num_joined,
                 observes=not is_true,
@@ -201,7 +208,10 @@ class Caddy(PlayableModel):
         frames = self.rendering_network(hidden_state, current.observation) if renders else None
         if frames is None or not observes:
             return Advance(hidden_state, memory, frames, None, None)
-        observation = _push_frame(current.observation, frames.full)
+        frame = frames.full
+        if current.disturbance is not None:
+            frame = (frame + current.disturbance).clamp(-1, 1)
+        observation = _push_frame(current.observation, frame)
         return Advance(hidden_state, memory, frames, observation, self.representation_network(observation))
 
     def _render(self, hidden_states: Tensor, observations: Tensor, num_steps: int = 1) -> Frames:
@@ -254,6 +264,12 @@ class Caddy(PlayableModel):
         network = self.action_network[noise.choice(len(self.action_network))]
         assert isinstance(network, ActionNetwork)
         return network
+
+    def _disturbance(self, observation: Tensor, noise: Noise) -> Tensor | None:
+        """Noise (B, 3, height, width) for a generated frame that is fed back in training, if there is to be some."""
+        if not (self.training and self.fed_back_noise):
+            return None
+        return self.fed_back_noise * noise.normal_like(observation[:, :3])
 
     def _sample_actions(self, inferred: InferredActions, temperature: float, noise: Noise) -> Tensor:
         if not self.action_config.use_gumbel:

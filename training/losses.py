@@ -38,6 +38,22 @@ def reconstruction_loss(truth: Tensor, reconstruction: Tensor, weights: Tensor |
     return weighted_mean((truth - reconstruction).abs(), weights)
 
 
+def cross_entropy(
+    truth: Tensor, log_probability: Tensor, log_complement: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy in nats of pixels as probabilities, less what it is at best: 0 where frames are the true ones.
+
+    Args:
+        truth: (B, T, 3, H, W) in [-1, 1], taken as p = (truth + 1) / 2.
+        log_probability: (B, T, 3, H, W) log p of the reconstruction.
+        log_complement: (B, T, 3, H, W) log(1 - p) of the reconstruction.
+        weights: of the pixels, (B, T, 1, H, W).
+    """
+    p = (truth + 1) / 2
+    least = torch.special.entr(p) + torch.special.entr(1 - p)
+    return weighted_mean(-p * log_probability - (1 - p) * log_complement - least, weights)
+
+
 def states_loss(reconstructed: Tensor, true: Tensor) -> Tensor:
     """Mean squared error of states of the same shape; the true ones get no gradient."""
     return functional.mse_loss(reconstructed, true.detach())
@@ -139,6 +155,7 @@ def motion_weights(
     bias: float = 0.0,
     dilation: int = 1,
     limit: float | None = None,
+    reconstruction_share: float = 1.0,
 ) -> Tensor:
     """How much each pixel moves, as weights for the losses, without gradient.
 
@@ -148,13 +165,14 @@ def motion_weights(
         bias: weight of a pixel that stands still.
         dilation: odd side in pixels of the window over which a movement spreads (its maximum), 1 for none.
         limit: largest weight of a movement before the bias is added.
+        reconstruction_share: what the movement of the reconstruction is multiplied by.
 
     Returns:
         (B, T, 1, H, W). Images without a predecessor, the first of each sequence, are all ones.
     """
     weights = _movement(truth)
     if reconstruction is not None:
-        weights = weights + _movement(reconstruction)
+        weights = weights + reconstruction_share * _movement(reconstruction)
     if dilation > 1:
         reach = dilation // 2
         columns = functional.max_pool2d(weights.flatten(0, 1), (dilation, 1), stride=1, padding=(reach, 0))
@@ -163,6 +181,42 @@ def motion_weights(
     if limit is not None:
         weights = weights.clamp_max(limit)
     return torch.cat([torch.ones_like(weights[:, :1]), weights + bias], dim=1)
+
+
+def foreground_weights(
+    truth: Tensor,
+    reconstruction: Tensor | None,
+    bias: float = 0.0,
+    limit: float | None = None,
+    reconstruction_share: float = 1.0,
+) -> Tensor:
+    """How far each pixel is from what stands still in its sequence, as weights for the losses, without gradient.
+
+    What stands still is the median over time of the true frames. A pixel counts where the true frame or the one before
+    differs from it, so that both what appears and what has to go are seen, or where the reconstruction does, so that
+    wrong pixels are not cheaper than missing ones.
+
+    Args:
+        truth: (B, T, 3, H, W) true frames.
+        reconstruction: (B, T, 3, H, W) reconstructed frames; None for the truth alone.
+        bias: weight of a pixel that stands still.
+        limit: largest weight before the bias is added.
+        reconstruction_share: what the reconstruction's differences are multiplied by.
+
+    Returns:
+        (B, T, 1, H, W).
+    """
+    still = truth.detach().median(dim=1, keepdim=True).values
+    weights = _difference(truth, still)
+    weights = torch.cat([weights[:, :1], torch.maximum(weights[:, 1:], weights[:, :-1])], dim=1)
+    if reconstruction is not None:
+        weights = torch.maximum(weights, reconstruction_share * _difference(reconstruction, still))
+    return weights.clamp_max(limit) + bias if limit is not None else weights + bias
+
+
+def _difference(frames: Tensor, still: Tensor) -> Tensor:
+    """(B, T, 1, H, W) largest absolute difference of a channel from a picture (B, 1, 3, H, W)."""
+    return (frames.detach() - still).abs().amax(dim=2, keepdim=True)
 
 
 def _movement(frames: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from model.perceptual import PerceptualNetwork
 from model.playable import Rollout
+from model.rendering import Frames
 from training import losses
 from training.perceptual_loss import PerceptualLoss
 from utils.configuration import Configuration
@@ -72,6 +73,7 @@ class Objective(nn.Module):
             joint = self.mi_estimator(joint)
         terms = {
             "reconstruction": torch.stack(reconstruction_losses).mean(),
+            **self._cross_entropy(rollout.frames, truth, motion),
             "states": losses.states_loss(rollout.reconstructed_states, rollout.states),
             "action_directions_kl": losses.kl_to_standard_normal(inferred.directions),
             "action_mutual_information": losses.mutual_information(
@@ -108,16 +110,24 @@ class Objective(nn.Module):
         if self.mi_estimator is not None:
             self.mi_estimator.load_state_dict({"estimated_matrix": state["matrix_estimator.estimated_matrix"]})
 
+    def _cross_entropy(self, frames: Frames, truth: Tensor, motion: Tensor | None) -> dict[str, Tensor]:
+        """The term of that name, if the renderer gives log-probabilities; there are none of what is kept in [-1, 1]."""
+        if frames.log_probability is None or frames.log_complement is None:
+            return {}
+        return {"cross_entropy": losses.cross_entropy(truth, frames.log_probability, frames.log_complement, motion)}
+
     def _motion_weights(self, rollout: Rollout, true_frames: Tensor) -> Tensor:
         """(B, T, 1, H, W)."""
+        settings = self.settings
         reconstruction = None
-        if self.settings.motion_weights_source == "truth_and_reconstruction":
+        if settings.motion_weights_source.endswith("truth_and_reconstruction"):
             missing = true_frames.shape[1] - rollout.frames.full.shape[1]
             reconstruction = torch.cat([true_frames[:, :missing], rollout.frames.full], dim=1)
-        return losses.motion_weights(
-            true_frames,
-            reconstruction,
-            self.settings.motion_weights_bias,
-            self.settings.motion_weights_dilation,
-            self.settings.motion_weights_limit,
-        )
+        common = {
+            "bias": settings.motion_weights_bias,
+            "limit": settings.motion_weights_limit,
+            "reconstruction_share": settings.motion_weights_reconstruction_share,
+        }
+        if settings.motion_weights_source.startswith("foreground"):
+            return losses.foreground_weights(true_frames, reconstruction, **common)
+        return losses.motion_weights(true_frames, reconstruction, dilation=settings.motion_weights_dilation, **common)

@@ -213,13 +213,15 @@ class LossWeights(Section):
     """The weight of each term of the objective, and of its twin in the pretraining phase.
 
     A perceptual lambda that is one number multiplies `perceptual_level_weights`; a list gives the five levels' weights
-    as they are. `action_directions_motion_lambda` is ours, an unsupervised start for the action network that the
-    published objective lacks (`training.losses.motion_alignment_loss`). `action_divergence_lambda` is read but unused,
-    as published.
+    as they are. Two are ours: `cross_entropy_lambda`, for renderers that give log-probabilities, and
+    `action_directions_motion_lambda`, an unsupervised start for the action network that the published objective lacks
+    (`training.losses.motion_alignment_loss`). `action_divergence_lambda` is read but unused, as published.
     """
 
     reconstruction_loss_lambda: NonNegativeFloat = 1.0
     reconstruction_loss_lambda_pretraining: NonNegativeFloat = 1.0
+    cross_entropy_lambda: NonNegativeFloat = 0.0
+    cross_entropy_lambda_pretraining: NonNegativeFloat = 0.0
     perceptual_loss_lambda: NonNegativeFloat | LevelWeights = 1.0
     perceptual_loss_lambda_pretraining: NonNegativeFloat | LevelWeights = 1.0
     perceptual_level_weights: LevelWeights = [1.0, 2.0, 2.0, 2.0, 2.0]
@@ -251,6 +253,7 @@ class LossWeights(Section):
         return PhaseWeights(
             scalars={
                 "reconstruction": weight("reconstruction_loss_lambda"),
+                "cross_entropy": weight("cross_entropy_lambda"),
                 "states": weight("states_rec_lambda"),
                 "hidden_states": self.hidden_states_rec_lambda_pretraining if pretraining else 0.0,
                 "entropy": weight("entropy_lambda"),
@@ -281,6 +284,11 @@ class PhaseWeights:
         return not any([*self.scalars.values(), *self.perceptual_levels])
 
 
+MotionWeightsSource = Literal[
+    "truth_and_reconstruction", "truth", "foreground_of_truth_and_reconstruction", "foreground_of_truth"
+]
+
+
 class Training(Section):
     """The optimisation: schedules count optimiser updates.
 
@@ -290,6 +298,11 @@ class Training(Section):
     `training.compilation`. `joint_decoding` renders the steps that true observations drive together, with the
     statistics of each. `activation_checkpointing` takes less memory and more time, and learns the same.
     `sync_batchnorm` normalises by the images of all ranks.
+
+    `pretraining_frames`: in pretraining the decoder paints what the encoder saw, as published, or what the dynamics
+    predicts, always from true observations. `fed_back_noise` is the standard deviation of noise on generated frames, in
+    [-1, 1], before these drive the next step of training. `motion_weights_reconstruction_share` multiplies what the
+    weights see in the reconstruction.
     """
 
     trainer: Literal["training.trainer", "training.smooth_mi_trainer"]
@@ -305,6 +318,8 @@ class Training(Section):
     weight_decay: NonNegativeFloat = 1e-6
     pretraining_steps: NonNegativeInt = 0
     pretraining_detach: bool = False
+    pretraining_frames: Literal["encoded", "predicted"] = "encoded"
+    fed_back_noise: NonNegativeFloat = 0.0
     lr_schedule: list[NonNegativeInt] = [300_000]
     lr_gamma: PositiveFloat = 0.3333
     max_steps: PositiveInt = 300_000
@@ -320,7 +335,8 @@ class Training(Section):
     action_mutual_information_entropy_lambda: float = 1.0
     use_motion_weights: bool = False
     motion_weights_bias: NonNegativeFloat = 0.0
-    motion_weights_source: Literal["truth_and_reconstruction", "truth"] = "truth_and_reconstruction"
+    motion_weights_source: MotionWeightsSource = "truth_and_reconstruction"
+    motion_weights_reconstruction_share: Fraction = 1.0
     motion_weights_dilation: PositiveInt = 1
     motion_weights_limit: PositiveFloat | None = None
     action_direction_plotting_freq: PositiveInt = 1000
