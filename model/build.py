@@ -1,7 +1,7 @@
 """Which model a configuration stands for: the one place where models are made.
 
-An architecture is a class of `model.playable.PlayableModel`, or of a part of one, in a file of its own, and a line in
-the table here.
+Another architecture is a `model.playable.PlayableModel`, or a part of one, in a file of its own, with a line in the
+table here and its name in `utils.configuration.ARCHITECTURES`.
 """
 
 from collections.abc import Callable
@@ -11,20 +11,17 @@ from model.caddy import Caddy
 from model.playable import PlayableModel
 from model.seeing_rendering import seeing_renderer
 from utils.command import UserError
-from utils.configuration import ARCHITECTURES, Configuration, known_architectures
+from utils.configuration import Configuration
 
 Builder = Callable[[Configuration], PlayableModel]
 """Makes a model with random weights, drawn from the global source, in training mode on the default device."""
 
-BUILDERS: dict[str, Builder] = ARCHITECTURES
-"""By the value of `model.architecture`, which configurations are checked against as soon as this file is imported."""
-BUILDERS.update(
-    {
-        "model.main_model.model": Caddy,
-        "model.reduced_model.model": Caddy,
-        "model.seeing_model.model": partial(Caddy, build_renderer=seeing_renderer),
-    }
-)
+BUILDERS: dict[str, Builder] = {
+    "model.main_model.model": Caddy,
+    "model.reduced_model.model": Caddy,
+    "model.seeing_model.model": partial(Caddy, build_renderer=seeing_renderer),
+}
+"""By the value of `model.architecture`."""
 
 
 def build_model(config: Configuration) -> PlayableModel:
@@ -35,5 +32,5 @@ def build_model(config: Configuration) -> PlayableModel:
     """
     name = config.model.architecture
     if name not in BUILDERS:
-        raise UserError(f"model.architecture: must be {known_architectures()}, not {name!r}")
+        raise UserError(f"model.architecture: must be {' or '.join(map(repr, BUILDERS))}, not {name!r}")
     return BUILDERS[name](config)

@@ -161,6 +161,4 @@ class PlayableModel(nn.Module, ABC):
 
     @abstractmethod
     def compilable_networks(self) -> list[nn.Module]:
-        """The parts that may be compiled, each by itself and in place: called with and returning tensors in `forward`,
-        `step` and `infer_actions`, without noise and without a loop over time.
-        """
+        """The parts that are worth compiling, each by itself and in place: without noise and loops over time."""
