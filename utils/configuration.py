@@ -25,7 +25,7 @@ Cache = Literal["none", "memory", "disk"]
 Side = Annotated[int, Field(ge=16, multiple_of=16)]
 
 
-ARCHITECTURES = ("model.main_model.model", "model.reduced_model.model")
+ARCHITECTURES = ("model.main_model.model", "model.reduced_model.model", "model.seeing_model.model")
 """The values of `model.architecture`: the names in the table of `model.build`, which takes seconds to import."""
 
 
