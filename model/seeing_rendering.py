@@ -10,10 +10,14 @@ where nothing moves, keeping is exact and costs nothing, and where something has
 vanish, however dark the pixel and however sure the network was of keeping it.
 
 What moves is looked at apart from what is there. Under one normalisation the difference between two frames, a few
-pixels, drowns in walls and scenery.
+pixels, drowns in walls and scenery. Beside the difference stands what it foretells: where things would be if they
+kept their velocity, a correlation of what appeared with what vanished, as optical flow uses them (Dosovitskiy et al.,
+FlowNet, 2015).
 
-Dimensions: N images, S stacked frames in an observation, C channels, H hidden size, 8h x 8w pixels.
+Dimensions: N images, S stacked frames in an observation, H hidden size, 8h x 8w pixels.
 """
+
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -26,69 +30,68 @@ from utils.command import UserError
 from utils.configuration import Configuration
 
 WIDTH = 32
-"""Channels at full resolution, before `model.width_multiplier`; twice as many at half, four times at a quarter."""
+"""Channels, before `model.width_multiplier`."""
+
+DILATIONS = (1, 2, 4, 1)
+"""Of the convolutions between the streams and the head: a pixel sees 10 to each side."""
 
 CHANNELS_IN_A_GROUP = 8
 """Of the group normalisations, which do in play what they do in training."""
 
-NUM_QUARTER_BLOCKS, NUM_FULL_BLOCKS = 2, 2
-"""Residual blocks where the hidden state joins, and blocks at full resolution before the head."""
-
 INITIAL_KEEPING = 4.0
 """The logit of keeping a pixel to start from: nearly everything stands still from the first step on."""
+
+INITIAL_HIDDEN_GAIN = 0.3
+"""How loud the hidden state is to start from, when it says nothing yet, beside what is seen."""
 
 DARKEST = 1e-3
 """How far a pixel that is kept stays from 0 and 1, a quarter of a byte's smallest step, so that it has a logarithm."""
 
+STRONGEST = 2.0
+"""Where foretold brightness is cut off: the difference of black and white."""
+
 
 class NormalizedConvolution(nn.Module):
-    """Convolution -> group normalisation, perhaps -> activation."""
+    """Convolution 3x3 -> group normalisation."""
 
-    def __init__(self, in_features: int, out_features: int, kernel_size: int = 3, stride: int = 1) -> None:
+    def __init__(self, in_features: int, out_features: int, dilation: int = 1) -> None:
         super().__init__()
-        padding = (kernel_size - 1) // 2
-        self.conv = nn.Conv2d(in_features, out_features, kernel_size, stride, padding, bias=False)
+        self.conv = nn.Conv2d(in_features, out_features, 3, padding=dilation, dilation=dilation, bias=False)
         self.norm = nn.GroupNorm(max(1, out_features // CHANNELS_IN_A_GROUP), out_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, I, H, W) to (N, O, H / stride, W / stride), before the activation."""
+        """Map (N, I, H, W) to (N, O, H, W)."""
         normalized: Tensor = self.norm(self.conv(x))
         return normalized
 
 
 class SeeingRenderer(Renderer):
-    """A U-Net from an observation to the change of its newest frame, which the hidden state joins at a quarter of the
-    resolution.
-    """
+    """Dilated convolutions at full resolution over what is there, what moves and the hidden state."""
 
-    def __init__(self, hidden_features: int, stacking: int, width: int) -> None:
+    def __init__(self, hidden_features: int, stacking: int, width: int, reach: int) -> None:
         """Make one with random weights.
 
         Args:
             hidden_features: H.
             stacking: S, at least 2: movement is the difference of two frames.
-            width: channels at full resolution, an even number.
+            width: channels, an even number.
+            reach: pixels that things move in a step at most, along either axis.
         """
         super().__init__()
-        full, half, quarter = width, 2 * width, 4 * width
-        self.appearance = NormalizedConvolution(3 * stacking, full // 2)
-        self.movement = NormalizedConvolution(3 * (stacking - 1), full // 2)
-        self.to_half = NormalizedConvolution(full, half, kernel_size=4, stride=2)
-        self.to_quarter = NormalizedConvolution(half, quarter, kernel_size=4, stride=2)
-        self.from_hidden = NormalizedConvolution(hidden_features, quarter)
-        self.quarter_blocks = nn.ModuleList(NormalizedConvolution(quarter, quarter) for _ in range(NUM_QUARTER_BLOCKS))
-        self.from_quarter = NormalizedConvolution(quarter, half)
-        self.half_block = NormalizedConvolution(half, half)
-        self.from_half = NormalizedConvolution(half, full)
-        self.full_blocks = nn.ModuleList(NormalizedConvolution(full, full) for _ in range(NUM_FULL_BLOCKS))
-        self.head = nn.Conv2d(full, 4, kernel_size=3, padding=1)
+        self.reach = reach
+        self.appearance = NormalizedConvolution(3 * stacking, width // 2)
+        self.movement = NormalizedConvolution(3 * (stacking - 1) + 1, width // 2)
+        self.from_hidden = NormalizedConvolution(hidden_features, width)
+        self.blocks = nn.ModuleList(NormalizedConvolution(width, width, dilation) for dilation in DILATIONS)
+        self.head = nn.Conv2d(width, 4, kernel_size=3, padding=1)
+        nn.init.constant_(self.from_hidden.norm.weight, INITIAL_HIDDEN_GAIN)
         nn.init.zeros_(self.head.bias)
         nn.init.constant_(self.head.bias[3:], INITIAL_KEEPING)
 
     def forward(self, hidden_states: Tensor, observations: Tensor) -> Frames:
         """Frames of full resolution with their log-probabilities, as `Renderer.forward`."""
         painted, keeping = self._change(hidden_states, observations)
-        current = _squeezed(observations[:, :3])
+        current = DARKEST + (1 - 2 * DARKEST) * (observations[:, :3] + 1) / 2
         log_keeping, log_painting = functional.logsigmoid(keeping), functional.logsigmoid(-keeping)
         return Frames(
             full=_blended(painted, keeping, observations),
@@ -104,22 +107,51 @@ class SeeingRenderer(Renderer):
 
     def _change(self, hidden_states: Tensor, observations: Tensor) -> tuple[Tensor, Tensor]:
         """The logits of what is painted (N, 3, 8h, 8w) and of keeping what is there (N, 1, 8h, 8w)."""
-        movement = observations[:, :-3] - observations[:, 3:]
-        seen = torch.cat([activate(self.appearance(observations)), activate(self.movement(movement))], dim=1)
-        half = activate(self.to_half(seen))
-        quarter = activate(self.to_quarter(half)) + _doubled(activate(self.from_hidden(hidden_states)))
-        for block in self.quarter_blocks:
-            quarter = activate(quarter + block(quarter))
-        half = activate(self.half_block(activate(half + _doubled(self.from_quarter(quarter)))))
-        full = activate(seen + _doubled(self.from_half(half)))
-        for block in self.full_blocks:
-            full = activate(block(full))
-        logits = self.head(full).to(self.head.weight.dtype)
+        difference = observations[:, :-3] - observations[:, 3:]
+        movement = torch.cat([difference, foretold(observations, self.reach)], dim=1)
+        x = activate(torch.cat([self.appearance(observations), self.movement(movement)], dim=1))
+        hidden = self.from_hidden(hidden_states)
+        x = x + functional.interpolate(hidden, scale_factor=8, mode="bilinear", align_corners=False)
+        for block in self.blocks:
+            x = activate(block(x))
+        logits = self.head(x).to(self.head.weight.dtype)
         return logits[:, :3], logits[:, 3:]
 
 
+@torch.no_grad()
+def foretold(observations: Tensor, reach: int) -> Tensor:
+    """Where what moved between the two newest frames would be next at the same velocity.
+
+    Each pixel gets the sum over all displacements d but none of (brightness that appeared at -d) times (brightness that
+    vanished at -2d). There is no gradient.
+
+    Args:
+        observations: (N, 3S, H, W) in [-1, 1], newest frame first, S at least 2.
+        reach: pixels of the longest displacement along either axis.
+
+    Returns:
+        (N, 1, H, W) in [0, `STRONGEST`].
+    """
+    difference = observations[:, :3] - observations[:, 3:6]
+    height, width = difference.shape[-2:]
+    appeared = functional.pad(difference.amax(dim=1, keepdim=True).relu(), (reach,) * 4)
+    vanished = functional.pad((-difference).amax(dim=1, keepdim=True).relu(), (2 * reach,) * 4)
+    total = torch.zeros_like(difference[:, :1])
+    for down, right in product(range(2 * reach + 1), repeat=2):
+        if down != reach or right != reach:
+            total.addcmul_(
+                appeared[:, :, down : down + height, right : right + width],
+                vanished[:, :, 2 * down : 2 * down + height, 2 * right : 2 * right + width],
+            )
+    return total.clamp(max=STRONGEST)
+
+
 def seeing_renderer(config: Configuration) -> SeeingRenderer:
-    """The renderer of `model.seeing_model.model`. `UserError` if an observation is a single frame."""
+    """The renderer of `model.seeing_model.model`.
+
+    Raises:
+        UserError: an observation is a single frame, or pretraining would show the frame that is to be painted.
+    """
     stacking = config.training.batching.observation_stacking
     if stacking < 2:
         raise UserError(
@@ -130,17 +162,9 @@ def seeing_renderer(config: Configuration) -> SeeingRenderer:
         raise UserError(
             "training.pretraining_frames: the seeing model would see the frame that it is to paint; set it to predicted"
         )
-    width = 2 * scaled(WIDTH // 2, config.model.width_multiplier)
-    return SeeingRenderer(config.model.dynamics_network.hidden_state_size, stacking, width)
-
-
-def _doubled(x: Tensor) -> Tensor:
-    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-def _squeezed(frames: Tensor) -> Tensor:
-    """Frames in [-1, 1] as values in [DARKEST, 1 - DARKEST]."""
-    return DARKEST + (1 - 2 * DARKEST) * (frames + 1) / 2
+    model = config.model
+    width = 2 * scaled(WIDTH // 2, model.width_multiplier)
+    return SeeingRenderer(model.dynamics_network.hidden_state_size, stacking, width, model.rendering_network.reach)
 
 
 def _blended(painted: Tensor, keeping: Tensor, observations: Tensor) -> Tensor:

@@ -128,9 +128,13 @@ class DynamicsNetwork(Section):
 
 
 class RenderingNetwork(Section):
-    """The decoder D. Its input shape follows from the dynamics network; the key is read for compatibility."""
+    """The decoder D. Its input shape follows from the dynamics network; the key is read for compatibility.
+
+    `reach`: pixels that things move in a step at most, along either axis, as the seeing model looks for them.
+    """
 
     input_shape: list[PositiveInt] | None = None
+    reach: PositiveInt = 5
 
 
 class ActionNetwork(Section):
