@@ -17,6 +17,7 @@ FlowNet, 2015).
 Dimensions: N images, S stacked frames in an observation, H hidden size, 8h x 8w pixels.
 """
 
+import math
 from itertools import product
 
 import torch
@@ -36,7 +37,7 @@ DILATIONS = (1, 2, 4, 1)
 """Of the convolutions between the streams and the head: a pixel sees 10 to each side."""
 
 CHANNELS_IN_A_GROUP = 8
-"""Of the group normalisations, which do in play what they do in training."""
+"""Of the group normalisations, which do in play what they do in training; more where that does not divide them."""
 
 INITIAL_KEEPING = 4.0
 """The logit of keeping a pixel to start from: nearly everything stands still from the first step on."""
@@ -57,7 +58,8 @@ class NormalizedConvolution(nn.Module):
     def __init__(self, in_features: int, out_features: int, dilation: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_features, out_features, 3, padding=dilation, dilation=dilation, bias=False)
-        self.norm = nn.GroupNorm(max(1, out_features // CHANNELS_IN_A_GROUP), out_features)
+        num_groups = math.gcd(out_features, max(1, out_features // CHANNELS_IN_A_GROUP))
+        self.norm = nn.GroupNorm(num_groups, out_features)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, I, H, W) to (N, O, H, W)."""
