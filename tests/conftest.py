@@ -1,7 +1,8 @@
 """Fixtures that tests of several rooms share."""
 
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,20 @@ def _restore_signal_handler() -> Iterator[None]:
     handler = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def fake_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a shell script in the place of the system's ffmpeg."""
+
+    def install(script: str) -> None:
+        folder = tmp_path / "fake"
+        folder.mkdir()
+        (folder / "ffmpeg").write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "ffmpeg").chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+    return install
 
 
 @pytest.fixture
