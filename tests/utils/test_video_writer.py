@@ -9,6 +9,8 @@ import pytest
 from utils.command import UserError
 from utils.video_writer import VideoWriter, ffmpeg_command
 
+pytestmark = pytest.mark.usefixtures("each_ffmpeg")
+
 FRAME = np.full((32, 48, 3), (200, 60, 20), np.uint8)
 
 
