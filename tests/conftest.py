@@ -1,9 +1,12 @@
 """Fixtures that tests of several rooms share."""
 
+import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
@@ -13,6 +16,7 @@ from tests.reference import filled_vgg19
 from tests.synthetic import write_configuration, write_square_videos
 
 WITHOUT_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+FFMPEGS = ["bundled", "system"] if shutil.which("ffmpeg") else ["bundled"]
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=WITHOUT_CUDA)])
@@ -34,6 +38,31 @@ def _restore_signal_handler() -> Iterator[None]:
     handler = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture(scope="module", params=FFMPEGS)
+def each_ffmpeg(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The ffmpeg of imageio-ffmpeg and that of the system, if any, in turn, for this process and its children."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "bundled":
+            folder = tmp_path_factory.mktemp("bundled")
+            (folder / "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
+            patch.setenv("PATH", str(folder), prepend=os.pathsep)
+        yield request.param
+
+
+@pytest.fixture
+def fake_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a shell script in the place of the system's ffmpeg."""
+
+    def install(script: str) -> None:
+        folder = tmp_path / "fake"
+        folder.mkdir()
+        (folder / "ffmpeg").write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "ffmpeg").chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+    return install
 
 
 @pytest.fixture

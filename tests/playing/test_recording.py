@@ -17,6 +17,8 @@ from playing import recording
 from playing.recording import Event, Header, Recording, enlarged, new_session_folder, read_frame, read_play
 from utils.command import UserError
 
+pytestmark = pytest.mark.usefixtures("each_ffmpeg")
+
 ROOT = Path(recording.__file__).parents[1]
 HEADER = Header("square", "checkpoints/square/latest.pth.tar", "00ff", "cpu", seed=5, frame_rate=8.0)
 STACK = np.random.default_rng(0).integers(0, 256, (2, 16, 32, 3), np.uint8)
@@ -33,8 +35,8 @@ def record(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return record(tmp_path_factory.mktemp("play") / "00001")
+def folder(each_ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(tmp_path_factory.mktemp(f"play_{each_ffmpeg}") / "00001")
 
 
 def seen(folder: Path, number: int) -> np.ndarray:

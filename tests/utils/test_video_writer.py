@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -8,13 +9,19 @@ import pytest
 from utils.command import UserError
 from utils.video_writer import VideoWriter, ffmpeg_command
 
+pytestmark = pytest.mark.usefixtures("each_ffmpeg")
+
 FRAME = np.full((32, 48, 3), (200, 60, 20), np.uint8)
 
 
-def test_frames_become_a_video(tmp_path: Path) -> None:
-    with closing(VideoWriter(tmp_path / "a.mp4", 12.5)) as writer:
-        for _ in range(5):
+def write(path: Path, num_frames: int = 1, frame_rate: float = 10) -> None:
+    with closing(VideoWriter(path, frame_rate)) as writer:
+        for _ in range(num_frames):
             writer.write(FRAME)
+
+
+def test_frames_become_a_video(tmp_path: Path) -> None:
+    write(tmp_path / "a.mp4", num_frames=5, frame_rate=12.5)
     reader = imageio_ffmpeg.read_frames(tmp_path / "a.mp4")
     meta = next(reader)
     assert (meta["size"], meta["fps"], meta["codec"]) == ((48, 32), 12.5, "h264")
@@ -28,26 +35,40 @@ def test_without_frames_there_is_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "a.mp4").exists()
 
 
-@pytest.mark.parametrize("num_frames", [1, 2000])
-def test_a_video_that_cannot_be_written(tmp_path: Path, num_frames: int) -> None:
-    writer = VideoWriter(tmp_path / "missing" / "a.mp4", 10)
-
-    def write() -> None:
-        for _ in range(num_frames):
-            writer.write(FRAME)
-        writer.close()
-
-    with pytest.raises(UserError, match=r"missing/a\.mp4: ffmpeg could not write it \(.*No such file or directory\)"):
-        write()
+def test_a_video_in_a_folder_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"missing/a\.mp4: ffmpeg could not write it \(No such file or directory\)"):
+        write(tmp_path / "missing" / "a.mp4")
 
 
 def test_an_existing_file_is_kept(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"mine")
-    writer = VideoWriter(tmp_path / "a.mp4", 10)
-    writer.write(FRAME)
-    with pytest.raises(UserError, match="could not write it"):
-        writer.close()
+    with pytest.raises(UserError, match=r"a\.mp4: ffmpeg could not write it \(File exists\)"):
+        write(tmp_path / "a.mp4")
     assert (tmp_path / "a.mp4").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("cat > /dev/null", "no reason given"),
+        ("exit 0", "no reason given"),
+        ("echo 'The disk\nis full' >&2; exit 1", "is full"),
+    ],
+)
+def test_an_ffmpeg_that_writes_nothing_is_told(
+    tmp_path: Path, fake_ffmpeg: Callable[[str], None], script: str, reason: str
+) -> None:
+    fake_ffmpeg(script)
+    with pytest.raises(UserError, match=rf"a\.mp4: ffmpeg could not write it \({reason}\)"):
+        write(tmp_path / "a.mp4", num_frames=100)
+    assert not (tmp_path / "a.mp4").exists()
+
+
+def test_an_ffmpeg_that_ends_early_is_told(tmp_path: Path, fake_ffmpeg: Callable[[str], None]) -> None:
+    fake_ffmpeg(f"echo part > {tmp_path}/a.mp4")
+    with pytest.raises(UserError, match=r"a\.mp4: ffmpeg could not write it \(it ended before the last frame\)"):
+        write(tmp_path / "a.mp4", num_frames=100)
+    assert (tmp_path / "a.mp4").read_text() == "part\n"
 
 
 def test_the_ffmpeg_of_the_system_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:

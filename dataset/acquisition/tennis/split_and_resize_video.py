@@ -6,6 +6,7 @@ The first segment of a video appears last: a video whose first segment is there 
 
 import argparse
 import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from utils.command import CommandParser, UserError, positive_float, positive_int, run_command
 from utils.files import only_process
-from utils.video_writer import ffmpeg_command
+from utils.video_writer import ffmpeg_command, is_written, last_message
 
 SEGMENT_SECONDS = 3600.0
 
@@ -39,7 +40,7 @@ def split_video(
             the number of their frames. None leaves them as they are.
 
     Raises:
-        UserError: ffmpeg cannot read the video.
+        UserError: ffmpeg cannot read the video, or writes nothing.
     """
     if (directory / f"{video.stem}_00000.mp4").exists():
         return
@@ -61,6 +62,7 @@ def _cut(video: Path, directory: Path, segment_seconds: float) -> None:
     frames = ffmpeg.input(f"file:{video}")["v:0"]
     _run(
         frames.output(pattern, format="segment", segment_time=segment_seconds, reset_timestamps=1, c="copy"),
+        directory / f"{video.stem}_00000.mp4",
         f"{video}: cannot be cut",
     )
 
@@ -70,18 +72,18 @@ def _resize(segment: Path, size: tuple[int, int]) -> None:
     frames = ffmpeg.input(f"file:{segment}")["v:0"].filter("scale", *size, flags="bicubic")
     _run(
         frames.output(f"file:{resized}", format="mp4", vcodec="libx264", pix_fmt="yuv420p", preset="veryfast", crf=16),
+        resized,
         f"{segment}: cannot be resized",
     )
     resized.replace(segment)
 
 
-def _run(stream: ffmpeg.nodes.OutputStream, failure: str) -> None:
-    quiet = stream.global_args("-loglevel", "error", "-nostdin")
-    try:
-        quiet.run(cmd=ffmpeg_command(), capture_stderr=True, overwrite_output=True)
-    except ffmpeg.Error as error:
-        reason = error.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
-        raise UserError(f"{failure}: {reason[-1]}; remove the match and download it again") from error
+def _run(stream: ffmpeg.nodes.OutputStream, result: Path, failure: str) -> None:
+    """Run ffmpeg, which is to write `result`. `UserError`, whose message begins with `failure`, if it does not."""
+    command = stream.global_args("-loglevel", "error", "-nostdin", "-y").compile(cmd=ffmpeg_command())
+    done = subprocess.run(command, stderr=subprocess.PIPE, check=False)
+    if done.returncode or not is_written(result):
+        raise UserError(f"{failure}: {last_message(done.stderr)}; remove the match and download it again")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -27,6 +27,8 @@ from tests.dataset.acquisition.clips import (
 )
 from utils.command import UserError
 
+pytestmark = pytest.mark.usefixtures("each_ffmpeg")
+
 OPTIONS = ConversionOptions(target_size=(32, 16))
 
 

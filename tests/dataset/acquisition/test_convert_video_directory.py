@@ -13,6 +13,8 @@ from dataset.video import Video
 from tests.command import Command
 from tests.dataset.acquisition.clips import encode, numbered
 
+pytestmark = pytest.mark.usefixtures("each_ffmpeg")
+
 REPOSITORY = Path(convert_video_directory.__file__).parents[2]
 
 

@@ -20,14 +20,16 @@ from tests.dataset.acquisition.clips import (
     quarters,
 )
 
+pytestmark = pytest.mark.usefixtures("each_ffmpeg")
+
 QUARTER_TURN = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
 """The matrix in an MP4 file that says: turn clockwise before showing."""
 
 
 @pytest.fixture(scope="module")
-def twelve(tmp_path_factory: pytest.TempPathFactory) -> VideoFile:
+def twelve(each_ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> VideoFile:
     """Twelve numbered frames, 30 a second."""
-    return video(encode(tmp_path_factory.mktemp("clips") / "twelve.mp4", numbered(12), frame_rate=30))
+    return video(encode(tmp_path_factory.mktemp(f"clips_{each_ffmpeg}") / "twelve.mp4", numbered(12), frame_rate=30))
 
 
 def video(path: Path) -> VideoFile:

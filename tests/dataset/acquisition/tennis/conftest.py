@@ -23,16 +23,16 @@ class RequestHandler(SimpleHTTPRequestHandler):
         """Keep requests off the terminal."""
 
 
-@pytest.fixture(scope="session")
-def matches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module")
+def matches(each_ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The matches `first.mp4` (match 1) and `second.mp4` (match 2), not to be changed."""
-    folder = tmp_path_factory.mktemp("matches")
+    folder = tmp_path_factory.mktemp(f"matches_{each_ffmpeg}")
     write_match(folder / "first.mp4", match=1)
     write_match(folder / "second.mp4", match=2)
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def segments(matches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both matches in segments of 60, 60, 60 and 20 frames, not to be changed."""
     folder = tmp_path_factory.mktemp("segments")

@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from dataset.acquisition.tennis.split_and_resize_video import split_video
 from tests.command import Command, files
 from tests.dataset.acquisition.tennis.numbered_match import NUM_FRAMES, SEGMENT_SECONDS, Label, labels_of, read_frames
 from utils.command import UserError
+from utils.video_writer import ffmpeg_command
 
 SEGMENTS = [f"first_{number:05d}.mp4" for number in range(4)]
 
@@ -69,6 +71,19 @@ def test_a_file_that_is_no_video_is_refused_and_leaves_nothing(tmp_path: Path) -
     broken.write_bytes(b"<html>gone</html>")
     with pytest.raises(UserError, match=r"broken\.mp4: cannot be cut: .*Invalid data.*; remove the match and download"):
         split_video(broken, tmp_path / "segments")
+    assert list((tmp_path / "segments").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "failure"),
+    [("segment_time", r"/first\.mp4: cannot be cut"), ("scale", r"/first_.*\.mp4: cannot be resized")],
+)
+def test_an_ffmpeg_that_writes_nothing_is_told(
+    matches: Path, tmp_path: Path, fake_ffmpeg: Callable[[str], None], task: str, failure: str
+) -> None:
+    fake_ffmpeg(f'case "$*" in *{task}*) exit 0;; esac; exec {ffmpeg_command()} "$@"')
+    with pytest.raises(UserError, match=f"{failure}: no reason given; remove the match and download it again"):
+        split_video(matches / "first.mp4", tmp_path / "segments", target_size=(128, 96))
     assert list((tmp_path / "segments").iterdir()) == []
 
 
