@@ -68,6 +68,7 @@ class ActionNetwork(nn.Module):
             nn.init.constant_(self.variance_fc.bias, config.initial_direction_variance)
         if config.initial_classifier_spread is not None:
             _spread_classifier(self.final_fc, config.initial_classifier_spread)
+        self.final_fc.requires_grad_(not config.fixed_classifier)
 
     def forward(self, states: Tensor, attention: Tensor, noise: Noise | None = None) -> InferredActions:
         """Infer the actions between consecutive observations.

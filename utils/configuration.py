@@ -142,7 +142,8 @@ class ActionNetwork(Section):
 
     `initial_direction_variance` starts the variance head at this constant for each of two observations' states;
     `initial_classifier_spread` starts the classifier with the actions side by side along the first axis of the action
-    space. Both default to the authors' random initialisation.
+    space. Both default to the authors' random initialisation. With `fixed_classifier` it stays there: what an action
+    means cannot drift, and directions have to come to it.
     """
 
     use_gumbel: bool = True
@@ -153,6 +154,13 @@ class ActionNetwork(Section):
     use_variations: bool = True
     initial_direction_variance: PositiveFloat | None = None
     initial_classifier_spread: PositiveFloat | None = None
+    fixed_classifier: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.fixed_classifier and self.initial_classifier_spread is None:
+            raise ValueError("fixed_classifier keeps initial_classifier_spread, which is not set: set it to 2.0")
+        return self
 
 
 class CentroidEstimator(Section):

@@ -93,7 +93,10 @@ class Plan:
             ),
             "training.activation_checkpointing": self.recomputes,
             "training.ground_truth_observations_start": Choice(true_observations, "generated ones drive only the end"),
-            "training.ground_truth_observations_end": Choice(true_observations),
+            "training.ground_truth_observations_end": Choice(min(true_observations, self.recipe.true_observations)),
+            "training.ground_truth_observations_steps": Choice(
+                self.recipe.settings["training.max_steps"].value // 3, "steps until it sees as many generated ones"
+            ),
             "training.batching.batch_size": self.batch_size,
             "training.batching.observations_count": longest,
             "training.batching.observations_count_start": Choice(shortest.value, "it grows from"),

@@ -21,6 +21,8 @@ class Recipe:
     """Observations in the longest sequences of training."""
     evaluated_observations: int
     """Observations in the sequences of an evaluation."""
+    true_observations: int
+    """True observations that drive the dynamics at the end of training, before generated ones do."""
     settings: Choices
 
 
@@ -32,8 +34,11 @@ def small_recipe(num_cores: int) -> Recipe:
         batch_size=4,
         observations_count=7,
         evaluated_observations=16,
+        true_observations=2,
         settings={
-            "model.architecture": Choice("model.reduced_model.model", "with the next line, a network for CPUs"),
+            "model.architecture": Choice(
+                "model.seeing_model.model", "not the paper's: sharp within minutes, since it sees what it continues"
+            ),
             "model.width_multiplier": Choice(0.5, "half the channels in encoder and decoder"),
             "model.representation_network.state_features": Choice(32, "half of those published, as below"),
             "model.dynamics_network.hidden_state_size": Choice(32),
@@ -51,22 +56,27 @@ def small_recipe(num_cores: int) -> Recipe:
             "training.trainer": Choice("training.smooth_mi_trainer", "remembers actions beyond the small batch"),
             "training.learning_rate": Choice(0.001, "a short training needs long steps ..."),
             "training.lr_schedule": Choice([2000, 2600], "... and shorter ones at its end"),
-            "training.pretraining_steps": Choice(300, "a tenth of the training, to see before predicting"),
+            "training.pretraining_steps": Choice(0, "this decoder needs no start of its own"),
             "training.max_steps": Choice(3000, "twice the demo's, since the footage is unknown; raise it to go on"),
             "training.save_freq": Choice(500),
             "training.gumbel_temperature_steps": Choice(1500, "actions are told apart clearly after half the training"),
             "training.use_motion_weights": Choice(True, "what moves may be few pixels of many"),
-            "training.motion_weights_source": Choice("truth", "generated noise shall not attract weight"),
+            "training.motion_weights_source": Choice(
+                "foreground_of_truth_and_reconstruction", "what differs from what stands still"
+            ),
+            "training.motion_weights_reconstruction_share": Choice(0.5, "a wrong pixel costs less than a missing one"),
             "training.motion_weights_bias": Choice(0.03, "what stands still counts little, but counts"),
-            "training.motion_weights_dilation": Choice(5, "the surroundings of what moves count, too"),
             "training.motion_weights_limit": Choice(1.0, "dim things count as much as bright ones"),
-            "training.loss_weights.action_directions_motion_lambda_pretraining": Choice(
-                0.1, "at first, directions follow the visible movement"
+            "training.batching.observation_stacking": Choice(2, "movement is seen in two frames"),
+            "training.loss_weights.reconstruction_loss_lambda": Choice(0, "mean differences overlook small things"),
+            "training.loss_weights.cross_entropy_lambda": Choice(1.0, "in their place"),
+            "training.loss_weights.action_directions_motion_lambda": Choice(
+                0.1, "directions follow the visible movement"
             ),
             "training.loss_weights.action_mutual_information_lambda": Choice(0.08, "as in the demo"),
-            "training.loss_weights.action_mutual_information_lambda_pretraining": Choice(0.08),
             "evaluation.max_evaluation_batches": Choice(5, "a glance, since each takes as long as some steps"),
             "evaluation.eval_freq": Choice(500),
+            "evaluation.batching.observation_stacking": Choice(2, "as in training"),
             "evaluation_dataset.max_sequences": Choice(200, "spread evenly over the test split; null takes all"),
         },
     )
@@ -99,6 +109,7 @@ MAIN_RECIPE = Recipe(
     batch_size=8,
     observations_count=12,
     evaluated_observations=30,
+    true_observations=6,
     settings=_published_settings("model.main_model.model", 128, 25_000),
 )
 REDUCED_RECIPE = Recipe(
@@ -107,5 +118,6 @@ REDUCED_RECIPE = Recipe(
     batch_size=8,
     observations_count=9,
     evaluated_observations=30,
+    true_observations=6,
     settings=_published_settings("model.reduced_model.model", 64, 15_000),
 )
