@@ -23,6 +23,7 @@ def test_the_published_models(architecture: str) -> None:
 def test_another_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("utils.configuration.ARCHITECTURES", ("toy",))
     config = small_configuration("model.architecture=toy")
-    expected = "^model.architecture: must be 'model.main_model.model' or 'model.reduced_model.model', not 'toy'$"
+    names = "'model.main_model.model' or 'model.reduced_model.model' or 'model.seeing_model.model'"
+    expected = f"^model.architecture: must be {names}, not 'toy'$"
     with pytest.raises(UserError, match=expected):
         build_model(config)
