@@ -1,61 +1,174 @@
-"""What the demo learns: held-out action accuracy and reconstruction for several seeds, and how long each took.
+"""What the demo learns: held-out accuracy and reconstruction for several seeds, how it plays, and how long each took.
 
 python -m benchmarks.demo --config configs/00_breakout_demo.yaml --seeds 0 1 2
+
+Training is chaotic: other instructions of the processor round differently, and what is learned differs as between
+seeds. `--cpu_capabilities` trains with several sets of instructions, so that figures of one machine hold on others.
 """
 
+import itertools
 import json
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmarks.report import measurement_parser, write_report
-from utils.command import UserError, run_command
-from utils.configuration import load_configuration
+from evaluation.metrics.breakout_play import Figure
+from evaluation.playability import Playability, measure_playability
+from utils.command import UserError, run_command, tell
+from utils.configuration import Configuration, load_configuration
 from utils.device import select_device
+
+GAMES, FRAMES = 16, 200
+"""How many games are played after each training, and of how many frames."""
+
+OWN_FRAME = 10
+"""The own frame in which the ball is looked for, from 1."""
+
+INSTRUCTIONS = {"default": "SSE41", "avx2": "AVX2", "avx512": "DEFAULT"}
+"""PyTorch's names of sets of a CPU's instructions, and the most that oneDNN, which computes convolutions, may then use.
+"""
+
+LESS_IS_BETTER = {"minutes", "l1"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training."""
+
+    config_file: str
+    overrides: list[str]
+    seed: int
+    capability: str | None
+    """A key of `INSTRUCTIONS`; None leaves the choice to PyTorch."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the results."""
+        return f"seed {self.seed}" + (f", {self.capability}" if self.capability else "")
+
+    @property
+    def all_overrides(self) -> list[str]:
+        """Those that give it its seed and folders of its own too."""
+        run_name = f"{load_configuration(self.config_file, self.overrides).logging.run_name}_seed_{self.seed}"
+        run_name += f"_{self.capability}" if self.capability else ""
+        return [*self.overrides, f"training.seed={self.seed}", f"logging.run_name={run_name}"]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables of its process."""
+        if self.capability is None:
+            return dict(os.environ)
+        chosen = {"ATEN_CPU_CAPABILITY": self.capability, "ONEDNN_MAX_CPU_ISA": INSTRUCTIONS[self.capability]}
+        return os.environ | chosen
+
+    def load(self) -> Configuration:
+        """Its configuration."""
+        return load_configuration(self.config_file, self.all_overrides)
 
 
 def main() -> None:
-    """Train once a seed, in folders of its own, and write what the last evaluation of each found."""
+    """Train once a seed and set of instructions, in folders of its own, and write what was found of each."""
     parser = measurement_parser(
-        "Train with several seeds and report what the last evaluation of each finds.",
+        "Train with several seeds and report what the last evaluation of each finds and how it plays.",
         "python -m benchmarks.demo --config configs/00_breakout_demo.yaml --seeds 0 1 2",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run each (default 0 1 2)")
+    parser.add_argument(
+        "--cpu_capabilities",
+        nargs="+",
+        choices=INSTRUCTIONS,
+        default=[None],
+        help="train each seed with each of these sets of a CPU's instructions (default: once, with what there is)",
+    )
     arguments = parser.parse_args()
     device = select_device(arguments.device)
-    results = {}
-    for seed in arguments.seeds:
-        results[f"seed {seed}"] = found = train(arguments.config, arguments.overrides, seed, device)
-        print(f"seed {seed}: " + ", ".join(f"{name} {value}" for name, value in found.items()), flush=True)
-        path = write_report("demo", arguments.config, results, device, arguments.json)
+    pairs = itertools.product(arguments.cpu_capabilities, arguments.seeds)
+    runs = [Run(arguments.config, arguments.overrides, seed, capability) for capability, seed in pairs]
+    for run in runs:
+        require_new(run.load())
+    found: dict[str, dict[str, float]] = {}
+    for run in runs:
+        found[run.name] = train(run, device) | play(run.load(), device)
+        print(_line(run.name, found[run.name]), flush=True)
+        sums = summary(list(found.values()))
+        path = write_report("demo", arguments.config, found | sums, device, arguments.json)
+    for name, figures in sums.items():
+        print(_line(name, figures))
     print(f"written to {path}")
 
 
-def train(config_file: str, overrides: list[str], seed: int, device: torch.device) -> dict[str, Any]:
-    """Train with a seed and return the figures of the last evaluation. `UserError` if training fails."""
-    run_name = f"{load_configuration(config_file, overrides).logging.run_name}_seed_{seed}"
-    overrides = [*overrides, f"training.seed={seed}", f"logging.run_name={run_name}"]
-    config = load_configuration(config_file, overrides)
+def require_new(config: Configuration) -> None:
+    """Refuse, by a `UserError`, a run that was there before or whose action accuracy cannot be measured."""
     if not config.data.ground_truth_available:
-        raise UserError(f"{config_file}: action accuracy needs true actions, but data.ground_truth_available is false")
+        raise UserError("action accuracy needs true actions, but data.ground_truth_available is false")
     for folder in (config.logging.output_directory, config.logging.save_directory):
         if folder.exists():
             raise UserError(f"{folder}: exists already; move it away, so that the run is timed whole")
-    command = [sys.executable, "train.py", "--config", config_file, "--device", device.type]
+
+
+def train(run: Run, device: torch.device) -> dict[str, float]:
+    """Train, and return the figures of the last evaluation. `UserError` if training fails."""
+    config = run.load()
+    command = [sys.executable, "train.py", "--config", run.config_file, "--device", device.type]
+    command += [part for override in run.all_overrides for part in ("--set", override)]
     start = time.perf_counter()
-    done = subprocess.run([*command, *(part for override in overrides for part in ("--set", override))], check=False)
+    done = subprocess.run(command, env=run.environment, check=False)
     if done.returncode:
-        raise UserError(f"training with seed {seed} ended with exit code {done.returncode}; its own message says why")
+        raise UserError(f"training with {run.name} ended with exit code {done.returncode}; its own message says why")
     minutes = (time.perf_counter() - start) / 60
     return {
         "minutes": round(minutes, 2),
         "steps": config.training.max_steps,
         **_last_evaluation(config.logging.output_directory),
     }
+
+
+def play(config: Configuration, device: torch.device) -> dict[str, float]:
+    """Play what a run has learned, and return the figures; none, and a line that says why, if it is not Breakout."""
+    try:
+        found = measure_playability(config, device, GAMES, FRAMES)
+    except UserError as error:
+        tell(f"not played: {error}")
+        return {}
+    return {name: round(figure.value, 4) for name, figure in _figures(found).items() if figure.value is not None}
+
+
+def _figures(found: Playability) -> Mapping[str, Figure]:
+    figures = {
+        "obeyed": found.generated.pressed_way,
+        "obeyed_left": found.generated.left,
+        "obeyed_stay": found.generated.stay,
+        "obeyed_right": found.generated.right,
+        "paddle_found": found.generated.paddle_found,
+        "one_ball": found.generated.one_ball,
+        "ball_one_step_ahead": found.foresight.one_step.ball,
+    }
+    if OWN_FRAME in found.foresight.own:
+        figures[f"ball_own_frame_{OWN_FRAME}"] = found.foresight.own[OWN_FRAME].ball
+    return figures
+
+
+def summary(runs: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    """The median and the worst of each figure over the runs that have it."""
+    names = dict.fromkeys(name for run in runs for name in run)
+    values = {name: [run[name] for run in runs if name in run] for name in names}
+    return {
+        "median": {name: round(float(np.median(numbers)), 5) for name, numbers in values.items()},
+        "worst": {name: (max if name in LESS_IS_BETTER else min)(numbers) for name, numbers in values.items()},
+    }
+
+
+def _line(name: str, figures: Mapping[str, Any]) -> str:
+    return f"{name}: " + ", ".join(f"{figure} {value}" for figure, value in figures.items())
 
 
 def _last_evaluation(directory: Path) -> dict[str, float]:

@@ -4,7 +4,8 @@ Dimensions: B batch, T observations in a sequence, K actions, D action-space dim
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from dataset.batching import Batch, evaluation_keys, in_batches, make_loader
 from dataset.video_dataset import VideoDataset
+from evaluation.breakout_probe import probe_breakout
 from evaluation.metrics.action_accuracy import confusion_matrix, hungarian_accuracy, movement_accuracy
 from evaluation.plots import plot_action_space, plot_action_usage, plot_per_position
 from model.noise import Noise
@@ -44,6 +46,7 @@ class Evaluation:
 
     scalars: dict[str, float]
     images: dict[str, np.ndarray]  # uint8 (height, width, 3) each
+    probed: dict[str, float] = field(default_factory=dict)  # what only footage of some kind shows; a part of `scalars`
 
     def summary(self) -> str:
         """The figures that matter most, in one line."""
@@ -54,6 +57,7 @@ class Evaluation:
             parts.append(f"most frequent action {found['eval/most_frequent_action']:.3f}")
         if "eval/movement_accuracy" in found:
             parts.append(f"bound from true movement {found['eval/movement_accuracy']:.3f}")
+        parts += [f"{name} {value:.3f}" for name, value in self.probed.items()]
         return ", ".join(parts)
 
     @property
@@ -121,7 +125,14 @@ class Evaluator:
             noise = Noise(generator.manual_seed(self.config.training.seed + index))
             rollout = self._reconstruct(model, observations, self._action_sampler(batch), noise)
             effects = self._action_effects(model, observations, rollout.actions, noise)
-            measured[index] = _measure(batch, observations, rollout, effects, self.perceptual_network)
+            one_step = partial(self._one_step_ahead, model, observations, rollout.actions, noise)
+            probed = probe_breakout(
+                observations[:, :, :3],
+                rollout.frames.full,
+                self.settings.ground_truth_observations,
+                one_step if index == 0 else None,
+            )
+            measured[index] = _measure(batch, observations, rollout, effects, probed, self.perceptual_network)
             if index == 0:
                 images = self._pictures(observations, rollout)
         model.train(was_training)
@@ -129,7 +140,9 @@ class Evaluator:
         measurements = _Measurements([found[index] for index in sorted(found)], self.knows_actions)
         if ranks.is_main():
             images |= measurements.plots(self.config, model.centroids.cpu().numpy())
-        return Evaluation(measurements.scalars(self.config), images)
+        figures = measurements.probed()
+        scalars = {f"eval/{name.replace(' ', '_')}": value for name, value in figures.items()}
+        return Evaluation(measurements.scalars(self.config) | scalars, images, figures)
 
     def _action_sampler(self, batch: Batch) -> ActionSampler:
         if self.config.training.use_ground_truth_actions:
@@ -146,6 +159,17 @@ class Evaluator:
             zero_variations=True,
             noise=noise,
         )
+
+    def _one_step_ahead(self, model: PlayableModel, observations: Tensor, actions: Tensor, noise: Noise) -> Tensor:
+        """(B, T-1, 3, H, W) the frame after each true observation but the last."""
+        rollout: Rollout = model(
+            observations,
+            observations.shape[1] - 1,
+            action_sampler=given_actions(actions),
+            zero_variations=True,
+            noise=noise,
+        )
+        return rollout.frames.full
 
     def _action_effects(self, model: PlayableModel, observations: Tensor, actions: Tensor, noise: Noise) -> Tensor:
         """(B,) how much the most changed pixel differs between the actions, each taken until the sequence ends."""
@@ -195,6 +219,7 @@ class _Measured:
     per_position: dict[str, Tensor]  # loss name: (B, T-1)
     arrays: dict[str, np.ndarray]  # name: (steps, ...)
     effects: Tensor  # (B,)
+    probed: dict[str, np.ndarray]  # name: (samples,), where the footage is of that kind
 
 
 def _measure(
@@ -202,6 +227,7 @@ def _measure(
     observations: Tensor,
     rollout: Rollout,
     effects: Tensor,
+    probed: dict[str, np.ndarray],
     perceptual_network: PerceptualNetwork | None,
 ) -> _Measured:
     frames = observations[:, 1:, :3]
@@ -227,6 +253,7 @@ def _measure(
         per_position={name: values.cpu() for name, values in per_position.items()},
         arrays={name: values.flatten(0, 1).cpu().numpy() for name, values in arrays.items()},
         effects=effects.cpu(),
+        probed=probed,
     )
 
 
@@ -255,6 +282,11 @@ class _Measurements:
                 scalars["eval/movement_accuracy"] = movement_accuracy(movements[known], true[known])
         scalars["eval/action_effect"] = torch.cat([batch.effects for batch in self._batches]).mean().item()
         return scalars
+
+    def probed(self) -> dict[str, float]:
+        names = sorted({name for batch in self._batches for name in batch.probed})
+        samples = {name: [batch.probed[name] for batch in self._batches if name in batch.probed] for name in names}
+        return {name: float(np.concatenate(parts).mean()) for name, parts in samples.items()}
 
     def plots(self, config: Configuration, centroids: np.ndarray) -> dict[str, np.ndarray]:
         return {

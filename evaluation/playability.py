@@ -7,6 +7,9 @@ frames is measured of true ones too, which shows how far each figure can be trus
 if the paddle moves that way by more than half the largest mean movement of an action, else stay. A learned action means
 what its best one-to-one match means, given the actions that the model infers from true steps.
 
+Whether the ball is drawn where it should be is measured on held-out frames themselves, with the actions that the model
+infers from them: one step ahead of true frames, and some of the model's own frames later.
+
 Dimensions: G sequences or games, T frames of each, K learned actions, H x W pixels.
 """
 
@@ -18,36 +21,30 @@ import numpy as np
 import torch
 
 from benchmarks.report import measurement_parser, writable_file, write_report
-from dataset.batching import evaluation_keys, in_batches, make_loader
-from dataset.splits import find_videos
-from dataset.starting_frames import SPLITS
-from dataset.video_dataset import VideoDataset
+from evaluation.held_out import Foresight, HeldOut, foresee, infer_held_out, open_held_out
 from evaluation.metrics.action_accuracy import confusion_matrix, hungarian_accuracy, match_actions, movement_accuracy
+from evaluation.metrics.breakout_ball import Drawn
+from evaluation.metrics.breakout_physics import BallLaws, Physics, measure_physics
 from evaluation.metrics.breakout_play import (
     LEFT,
     MEANINGS,
     RIGHT,
     STAY,
+    Curves,
     Figure,
     Measures,
     PaddleLaws,
+    Readings,
     ball_reach,
     find_paddles,
     measure,
 )
 from evaluation.movement.breakout import Playfield
-from model.noise import Noise
-from model.playable import most_probable_actions
-from playing.simulator import Simulator, checkpoint_path, digest, load_simulator, play_games
-from training.run import open_split
+from playing.simulator import checkpoint_path, digest, load_simulator, play_games
 from utils.command import UserError, non_negative_int, positive_int, run_command
 from utils.configuration import Configuration, load_configuration
 from utils.device import select_device
 from utils.images import enlarge, labelled, save_animation, tile
-
-NUM_SEQUENCES = 40
-LONGEST_SEQUENCE = 100
-"""How many held-out sequences are taken for truth, and of how many frames at most."""
 
 LONGEST_HOLD = 4
 """Steps for which an action is held at most."""
@@ -58,15 +55,6 @@ ANIMATED_GAMES, ANIMATED_FRAMES = 4, 40
 ANIMATION_HEIGHT = 192
 FRAME_MILLISECONDS = 130
 """Pixels of an animation, and the time that it shows each frame."""
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """True play and what the model makes of its actions."""
-
-    frames: np.ndarray  # uint8 (G, T, H, W, 3)
-    actions: np.ndarray  # (G, T-1) true actions
-    inferred: np.ndarray  # (G, T-1) learned actions, 0 to K - 1
 
 
 @dataclass(frozen=True)
@@ -83,6 +71,11 @@ class Playability:
     laws: PaddleLaws
     generated: Measures
     true: Measures
+    foresight: Foresight
+    generated_physics: Physics
+    true_physics: Physics
+    curves: Curves
+    """Of the generated frames."""
     generated_frames: int
     true_frames: int
     """Frames of each sequence, without the first."""
@@ -127,7 +120,10 @@ def measure_playability(
     if animation:
         save_animation(animation, animated(generated, script), FRAME_MILLISECONDS)
 
-    reach = ball_reach(playfield, held_out.frames)
+    read = Readings.of(playfield, laws, generated, _translate(script, meanings))
+    read_of_true = Readings.of(playfield, laws, held_out.frames, pressed_in_truth)
+    reach = ball_reach(read_of_true.balls)
+    ball_laws = BallLaws.of(playfield, read_of_true)
     accuracy = hungarian_accuracy(_confusion(held_out, simulator.actions_count))
     known = np.isfinite(np.diff(positions))
     movements = np.stack([np.diff(positions)[known], np.zeros(known.sum())], axis=1)
@@ -138,55 +134,15 @@ def measure_playability(
         share_of_bound=Figure(accuracy / bound, held_out.actions.size),
         meanings={action + 1: MEANINGS[meaning] for action, meaning in meanings.items()},
         laws=laws,
-        generated=measure(playfield, laws, reach, generated, _translate(script, meanings)),
-        true=measure(playfield, laws, reach, held_out.frames, pressed_in_truth),
+        generated=measure(playfield, laws, reach, read),
+        true=measure(playfield, laws, reach, read_of_true),
+        foresight=foresee(simulator, dataset, held_out, playfield, config, device),
+        generated_physics=measure_physics(playfield, ball_laws, read),
+        true_physics=measure_physics(playfield, ball_laws, read_of_true),
+        curves=Curves.of(read),
         generated_frames=num_frames,
         true_frames=held_out.frames.shape[1] - 1,
     )
-
-
-def open_held_out(config: Configuration) -> VideoDataset:
-    """The test split, or the validation split where there is none. `UserError` if its actions are unknown."""
-    for split in SPLITS[:-1]:
-        try:
-            find_videos(config.data.data_root, split, config.data.dataset_splits, config.data.shard_directory)
-        except UserError:
-            continue
-        break
-    else:
-        split = SPLITS[-1]
-    batching = config.evaluation.batching.model_copy(update={"observations_count": 2})
-    dataset = open_split(config, split, batching)
-    if not dataset.knows_actions:
-        raise UserError(
-            f"{config.data.data_root}: the videos of the split '{split}' have no true actions, by which playability "
-            "is measured; annotate them, or let data.data_root name a recording that has them"
-        )
-    return dataset
-
-
-@torch.inference_mode()
-def infer_held_out(simulator: Simulator, dataset: VideoDataset, config: Configuration, device: torch.device) -> HeldOut:
-    """Take sequences spread evenly over a data set, and infer their actions as the evaluation during training does."""
-    lengths = [(video.num_frames - 1) // dataset.stride + 1 for video in dataset.videos]
-    length = max(2, min(LONGEST_SEQUENCE, int(np.median(lengths))))
-    keys = evaluation_keys(dataset, length, NUM_SEQUENCES)
-    batching = config.evaluation.batching
-    batch_size = max(1, batching.batch_size * batching.observations_count // length)  # of frames as many as there
-    noise = Noise(torch.Generator(device).manual_seed(config.training.seed))
-    frames, actions, inferred = [], [], []
-    for batch in make_loader(dataset, in_batches(keys, batch_size), device=device):
-        rollout = simulator.model(
-            batch.to(device).observations(),
-            length - 1,
-            action_sampler=most_probable_actions,
-            zero_variations=True,
-            noise=noise,
-        )
-        frames.append(batch.frames[:, dataset.observation_stacking - 1 :].movedim(2, -1).numpy())
-        actions.append(batch.actions[:, :-1].numpy())
-        inferred.append(rollout.actions.argmax(dim=-1).cpu().numpy())
-    return HeldOut(np.concatenate(frames), np.concatenate(actions), np.concatenate(inferred))
 
 
 def true_meanings(movements: np.ndarray, actions: np.ndarray) -> dict[int, int]:
@@ -252,20 +208,60 @@ def _confusion(held_out: HeldOut, actions_count: int) -> np.ndarray:
 
 
 def table(playability: Playability) -> str:
-    """The figures, one a line: generated, true, and the number of samples behind the former."""
-    lines = [f"{'':20} {'generated':>10} {'true':>10} {'samples':>9}"]
-    for field in fields(Measures):
-        generated, true = getattr(playability.generated, field.name), getattr(playability.true, field.name)
-        name = field.name.replace("_", " ")
-        lines.append(f"{name:20} {generated!s:>10} {true!s:>10} {generated.samples:9}")
+    """The figures: of whole sequences, of the ball by how far ahead it is drawn, and of the course of the games."""
+    lines = [
+        f"{'':20} {'generated':>10} {'true':>10} {'samples':>9}",
+        *_compared_lines(playability.generated, playability.true),
+        *_compared_lines(playability.generated_physics, playability.true_physics),
+    ]
     meanings = ", ".join(f"{key} {meaning}" for key, meaning in playability.meanings.items())
     lines += [
         f"action accuracy {playability.action_accuracy}, {playability.share_of_bound} of what true movement gives "
         f"({playability.movement_accuracy}), {playability.action_accuracy.samples} steps",
         f"keys: {meanings}; {playability.generated_frames} frames a generated sequence, {playability.true_frames} a "
         "true one",
+        "",
+        *_foresight_lines(playability.foresight),
+        "",
+        *_curve_lines(playability.curves),
     ]
     return "\n".join(lines)
+
+
+def _compared_lines(generated: Measures | Physics, true: Measures | Physics) -> list[str]:
+    """A line a figure: generated, true, and the number of samples behind the former."""
+    lines = []
+    for name in (field.name for field in fields(generated)):
+        figure = getattr(generated, name)
+        lines.append(f"{_title(name):20} {figure!s:>10} {getattr(true, name)!s:>10} {figure.samples:9}")
+    return lines
+
+
+def _foresight_lines(foresight: Foresight) -> list[str]:
+    """How well the true ball's frames are drawn: a line a distance."""
+    names = [field.name for field in fields(Drawn)]
+    lines = [" ".join([f"{'where the ball moves':20}", *(f"{_title(name):>17}" for name in names), "  samples"])]
+    rows = {"one step ahead": foresight.one_step}
+    rows |= {f"own frame {number}": drawn for number, drawn in foresight.own.items()}
+    for title, drawn in rows.items():
+        figures = (f"{getattr(drawn, name)!s:>17}" for name in names)
+        lines.append(" ".join([f"{title:20}", *figures, f"{drawn.ball.samples:9}"]))
+    return lines
+
+
+def _curve_lines(curves: Curves) -> list[str]:
+    """How the generated frames change as games go on: a line a window."""
+    first_frames, *columns = (getattr(curves, field.name) for field in fields(Curves))
+    titles = (f"{_title(field.name):>16}" for field in fields(Curves)[1:])
+    lines = [" ".join([f"{'from frame':>10}", *titles])]
+    for first_frame, *values in zip(first_frames, *columns, strict=True):
+        cells = ("-" if value is None else f"{value:.3f}" for value in values)
+        lines.append(" ".join([f"{first_frame:10}", *(f"{cell:>16}" for cell in cells)]))
+    return lines
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def main() -> None:

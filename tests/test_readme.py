@@ -291,6 +291,7 @@ def test_figures_are_those_of_the_committed_results() -> None:
     rows = [
         f"| {seed.removeprefix('seed ')} | {run['minutes']:.1f} min | {run['action_accuracy']:.2f} | {run['l1']:.3f} |"
         for seed, run in runs.items()
+        if seed.startswith("seed ")
     ]
     assert "\n".join(rows) in README
 

@@ -13,11 +13,12 @@ What the paddle does in the game is read off true play; nothing is set by hand f
 Dimensions: G sequences or games, T frames of each, H x W pixels.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.movement.breakout import TOLERANCE, Playfield, is_black
+from evaluation.movement.breakout import TOLERANCE, Balls, Playfield, is_black
 
 EXTREME = 0.99
 """The quantile that stands for the largest of true distances, and one minus which for the smallest: a single odd frame
@@ -28,6 +29,9 @@ NEAR_WALL = 1
 
 LONGEST_ABSENCE = 10
 """Frames for which a ball may be out of sight, among bricks or while it is served, and still be in play."""
+
+WINDOW = 50
+"""Frames that a point of a curve is the mean of."""
 
 STAY, LEFT, RIGHT = 0, -1, 1
 MEANINGS = {STAY: "stay", LEFT: "left", RIGHT: "right"}
@@ -80,9 +84,9 @@ class PaddleLaws:
         return cls(
             leftmost,
             rightmost,
-            shortest_move=_quantile(distances[~stays & is_free], 1 - EXTREME),
-            longest_slide=_quantile(distances[stays & follows_press], EXTREME),
-            longest_rest=_quantile(distances[stays & ~follows_press], EXTREME),
+            shortest_move=quantile(distances[~stays & is_free], 1 - EXTREME),
+            longest_slide=quantile(distances[stays & follows_press], EXTREME),
+            longest_rest=quantile(distances[stays & ~follows_press], EXTREME),
         )
 
     def obeyed(self, positions: np.ndarray, pressed: np.ndarray) -> np.ndarray:
@@ -150,42 +154,117 @@ def find_paddles(playfield: Playfield, frames: np.ndarray) -> np.ndarray:
     return np.stack([playfield.paddle(sequence) for sequence in frames])
 
 
-def measure(playfield: Playfield, laws: PaddleLaws, reach: float, frames: np.ndarray, pressed: np.ndarray) -> Measures:
-    """Measure sequences of frames.
+@dataclass(frozen=True)
+class Readings:
+    """What is read off sequences of frames, generated or true, step by step."""
+
+    frames: np.ndarray
+    """uint8 (G, T, H, W, 3); of the first of each sequence nothing is measured, it serves to compare with."""
+    pressed: np.ndarray
+    """(G, T-1) what the actions mean: -1, 0 or 1."""
+    positions: np.ndarray
+    """(G, T) x of the paddle, NaN where it is not found."""
+    balls: tuple[Balls, ...]
+    """Those in the T frames of each sequence."""
+    obeyed: np.ndarray
+    """float (G, T-1), see `PaddleLaws.obeyed`."""
+    walls_difference: np.ndarray
+    """(G, T-1), in 0..255, see `walls_difference`."""
+    bricks_intact: np.ndarray
+    """(G, T-1), see `bricks_intact`."""
+
+    @classmethod
+    def of(cls, playfield: Playfield, laws: PaddleLaws, frames: np.ndarray, pressed: np.ndarray) -> "Readings":
+        """Read sequences of frames (G, T, H, W, 3) with presses (G, T-1)."""
+        positions = find_paddles(playfield, frames)
+        return cls(
+            frames,
+            pressed,
+            positions,
+            balls=tuple(playfield.find_balls(sequence) for sequence in frames),
+            obeyed=laws.obeyed(positions, pressed),
+            walls_difference=np.stack([walls_difference(playfield, sequence[1:]) for sequence in frames]),
+            bricks_intact=np.stack([bricks_intact(playfield, sequence) for sequence in frames]),
+        )
+
+    @property
+    def paddle_found(self) -> np.ndarray:
+        """bool (G, T-1)."""
+        return np.isfinite(self.positions[:, 1:])
+
+    @property
+    def one_ball(self) -> np.ndarray:
+        """Whether exactly one ball is in sight: bool (G, T-1)."""
+        return np.stack([balls.count[1:] == 1 for balls in self.balls])
+
+
+def measure(playfield: Playfield, laws: PaddleLaws, reach: float, readings: Readings) -> Measures:
+    """Sum up what is read off sequences of frames.
 
     Args:
         playfield: what stands where in true frames.
         laws: how the true paddle moves.
         reach: pixels that the true ball moves up or down in a step at most, see `ball_reach`.
-        frames: uint8 (G, T, H, W, 3); of the first of each sequence nothing is measured, it serves to compare with.
-        pressed: (G, T-1) what the actions mean: -1, 0 or 1.
+        readings: of the sequences.
     """
-    positions = find_paddles(playfield, frames)
-    obeyed = laws.obeyed(positions, pressed)
+    positions, pressed, obeyed = readings.positions, readings.pressed, readings.obeyed
     by_meaning = {name: Figure.of(obeyed[pressed == meaning]) for meaning, name in MEANINGS.items()}
     rests = (pressed == STAY) & ~_follows_press(pressed)
-    balls = [measure_ball(playfield, reach, *pair) for pair in zip(frames, positions, strict=True)]
+    balls = [follow_ball(playfield, reach, *pair) for pair in zip(readings.balls, positions, strict=True)]
     return Measures(
         pressed_way=Figure.of(obeyed),
         **by_meaning,
         leaves_wall=Figure.of(laws.leaves_wall(positions, pressed)),
         pressed_way_in_sight=Figure.of(obeyed[np.isfinite(np.diff(positions))]),
         drift=Figure.of(np.abs(np.diff(positions)[rests])),
-        paddle_found=Figure.of(np.isfinite(positions[:, 1:])),
-        walls_difference=Figure.of(walls_difference(playfield, frames[:, 1:])),
-        bricks_intact=Figure.of(np.stack([bricks_intact(playfield, sequence) for sequence in frames])),
-        bricks_gone=Figure.of(np.array([bricks_gone(playfield, sequence) for sequence in frames])),
+        paddle_found=Figure.of(readings.paddle_found),
+        walls_difference=Figure.of(readings.walls_difference),
+        bricks_intact=Figure.of(readings.bricks_intact),
+        bricks_gone=Figure.of(np.array([bricks_gone(playfield, sequence) for sequence in readings.frames])),
         ball_frames=Figure.of(np.array([ball.last_seen for ball in balls])),
-        one_ball=Figure.of(np.concatenate([ball.is_single for ball in balls])),
+        one_ball=Figure.of(readings.one_ball),
         plausible_bounces=Figure.of(np.concatenate([ball.bounces for ball in balls])),
     )
 
 
+@dataclass(frozen=True)
+class Curves:
+    """Means over all sequences and windows of `WINDOW` frames, the last of which may be shorter; None without samples.
+
+    What they are means of is that of `Measures`.
+    """
+
+    first_frame: list[int]
+    """The number of each window's first frame; that of the sequence, which is no part of a window, is 0."""
+    pressed_way: list[float | None]
+    paddle_found: list[float | None]
+    one_ball: list[float | None]
+    bricks_intact: list[float | None]
+    walls_difference: list[float | None]
+
+    @classmethod
+    def of(cls, readings: Readings) -> "Curves":
+        """Follow how well sequences hold as they grow longer."""
+        return cls(
+            first_frame=list(range(1, readings.positions.shape[1], WINDOW)),
+            pressed_way=_window_means(readings.obeyed),
+            paddle_found=_window_means(readings.paddle_found),
+            one_ball=_window_means(readings.one_ball),
+            bricks_intact=_window_means(readings.bricks_intact),
+            walls_difference=_window_means(readings.walls_difference),
+        )
+
+
+def _window_means(values: np.ndarray) -> list[float | None]:
+    """The mean of each window of values (G, T-1) that are not NaN."""
+    windows = (values[:, first : first + WINDOW] for first in range(0, values.shape[1], WINDOW))
+    return [Figure.of(window).value for window in windows]
+
+
 def walls_difference(playfield: Playfield, frames: np.ndarray) -> np.ndarray:
-    """The mean absolute difference of wall pixels from the true ones, in 0..255, in frames (G, T, H, W, 3): (G, T)."""
+    """The mean absolute difference of wall pixels from the true ones, in 0..255, in frames (N, H, W, 3): (N,)."""
     true = playfield.picture[playfield.walls].astype(np.int16)
-    differences = np.abs(frames[:, :, playfield.walls] - true)
-    mean: np.ndarray = differences.mean(axis=(2, 3))
+    mean: np.ndarray = np.abs(frames[:, playfield.walls] - true).mean(axis=(1, 2))
     return mean
 
 
@@ -218,20 +297,17 @@ class BallInPlay:
     last_seen: float
     """The frame before it is out of sight for longer than `LONGEST_ABSENCE`; NaN if the first frame does not show it.
     """
-    is_single: np.ndarray
-    """bool (T-1,): whether exactly one ball is in sight."""
     bounces: np.ndarray
     """bool: whether each reversal of its vertical direction is plausible."""
 
 
-def measure_ball(playfield: Playfield, reach: float, frames: np.ndarray, positions: np.ndarray) -> BallInPlay:
-    """Follow the ball through the frames (T, H, W, 3) of a sequence, in which the paddle has some positions (T,)."""
-    balls = playfield.find_balls(frames)
+def follow_ball(playfield: Playfield, reach: float, balls: Balls, positions: np.ndarray) -> BallInPlay:
+    """Follow the ball through the T frames of a sequence, in which the paddle has some positions (T,)."""
     seen = np.flatnonzero(balls.count)
     gaps = np.flatnonzero(np.diff(seen) > LONGEST_ABSENCE + 1)
     last_seen = float(seen[gaps[0] if len(gaps) else -1]) if balls.count[0] else np.nan
     bounces = np.array(_bounces(playfield, reach, balls.x, balls.y, positions), np.bool_)
-    return BallInPlay(last_seen, balls.count[1:] == 1, bounces)
+    return BallInPlay(last_seen, bounces)
 
 
 def _bounces(playfield: Playfield, reach: float, x: np.ndarray, y: np.ndarray, positions: np.ndarray) -> list[bool]:
@@ -250,10 +326,9 @@ def _bounces(playfield: Playfield, reach: float, x: np.ndarray, y: np.ndarray, p
     return bounces
 
 
-def ball_reach(playfield: Playfield, frames: np.ndarray) -> float:
-    """The pixels that the ball moves up or down in a step at most, in true frames (G, T, H, W, 3)."""
-    heights = np.stack([playfield.find_balls(sequence).y for sequence in frames])
-    return _quantile(np.abs(np.diff(heights)), EXTREME)
+def ball_reach(balls: Iterable[Balls]) -> float:
+    """The pixels that the ball moves up or down in a step at most, in true sequences."""
+    return quantile(np.concatenate([np.abs(np.diff(sequence.y)) for sequence in balls]), EXTREME)
 
 
 def _follows_press(pressed: np.ndarray) -> np.ndarray:
@@ -261,7 +336,7 @@ def _follows_press(pressed: np.ndarray) -> np.ndarray:
     return np.concatenate([np.ones((len(pressed), 1), np.bool_), pressed[:, :-1] != STAY], axis=1)
 
 
-def _quantile(values: np.ndarray, share: float) -> float:
+def quantile(values: np.ndarray, share: float) -> float:
     """A quantile of what is not NaN; 0 if nothing is left."""
     known = values[~np.isnan(values)]
     return float(np.quantile(known, share)) if len(known) else 0.0

@@ -162,11 +162,34 @@ class BreakoutTracker:
 
 @dataclass(frozen=True)
 class Balls:
-    """The balls in N frames."""
+    """The balls in N frames, M altogether."""
 
     count: np.ndarray  # int (N,)
     x: np.ndarray  # float (N,), the centre of the ball where there is exactly one, else NaN
     y: np.ndarray  # float (N,)
+    frames: np.ndarray  # int (M,), the frame that shows each, in ascending order
+    centres: np.ndarray  # float (M, 2), the x and y of each
+
+    @classmethod
+    def of(cls, num_frames: int, frames: np.ndarray, centres: np.ndarray) -> Self:
+        """Count the balls that some of `num_frames` frames (M,) show at some places (M, 2)."""
+        count = np.bincount(frames, minlength=num_frames)
+        alone = np.full((num_frames, 2), np.nan)
+        alone[frames] = centres
+        alone[count != 1] = np.nan
+        return cls(count, alone[:, 0], alone[:, 1], frames, centres)
+
+    def nearest(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """How far the nearest ball of each frame is from a place in it: float (N,) pixels, infinite without a ball.
+
+        Args:
+            x: (N,) pixels; where it or y is NaN, so is the distance to a ball.
+            y: (N,)
+        """
+        distances = np.full(len(self.count), np.inf)
+        places = np.stack([x, y], axis=1)[self.frames]
+        np.minimum.at(distances, self.frames, np.hypot(*(self.centres - places).T))
+        return distances
 
 
 @dataclass(frozen=True)
@@ -208,17 +231,26 @@ class Playfield:
         Args:
             frames: uint8 (N, H, W, 3).
         """
+        coloured = self.ball_pixels(frames)
         in_plane = np.zeros((3, 3, 3), np.bool_)
         in_plane[1] = True
-        blobs, num_blobs = ndimage.label(is_ball_coloured(frames) & self.air, in_plane)
-        scale = frames.shape[2] / SCREEN_WIDTH
-        largest = (BALL_SIZE[0] * scale + 1) * (BALL_SIZE[1] * scale + 1)
-        labels = np.arange(1, num_blobs + 1)
-        sizes = np.bincount(blobs.ravel(), minlength=num_blobs + 1)[1:]
-        centres = np.array(ndimage.center_of_mass(blobs > 0, blobs, labels)).reshape(-1, 3)[sizes <= largest]
-        in_frame = centres[:, 0].astype(np.int64)
-        count = np.bincount(in_frame, minlength=len(frames))
-        x, y = (np.full(len(frames), np.nan) for _ in range(2))
-        y[in_frame], x[in_frame] = centres[:, 1] + 0.5, centres[:, 2] + 0.5
-        x[count != 1] = y[count != 1] = np.nan
-        return Balls(count, x, y)
+        blobs, num_blobs = ndimage.label(coloured, in_plane)
+        places = np.nonzero(coloured)
+        blob = blobs[places] - 1
+        sizes = np.bincount(blob, minlength=num_blobs)
+        frame, y, x = (np.bincount(blob, values, num_blobs) / sizes for values in places)
+        is_small = sizes <= self.largest_ball(frames.shape[2])
+        centres = np.stack([x, y], axis=1)[is_small] + 0.5
+        return Balls.of(len(frames), frame[is_small].astype(np.int64), centres)
+
+    def ball_pixels(self, frames: np.ndarray) -> np.ndarray:
+        """Which pixels of frames (N, H, W, 3) in the air have the ball's colour: bool (N, H, W)."""
+        pixels = (frames[..., 0] >= DARKEST_PADDLE[0] - TOLERANCE) & self.air  # few, and only these are looked at
+        pixels[pixels] = is_ball_coloured(frames[pixels])
+        return pixels
+
+    @staticmethod
+    def largest_ball(width: int) -> float:
+        """The pixels that a ball covers at most in frames of some width."""
+        scale = width / SCREEN_WIDTH
+        return (BALL_SIZE[0] * scale + 1) * (BALL_SIZE[1] * scale + 1)

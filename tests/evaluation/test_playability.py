@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,15 +12,24 @@ from PIL import Image
 
 from dataset.video import Annotations, write_video
 from evaluation.evaluator import Evaluator
-from evaluation.metrics.breakout_play import LONGEST_ABSENCE, Figure, Measures, PaddleLaws, measure, measure_ball
+from evaluation.held_out import HeldOut, open_held_out
+from evaluation.metrics.breakout_play import (
+    LONGEST_ABSENCE,
+    WINDOW,
+    Curves,
+    Figure,
+    Measures,
+    PaddleLaws,
+    Readings,
+    follow_ball,
+    measure,
+)
 from evaluation.movement.breakout import Playfield
 from evaluation.playability import (
-    HeldOut,
     Playability,
     animated,
     learned_meanings,
     measure_playability,
-    open_held_out,
     random_script,
     table,
     true_meanings,
@@ -75,7 +85,7 @@ def playfield(frames: np.ndarray) -> Playfield:
 
 
 def measured(playfield: Playfield, frames: np.ndarray, pressed: np.ndarray) -> Measures:
-    return measure(playfield, LAWS, REACH, frames, pressed)
+    return measure(playfield, LAWS, REACH, Readings.of(playfield, LAWS, frames, pressed))
 
 
 def test_perfect_play(playfield: Playfield, frames: np.ndarray, pressed: np.ndarray) -> None:
@@ -187,7 +197,8 @@ def with_balls(heights: list[int | None], x: int = 40, paddle: float = 40.0) -> 
 
 def test_the_survival_of_the_ball(playfield: Playfield) -> None:
     def last_seen(heights: list[int | None]) -> float:
-        return measure_ball(playfield, REACH, with_balls(heights), np.full(len(heights), 40.0)).last_seen
+        balls = playfield.find_balls(with_balls(heights))
+        return follow_ball(playfield, REACH, balls, np.full(len(heights), 40.0)).last_seen
 
     assert last_seen([50] * 9) == 8
     assert last_seen([50, 53, 56, *[None] * LONGEST_ABSENCE, 50, None]) == 3 + LONGEST_ABSENCE
@@ -201,6 +212,25 @@ def test_one_ball(playfield: Playfield) -> None:
     play[4, 70, 20] = (200, 72, 72)
     pressed = np.zeros((1, 4), np.int64)
     assert measured(playfield, play[np.newaxis], pressed).one_ball == Figure(0.5, 4)
+
+
+def test_curves_say_when_something_breaks(playfield: Playfield) -> None:
+    num_frames = 2 * WINDOW + 10
+    pressed = np.zeros((2, num_frames), np.int64)
+    whole = np.stack([draw(40.0, ball=(20, 60))] * (num_frames + 1))
+    broken = whole.copy()
+    broken[1 + WINDOW :, PADDLE_ROWS[0] : PADDLE_ROWS[-1] + 1, WALL:-WALL] = 0
+    broken[1 + WINDOW : 1 + WINDOW + 10, 70, 20] = (200, 72, 72)  # a second ball
+    broken[1 + 2 * WINDOW :, BRICKS] = 100
+    broken[1 + 2 * WINDOW :, playfield.walls] += 4
+    curves = Curves.of(Readings.of(playfield, LAWS, np.stack([whole, broken]), pressed))
+    assert curves.first_frame == [1, 1 + WINDOW, 1 + 2 * WINDOW]
+    assert curves.pressed_way == curves.paddle_found == [1, 0.5, 0.5]
+    assert curves.one_ball == [1, pytest.approx(1 - 10 / (2 * WINDOW)), 1]
+    assert curves.bricks_intact == [1, 1, 0.5]
+    assert curves.walls_difference[:2] == [0, 0]
+    assert curves.walls_difference[2] is not None
+    assert curves.walls_difference[2] > 1
 
 
 @pytest.mark.parametrize(
@@ -217,8 +247,8 @@ def test_one_ball(playfield: Playfield) -> None:
     ],
 )
 def test_bounces(playfield: Playfield, heights: list[int | None], paddle: float, plausible: list[bool]) -> None:
-    play = with_balls(heights, paddle=paddle)
-    ball = measure_ball(playfield, REACH, play, np.full(len(heights), paddle))
+    balls = playfield.find_balls(with_balls(heights, paddle=paddle))
+    ball = follow_ball(playfield, REACH, balls, np.full(len(heights), paddle))
     assert ball.bounces.tolist() == plausible
 
 
@@ -236,23 +266,31 @@ def test_meanings() -> None:
     actions = np.array([[5, 7, 9, 5, 7, 9]])
     meanings = true_meanings(np.array([[0.5, 8.0, -9.0, -0.5, np.nan, -11.0]]), actions)
     assert meanings == {5: 0, 7: 1, 9: -1}
-    held_out = HeldOut(np.empty((1, 7, 1, 1, 3), np.uint8), actions, inferred=np.array([[3, 0, 1, 3, 2, 1]]))
+    unseen = np.empty((1, 7, 1, 1, 3), np.uint8)
+    held_out = HeldOut(unseen, actions, inferred=np.array([[3, 0, 1, 3, 2, 1]]), one_step=unseen[:, 1:])
     assert learned_meanings(held_out, meanings, 4) in ({3: 0, 0: 1, 1: -1}, {3: 0, 2: 1, 1: -1})
     with pytest.raises(UserError, match="do not move the paddle both left and right"):
         true_meanings(np.array([[0.5, 8.0, 9.0, -0.5, 8.0, 11.0]]), actions)
 
 
-@pytest.fixture
-def breakout(tmp_path: Path) -> Configuration:
-    """A data set of drawn play with a checkpoint of a model that learned nothing."""
+def write_play(folder: Path, num_frames: int = 20, with_ball: bool = False) -> None:
+    """Write three videos of drawn play into each of the splits `val` and `test`."""
     for split in ("val", "test"):
         for video in range(3):
-            presses = script(1, 20, seed=video)[0]
-            frames = drawn(path(presses))
+            presses = script(1, num_frames, seed=video)[0]
+            steps = [*range(15), *range(15, 0, -1)]
+            balls = [(10 + 4 * steps[time % 30], 40 + steps[time % 30]) for time in range(num_frames + 1)]
+            frames = [draw(x, ball if with_ball else None) for x, ball in zip(path(presses), balls, strict=True)]
             none: list[float] = [0.0] * len(frames)
             actions = [*(presses + 1).tolist(), 0]
             annotations = Annotations(actions, none, [{} for _ in frames], [False] * len(frames))
-            write_video(tmp_path / "data" / split / f"{video}", frames, annotations)
+            write_video(folder / split / f"{video}", frames, annotations)
+
+
+@pytest.fixture
+def breakout(tmp_path: Path) -> Configuration:
+    """A data set of drawn play with a checkpoint of a model that learned nothing."""
+    write_play(tmp_path / "data")
     return with_checkpoint(square_configuration(tmp_path, *OVERRIDES))
 
 
@@ -281,6 +319,9 @@ def test_a_checkpoint_is_measured(breakout: Configuration) -> None:
     assert (playability.generated_frames, playability.true_frames) == (5, 20)
     assert measure_playability(breakout, CPU, num_games=2, num_frames=5) == playability
 
+    assert playability.foresight.one_step.ball == Figure(None, 0)  # there is none
+    assert playability.curves.first_frame == [1]
+    assert playability.curves.one_ball == [playability.generated.one_ball.value]
     assert_the_table_says(playability)
 
 
@@ -292,6 +333,12 @@ def assert_the_table_says(playability: Playability) -> None:
     assert row.split() == ["walls", "difference", str(figure), "0.000", "10"]
     (row,) = (line for line in lines if line.startswith("ball frames"))
     assert row.split() == ["ball", "frames", "-", "-", "0"]
+    (row,) = (line for line in lines if line.startswith("served"))
+    assert row.split() == ["served", str(playability.generated_physics.served), "0.000", "2"]
+    (row,) = (line for line in lines if line.startswith("own frame 10"))
+    assert row.split() == ["own", "frame", "10", "-", "-", "-", "-", "-", "0"]
+    (row,) = (line for line in lines if re.match(" +1 ", line))
+    assert row.split()[1:3] == [str(playability.generated.pressed_way), str(playability.generated.paddle_found)]
 
 
 @pytest.mark.usefixtures("_without_plots")

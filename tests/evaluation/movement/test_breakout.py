@@ -123,3 +123,11 @@ def test_balls(playfield: Playfield) -> None:
     assert balls.count.tolist() == [0, 1, 2, 0, 0, 0]
     np.testing.assert_array_equal(balls.x, [np.nan, 20.5, *[np.nan] * 4])
     np.testing.assert_array_equal(balls.y, [np.nan, 61.0, *[np.nan] * 4])
+
+
+def test_the_nearest_ball(playfield: Playfield) -> None:
+    two = draw(40.0, ball=(20, 60))
+    two[70:72, 50] = RED
+    balls = playfield.find_balls(np.stack([draw(40.0), two, two, two]))
+    distances = balls.nearest(np.array([20.5, 20.5, 50.5, 23.5]), np.array([61.0, 61.0, 70.0, 65.0]))
+    np.testing.assert_allclose(distances, [np.inf, 0, 1, 5])

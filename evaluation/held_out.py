@@ -1,0 +1,184 @@
+"""True play that a Breakout model has not seen in training, and what the model makes of it.
+
+Dimensions: G sequences of T frames, W windows of L frames, H x W pixels.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dataset.batching import Batch, evaluation_keys, in_batches, make_loader
+from dataset.splits import find_videos
+from dataset.starting_frames import SPLITS
+from dataset.video_dataset import SequenceKey, VideoDataset
+from evaluation.metrics.breakout_ball import Drawn, measure_drawn
+from evaluation.movement.breakout import Playfield
+from model.noise import Noise
+from model.playable import Rollout, most_probable_actions
+from playing.simulator import Simulator
+from training.run import open_split
+from utils.command import UserError
+from utils.configuration import Configuration
+from utils.images import to_uint8
+
+NUM_SEQUENCES = 40
+LONGEST_SEQUENCE = 100
+"""How many held-out sequences are taken for truth, and of how many frames at most."""
+
+CONTEXT = 4
+"""True observations before the first generated frame of which the ball is measured: they show how it moves."""
+
+HORIZONS = (1, 5, 10, 20)
+"""The numbers of the own frames that are compared with the true ones."""
+
+NUM_WINDOWS = 400
+"""How many starting points are taken for them, spread evenly over the data set, at most."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """True play and what the model makes of its actions."""
+
+    frames: np.ndarray  # uint8 (G, T, H, W, 3)
+    actions: np.ndarray  # (G, T-1) true actions
+    inferred: np.ndarray  # (G, T-1) learned actions, 0 to K - 1
+    one_step: np.ndarray  # uint8 (G, T-1, H, W, 3) each frame but the first, generated from the true ones before
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """Where the model draws the ball, given the actions that it infers from the true frames."""
+
+    one_step: Drawn
+    """In frames that follow true ones, at least `CONTEXT`."""
+    own: dict[int, Drawn]
+    """In those of its own frames that follow `CONTEXT` true ones and then some of its own, by their number: from 1."""
+
+
+def open_held_out(config: Configuration) -> VideoDataset:
+    """The test split, or the validation split where there is none. `UserError` if its actions are unknown."""
+    for split in SPLITS[:-1]:
+        try:
+            find_videos(config.data.data_root, split, config.data.dataset_splits, config.data.shard_directory)
+        except UserError:
+            continue
+        break
+    else:
+        split = SPLITS[-1]
+    batching = config.evaluation.batching.model_copy(update={"observations_count": 2})
+    dataset = open_split(config, split, batching)
+    if not dataset.knows_actions:
+        raise UserError(
+            f"{config.data.data_root}: the videos of the split '{split}' have no true actions, by which playability "
+            "is measured; annotate them, or let data.data_root name a recording that has them"
+        )
+    return dataset
+
+
+def infer_held_out(simulator: Simulator, dataset: VideoDataset, config: Configuration, device: torch.device) -> HeldOut:
+    """Take sequences spread evenly over a data set, and infer their actions as the evaluation during training does."""
+    length = max(2, min(LONGEST_SEQUENCE, int(np.median(_lengths(dataset)))))
+    keys = evaluation_keys(dataset, length, NUM_SEQUENCES)
+    frames, actions, inferred, one_step = [], [], [], []
+    for batch, rollout in _rollouts(simulator, dataset, keys, length - 1, config, device):
+        frames.append(_newest_frames(batch))
+        actions.append(batch.actions[:, :-1].numpy())
+        inferred.append(rollout.actions.argmax(dim=-1).cpu().numpy())
+        one_step.append(_generated_frames(rollout))
+    return HeldOut(*(np.concatenate(parts) for parts in (frames, actions, inferred, one_step)))
+
+
+def foresee(
+    simulator: Simulator,
+    dataset: VideoDataset,
+    held_out: HeldOut,
+    playfield: Playfield,
+    config: Configuration,
+    device: torch.device,
+) -> Foresight:
+    """Measure where the model draws the ball, one step ahead and further.
+
+    Args:
+        simulator: the model.
+        dataset: the held-out split.
+        held_out: what was inferred from it.
+        playfield: what stands where in its frames.
+        config: the run's configuration.
+        device: where the model is.
+    """
+    length = min(CONTEXT + max(HORIZONS), max(_lengths(dataset)))
+    context = min(CONTEXT, length - 1)
+    keys = evaluation_keys(dataset, length, NUM_WINDOWS)
+    windows, own = [], []
+    for batch, rollout in _rollouts(simulator, dataset, keys, context, config, device):
+        windows.append(_newest_frames(batch))
+        own.append(_generated_frames(rollout))
+    true, made = np.concatenate(windows), np.concatenate(own)
+    first = context - 1  # the first step that is generated from the context alone
+    return Foresight(
+        one_step=_compare(playfield, held_out.frames, held_out.one_step, slice(first, None)),
+        own={
+            number: _compare(playfield, true, made, slice(first + number - 1, first + number))
+            for number in HORIZONS
+            if first + number < length
+        },
+    )
+
+
+def _compare(playfield: Playfield, true: np.ndarray, made: np.ndarray, steps: slice) -> Drawn:
+    """Compare the frames that some steps of generated sequences lead to with the true ones.
+
+    Step number s, from 0, leads from frame s of a true sequence to frame s + 1, in whose place frame s of `made` is.
+
+    Args:
+        playfield: what stands where in true frames.
+        true: uint8 (G, T, H, W, 3).
+        made: uint8 (G, T-1, H, W, 3).
+        steps: which ones.
+    """
+    chosen = (frames[:, steps].reshape(-1, *frames.shape[2:]) for frames in (true[:, :-1], true[:, 1:], made))
+    return measure_drawn(playfield, *chosen)
+
+
+@torch.inference_mode()
+def _rollouts(
+    simulator: Simulator,
+    dataset: VideoDataset,
+    keys: Sequence[SequenceKey],
+    true_observations: int,
+    config: Configuration,
+    device: torch.device,
+) -> Iterator[tuple[Batch, Rollout]]:
+    """Reconstruct sequences of one length, driven by some true observations and the most probable actions."""
+    batching = config.evaluation.batching
+    length = keys[0].observations_count
+    batch_size = max(1, batching.batch_size * batching.observations_count // length)  # of frames as many as there
+    noise = Noise(torch.Generator(device).manual_seed(config.training.seed))
+    for batch in make_loader(dataset, in_batches(keys, batch_size), device=device):
+        yield (
+            batch,
+            simulator.model(
+                batch.to(device).observations(),
+                true_observations,
+                action_sampler=most_probable_actions,
+                zero_variations=True,
+                noise=noise,
+            ),
+        )
+
+
+def _lengths(dataset: VideoDataset) -> list[int]:
+    """The number of observations of each video."""
+    return [(video.num_frames - 1) // dataset.stride + 1 for video in dataset.videos]
+
+
+def _newest_frames(batch: Batch) -> np.ndarray:
+    """The frames of the observations of a batch: uint8 (B, T, H, W, 3)."""
+    return batch.frames[:, -batch.actions.shape[1] :].movedim(2, -1).numpy()
+
+
+def _generated_frames(rollout: Rollout) -> np.ndarray:
+    """The reconstructed frames: uint8 (B, T-1, H, W, 3)."""
+    return to_uint8(rollout.frames.full).movedim(2, -1).cpu().numpy()
