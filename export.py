@@ -33,10 +33,15 @@ def parse_arguments() -> argparse.Namespace:
         metavar="DIR",
         help="where onnxruntime-web's files are (default: in node_modules, else they are fetched by npm)",
     )
-    add("--action_names", nargs="+", metavar="NAME", help="what the actions are called (default: 1 2 3 ...)")
+    add(
+        "--action_names",
+        nargs="+",
+        metavar="NAME",
+        help="what the actions are called (default: as the checkpoint says, else 1 2 3 ...)",
+    )
     add("--starting_frames", type=positive_int, default=8, metavar="N", help="of how many to choose (default: 8)")
     add("--initial_frame", metavar="FILE", help="begin from picture.png, or from a moment: video.mp4@12.5s")
-    add("--fps", type=positive_float, default=10.0, help="frames a second in real time (default: 10)")
+    add("--fps", type=positive_float, help="frames a second in real time (default: as the checkpoint says, else 10)")
     add("--serve", action="store_true", help="serve the page to this machine's browsers until Ctrl-C")
     add("--port", type=non_negative_int, default=8000, help="with --serve (default: %(default)s)")
     return parser.parse_args()

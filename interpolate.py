@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 
 from playing.arguments import playing_parser
-from utils.command import EXIT_DONE, positive_int, run_command
+from utils.command import EXIT_DONE, positive_float, positive_int, run_command
 from utils.configuration import load_configuration
 
 DEFAULT_STEPS = 10
@@ -23,6 +23,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--steps", type=int, metavar="N", help=f"how many steps between them, ends included (default: {DEFAULT_STEPS})")
     add("--sweep", action="store_true", help="instead, play each action: what does it do?")
     add("--frames", type=positive_int, default=10, metavar="N", help="how many frames to play (default: 10)")
+    add("--fps", type=positive_float, default=10.0, help="frames a second in videos (default: 10)")
     arguments = parser.parse_args()
 
     of_two_actions = {name: getattr(arguments, name) for name in ("first_action", "second_action", "steps")}

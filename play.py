@@ -5,7 +5,7 @@ import dataclasses
 from pathlib import Path
 
 from playing.arguments import playing_parser
-from utils.command import EXIT_DONE, UserError, run_command
+from utils.command import EXIT_DONE, UserError, positive_float, run_command
 from utils.configuration import load_configuration
 
 
@@ -18,12 +18,31 @@ def parse_arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--windowed", action="store_true", help="open a window instead of the full screen")
-    add("--real_time", action="store_true", help="begin in real time: frames follow each other without a key press")
+    time = parser.add_mutually_exclusive_group()
+    time.add_argument(
+        "--real_time",
+        action="store_true",
+        default=None,
+        help="begin in real time: frames follow each other without a key press (default: where the checkpoint says so)",
+    )
+    time.add_argument(
+        "--step_by_step",
+        dest="real_time",
+        action="store_false",
+        default=None,
+        help="begin step by step: a frame follows from a key press",
+    )
+    add(
+        "--fps",
+        type=positive_float,
+        help="frames a second in videos and real time (default: what the checkpoint says, else 10)",
+    )
     add(
         "--idle_action",
         type=int,
         metavar="A",
-        help="what real time does while no key is held (default: the last action, after 0 the most frequent)",
+        help="what real time does while no key is held (default: an action called stay, noop or none, else the last "
+        "action, after 0 the most frequent)",
     )
     add("--noise", action="store_true", help="begin with noise in the action variations")
     add("--headless", action="store_true", help="play --actions without a screen")

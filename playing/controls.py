@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 import pygame
 
+from playing.manner import Manner
+
 if TYPE_CHECKING:
-    from playing.run import Options
     from playing.session import Session
 
 DIGITS = {key: digit for digit in range(10) for key in (getattr(pygame, f"K_{digit}"), getattr(pygame, f"K_KP{digit}"))}
 """The digit of a key, in the row of numbers or on the keypad."""
 
 ENTER = (pygame.K_RETURN, pygame.K_KP_ENTER)
+
+ARROWS = {"left": pygame.K_LEFT, "right": pygame.K_RIGHT, "up": pygame.K_UP, "down": pygame.K_DOWN}
+"""Other keys of actions that have such names, in capitals or not."""
 
 
 class NumberEntry:
@@ -52,22 +56,26 @@ class Controls:
         shows_help: whether the help should be seen; real time stands still meanwhile.
         has_quit: whether the player wants to end.
         entry: the number of an action that is being typed.
+        arrows: the actions, 1 to K, of arrow keys that have one.
+        idle_action: the action, 1 to K, that real time takes while no key is held; None goes on with the last one.
         step_seconds: how long the last step took to compute, 0 before the first one.
     """
 
-    def __init__(self, session: "Session", options: "Options") -> None:
-        """Control a session, beginning as the options say."""
+    def __init__(self, session: "Session", manner: Manner) -> None:
+        """Control a session."""
         self.session = session
-        self.noise = options.noise
-        self.real_time = options.real_time
+        self.noise = manner.noise
+        self.real_time = manner.real_time
         self.is_paused = False
-        self.full_screen = not options.windowed
+        self.full_screen = not manner.windowed
         self.shows_line = True
         self.shows_help = False
         self.has_quit = False
         self.entry = NumberEntry(session.simulator.actions_count)
         self.step_seconds = 0.0
-        self._idle_action = options.idle_action
+        names = enumerate(manner.action_names or (), start=1)
+        self.arrows = {ARROWS[name.lower()]: action for action, name in names if name.lower() in ARROWS}
+        self.idle_action = manner.idle_action
         self._actions: list[int] = []  # that led to the present frame
         self._counts: Counter[int] = Counter()  # of all sequences
         self._held: dict[int, int] = {}  # the actions of keys that are down, in the order of pressing
@@ -101,7 +109,7 @@ class Controls:
         return (
             self._pressed
             or held
-            or self._idle_action
+            or self.idle_action
             or self.action
             or max(self._counts, key=self._counts.__getitem__, default=None)
         )
@@ -117,6 +125,8 @@ class Controls:
             self._type(key)
         elif key in ENTER:
             self._choose(key, self.entry.finish())
+        elif key in self.arrows:
+            self._choose(key, self.arrows[key])
         elif key in self._commands:
             self._commands[key]()
 
@@ -146,6 +156,7 @@ class Controls:
     def _choose(self, key: int, action: int | None) -> None:
         """Take an action, if any: at once, or with the next frame of real time and for as long as the key is held."""
         if action is not None:
+            self._held.pop(key, None)  # of a release that was never heard of
             self._held[key] = action
             if self.is_running:
                 self._pressed = action

@@ -30,6 +30,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from dataset.starting_frames import choose_starting_frames
+from playing.hints import read_hints
 from playing.simulator import Moment, build_simulator
 from utils.checkpoint import load_checkpoint
 from utils.command import UserError
@@ -58,6 +59,7 @@ class Games:
         configuration = _configuration(path, contents, config)
         self._simulator = build_simulator(configuration, contents, path, select_device(device))
         self._draw, _ = choose_starting_frames(configuration, initial_frame, contents)
+        self.action_names = read_hints(contents, path, configuration.data.actions_count).action_names
         self._moment: Moment | None = None
         width, height = configuration.model.representation_network.target_input_size
         self.observation_space = Box(0, 255, (height, width, 3), np.uint8)
@@ -83,7 +85,11 @@ class Games:
 
 
 class PlayableVideoEnv(gymnasium.Env[np.ndarray, np.int64]):
-    """One game. Observations are frames, uint8 (H, W, 3); actions are 0 to K - 1."""
+    """One game. Observations are frames, uint8 (H, W, 3); actions are 0 to K - 1.
+
+    Attributes:
+        action_names: what the K actions are called; None where the checkpoint does not say.
+    """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": FRAME_RATE}  # noqa: RUF012
 
@@ -113,6 +119,7 @@ class PlayableVideoEnv(gymnasium.Env[np.ndarray, np.int64]):
         self._games = Games(checkpoint, config, initial_frame, device)
         self.observation_space = self._games.observation_space
         self.action_space = self._games.action_space
+        self.action_names = self._games.action_names
         self._window = Window(*self.observation_space.shape[:2]) if render_mode == "human" else None
 
     def reset(
@@ -156,6 +163,9 @@ class PlayableVideoVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     Observations are uint8 (B, H, W, 3), actions (B,). Games begin anew together: on `reset`, and at the step after
     their last one when `max_episode_steps` truncates them.
+
+    Attributes:
+        action_names: what the K actions are called; None where the checkpoint does not say.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012
@@ -197,6 +207,7 @@ class PlayableVideoVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._num_steps = 0
         self.single_observation_space = self._games.observation_space
         self.single_action_space = self._games.action_space
+        self.action_names = self._games.action_names
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset.starting_frames import choose_starting_frames
+from playing.hints import Hints, read_hints
+from playing.manner import USUAL_FPS, Manner
 from playing.recording import Header
 from playing.script import parse_script
 from playing.session import Session, play_script, replay
@@ -20,8 +22,8 @@ class Options:
 
     device: str = "auto"
     windowed: bool = False
-    real_time: bool = False
-    fps: float = 10.0
+    real_time: bool | None = None
+    fps: float | None = None
     idle_action: int | None = None
     initial_frame: str | None = None
     seed: int = 0
@@ -30,6 +32,18 @@ class Options:
     replay: Path | None = None
     no_recording: bool = False
     play_root: Path = Path("play_results")
+
+
+def choose_manner(options: Options, hints: Hints) -> Manner:
+    """Return how a checkpoint is played: as the options say, else as itself says, else as usual."""
+    return Manner(
+        windowed=options.windowed,
+        real_time=hints.real_time_fps is not None if options.real_time is None else options.real_time,
+        fps=options.fps or hints.real_time_fps or USUAL_FPS,
+        idle_action=options.idle_action or hints.idle_action,
+        noise=options.noise,
+        action_names=hints.action_names,
+    )
 
 
 def play(config: Configuration, options: Options) -> None:
@@ -53,7 +67,8 @@ def play(config: Configuration, options: Options) -> None:
 
     simulator, checkpoint = load_simulator(config, device)
     path = checkpoint_path(config)
-    header = Header(config.logging.run_name, str(path), digest(path), device.type, options.seed, options.fps)
+    manner = choose_manner(options, read_hints(checkpoint, path, actions_count))
+    header = Header(config.logging.run_name, str(path), digest(path), device.type, options.seed, manner.fps)
     if options.replay is not None:
         folder, num_different = replay(simulator, options.replay, header, recordings_root)
         outcome = f"{num_different} frame(s) differ from" if num_different else "every frame is as in"
@@ -65,11 +80,11 @@ def play(config: Configuration, options: Options) -> None:
         folder = session.folder
         try:
             if keys is not None:
-                play_script(session, keys, options.noise)
+                play_script(session, keys, manner.noise)
             else:
                 from playing.window import Window
 
-                Window(session, options).run()
+                Window(session, manner).run()
         finally:
             session.close()
     if folder:

@@ -13,9 +13,9 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 import pygame
 
 from playing.controls import DIGITS, Controls, Pace
+from playing.manner import Manner
 
 if TYPE_CHECKING:
-    from playing.run import Options
     from playing.session import Session
 
 DIGIT_ROW = {getattr(pygame, f"KSCAN_{digit}"): getattr(pygame, f"K_{digit}") for digit in range(10)}
@@ -58,11 +58,12 @@ class Text:
 class Window:
     """Shows a session and passes keys on to its controls."""
 
-    def __init__(self, session: "Session", options: "Options") -> None:
+    def __init__(self, session: "Session", manner: Manner) -> None:
         """Open the window. `UserError` if there is no screen for it."""
         self.session = session
-        self.controls = Controls(session, options)
-        self._pace = Pace(options.fps)
+        self.controls = Controls(session, manner)
+        self._pace = Pace(manner.fps)
+        self._action_names = manner.action_names
         self._is_full_screen = False
         _start_display()
         pygame.font.init()
@@ -133,10 +134,19 @@ class Window:
         if self.controls.shows_line:
             line = _fitted([self._line()], LINE_SIZE, screen.get_size())
             screen.blit(line, line.get_rect(bottomleft=screen.get_rect().bottomleft))
+            if self._action_names:
+                screen.blit(_fitted([self._names(self._action_names)], LINE_SIZE, screen.get_size()), (0, 0))
         if self.controls.shows_help:
-            panel = _fitted(_help(self.controls.entry.largest), HELP_SIZE, screen.get_size())
+            panel = _fitted(_help(self.controls), HELP_SIZE, screen.get_size())
             screen.blit(panel, panel.get_rect(center=screen.get_rect().center))
         pygame.display.flip()
+
+    def _names(self, names: tuple[str, ...]) -> list[Text]:
+        """The line above: the number keys and what they do, the last action in white."""
+        return [
+            Text(f"{action} {name}", WHITE if action == self.controls.action else GREY)
+            for action, name in enumerate(names, start=1)
+        ]
 
     def _line(self) -> list[Text]:
         """The line of text: what was done, how time passes, where it began."""
@@ -184,18 +194,21 @@ def _window_size(frame: tuple[int, int], desktop: tuple[int, int]) -> tuple[int,
     return place.width, place.height + 2 * LINE_MARGIN
 
 
-def _help(actions_count: int) -> list[list[Text]]:
+def _help(controls: Controls) -> list[list[Text]]:
     """The help: keys, and what they do."""
-    numbers = {f"1 to {actions_count}": "take an action; in real time it goes on"}
-    if actions_count > 9:
+    largest = controls.entry.largest
+    numbers = {f"1 to {largest}": f"take an action; in real time {'hold it' if controls.idle_action else 'it goes on'}"}
+    if largest > 9:
         numbers["Enter"] = "end a number that could be longer, such as 1"
+    if controls.arrows:
+        numbers["Arrows"] = "take the actions that are called left, right, up and down"
     others = {
         "0": "begin again from a new starting frame",
         "Backspace": "take the last step back; in real time, hold it",
         "T": "real time or step by step",
         "Space": "pause real time; keys then go frame by frame",
         "N": "noise in the variation of actions, on or off",
-        "I or Tab": "show or hide the line of text",
+        "I or Tab": "show or hide the lines of text",
         "F11": "full screen or window",
         "H": "show or hide this help",
         "Esc": "quit",

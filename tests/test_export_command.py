@@ -221,8 +221,21 @@ def test_half_precision_halves_the_model(command: ExportCommand) -> None:
     assert "weights in float16" in command("--half")[1]
 
 
-def test_actions_take_names(command: ExportCommand) -> None:
-    assert command.exported("--action_names", "left", "stay", "right")["actions"] == ["left", "stay", "right"]
+@pytest.mark.parametrize(
+    ("contents", "arguments", "actions", "frame_rate"),
+    [
+        ({}, "", "1 2 3", 10),
+        ({}, "--action_names left stay right", "left stay right", 10),
+        ({"action_names": ["a", "b", "c"], "real_time_fps": 15}, "", "a b c", 15),
+        ({"action_names": ["a", "b", "c"], "real_time_fps": 15}, "--action_names d e f --fps 5", "d e f", 5),
+    ],
+)
+def test_actions_take_names_and_real_time_its_speed(
+    command: ExportCommand, contents: dict[str, Any], arguments: str, actions: str, frame_rate: float
+) -> None:
+    change_checkpoint(command, lambda checkpoint: checkpoint | contents)
+    game = command.exported(*arguments.split())
+    assert (game["actions"], game["frame_rate"]) == (actions.split(), frame_rate)
 
 
 def test_a_linked_runtime_is_not_copied(command: ExportCommand) -> None:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ import torch
 from PIL import Image
 
 import play
+from playing.manner import Manner
 from playing.recording import read_frame, read_play
+from playing.session import Session
 from tests.command import Command
 from tests.synthetic import square_configuration, write_configuration, write_square_videos
 from training import run
@@ -152,6 +156,40 @@ def test_weights_from_elsewhere_play(command: PlayCommand, form: str) -> None:
     assert [f.tobytes() for f in frames(played[0])] == [f.tobytes() for f in frames(expected[0])]
 
 
+NAMED = {"action_names": ["left", "Stay", "right"]}
+FAST = {"real_time_fps": 15}
+
+
+@pytest.mark.parametrize(
+    ("contents", "arguments", "expected"),
+    [
+        ({}, "", Manner()),
+        ({}, "--real_time --fps 5 --idle_action 3", Manner(real_time=True, fps=5, idle_action=3)),
+        ({}, "--step_by_step", Manner()),
+        (NAMED, "", Manner(idle_action=2, action_names=("left", "Stay", "right"))),
+        (NAMED, "--idle_action 1 --noise", Manner(noise=True, idle_action=1, action_names=("left", "Stay", "right"))),
+        (FAST, "", Manner(real_time=True, fps=15)),
+        (FAST, "--fps 5 --windowed", Manner(windowed=True, real_time=True, fps=5)),
+        (FAST, "--step_by_step", Manner(fps=15)),
+    ],
+)
+def test_the_checkpoint_says_how_it_is_played_unless_the_player_does(
+    command: PlayCommand, monkeypatch: pytest.MonkeyPatch, contents: dict[str, Any], arguments: str, expected: Manner
+) -> None:
+    path = command.folder / "checkpoints/square" / LATEST
+    save_checkpoint(path, load_checkpoint(path) | contents)
+    seen: list[tuple[Manner, float]] = []
+
+    def window(session: Session, manner: Manner) -> SimpleNamespace:
+        return SimpleNamespace(run=lambda: seen.append((manner, session.header.frame_rate)))
+
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setattr("playing.window.Window", window)
+    code, _, err = command("--no_recording", *arguments.split())
+    assert code == 0, err
+    assert seen == [(expected, expected.fps)]
+
+
 # Refused before anything is written
 
 
@@ -161,6 +199,7 @@ def test_wrong_arguments(command: PlayCommand) -> None:
         (("--actions", "1"), "--headless and --actions belong together"),
         (("--headless", "--actions", "4"), "--actions: '4' is no key; write actions from 1 to 3"),
         (("--idle_action", "4"), "--idle_action 4: the actions of this model are 1 to 3"),
+        (("--real_time", "--step_by_step"), "argument --step_by_step: not allowed with argument --real_time"),
         (("--fps", "0"), "argument --fps: 0 is not a number above 0"),
         (("--fps", "nan"), "argument --fps: nan is not a number above 0"),
     ):
@@ -181,6 +220,12 @@ def test_a_torn_checkpoint(command: PlayCommand) -> None:
     path = command.folder / "checkpoints/square" / LATEST
     path.write_bytes(path.read_bytes()[:-50])
     assert f"{path}: damaged, or not a checkpoint" in command.refused("--headless", "--actions", "1")
+
+
+def test_a_checkpoint_with_names_for_other_actions(command: PlayCommand) -> None:
+    path = command.folder / "checkpoints/square" / LATEST
+    save_checkpoint(path, {**load_checkpoint(path), "action_names": ["left", "right"]})
+    assert f"{path}: its action_names are not 3 names" in command.refused("--headless", "--actions", "1")
 
 
 def test_a_foreign_recording(command: PlayCommand) -> None:

@@ -17,7 +17,9 @@ import numpy as np
 import torch
 
 from dataset.starting_frames import StartingFrames, choose_starting_frames
-from playing.simulator import Simulator, load_simulator
+from playing.hints import Hints, read_hints, require_action_names
+from playing.manner import USUAL_FPS
+from playing.simulator import Simulator, checkpoint_path, load_simulator
 from utils.command import UserError
 from utils.configuration import Configuration
 from utils.files import require_writable
@@ -51,7 +53,7 @@ class Options:
     action_names: Sequence[str] | None = None
     starting_frames: int = 8
     initial_frame: str | None = None
-    fps: float = 10.0
+    fps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,29 +78,30 @@ def export_page(config: Configuration, options: Options) -> Exported:
         OSError: the disk is full; the folder is as it was.
     """
     exporter = find_exporter(config)
-    actions = _action_names(config, options)
+    if options.action_names is not None:
+        require_action_names(options.action_names, config.data.actions_count)
     _require_usable(options.output_directory)
     if options.single_file and options.runtime == "cdn":
         raise UserError("--single_file with --runtime cdn: a single file holds its runtime; leave one of them out")
     runtime = find_runtime(options.runtime_directory) if options.runtime == "local" else None
     simulator, checkpoint = load_simulator(config, torch.device("cpu"))
+    hints = read_hints(checkpoint, checkpoint_path(config), config.data.actions_count)
     draw, source = choose_starting_frames(config, options.initial_frame, checkpoint)
     starts = _distinct_frames(draw, options.starting_frames)
     step = exporter.export_step(simulator.model, options.half)
 
     difference = _difference(simulator, step, starts[0])
     cost, naive = step_cost(step.model), exporter.naive_cost(config)
-    num_bytes = _publish(ExportedGame(config, step, starts, actions, options.fps), options, runtime)
+    num_bytes = _publish(_game(config, step, starts, options, hints), options, runtime)
     return Exported(num_bytes, step.model.ByteSize(), source, cost, naive, difference)
 
 
-def _action_names(config: Configuration, options: Options) -> list[str]:
-    """What the actions are called: by default by their keys, from 1."""
-    count = config.data.actions_count
-    names = list(options.action_names or map(str, range(1, count + 1)))
-    if len(names) != count:
-        raise UserError(f"--action_names: {len(names)} names for the {count} actions of this model; give {count}")
-    return names
+def _game(
+    config: Configuration, step: ExportedStep, starts: list[np.ndarray], options: Options, hints: Hints
+) -> ExportedGame:
+    """What is played, its actions called as the options say, else the checkpoint, else by their keys, from 1."""
+    names = options.action_names or hints.action_names or map(str, range(1, config.data.actions_count + 1))
+    return ExportedGame(config, step, starts, list(names), options.fps or hints.real_time_fps or USUAL_FPS)
 
 
 def _require_usable(directory: Path) -> None:

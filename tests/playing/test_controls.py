@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from playing.controls import Controls, NumberEntry, Pace
-from playing.run import Options
+from playing.manner import Manner
 from tests.playing.watched_session import WatchedSession, hit, key
 
 
@@ -48,7 +48,7 @@ class TestNumberEntry:
 class TestStepByStep:
     def test_every_key_press_is_a_frame(self) -> None:
         session = WatchedSession()
-        controls = Controls(session, Options())
+        controls = Controls(session, Manner())
         frames = [session.game.frame]
         for name in ("1", "KP2", "3"):
             hit(controls, name)
@@ -61,17 +61,35 @@ class TestStepByStep:
 
     def test_other_keys_do_nothing(self) -> None:
         session = WatchedSession()
-        hit(Controls(session, Options()), "4", "9", "KP7", "a", "RETURN", "UP", "SPACE")
+        hit(Controls(session, Manner()), "4", "9", "KP7", "a", "RETURN", "UP", "SPACE")
         assert session.calls == []
 
+    @pytest.mark.parametrize(
+        ("names", "arrows"),
+        [
+            (None, {}),
+            (("a", "b", "c"), {}),
+            (("left", "stay", "Right"), {"LEFT": 1, "RIGHT": 3}),
+            (("UP", "fire", "down"), {"UP": 1, "DOWN": 3}),
+        ],
+    )
+    def test_arrow_keys_take_the_actions_that_are_called_like_them(
+        self, names: tuple[str, ...] | None, arrows: dict[str, int]
+    ) -> None:
+        session = WatchedSession()
+        controls = Controls(session, Manner(action_names=names))
+        hit(controls, "LEFT", "RIGHT", "UP", "DOWN")
+        assert session.calls == [str(action) for action in arrows.values()]
+        assert controls.arrows == {key(name): action for name, action in arrows.items()}
+
     def test_a_held_key_does_not_repeat(self) -> None:
-        controls = Controls(WatchedSession(), Options())
+        controls = Controls(WatchedSession(), Manner())
         controls.press(key("1"))
         assert not controls.is_running
 
     def test_backspace_takes_steps_back_up_to_the_start(self) -> None:
         session = WatchedSession()
-        controls = Controls(session, Options())
+        controls = Controls(session, Manner())
         start = session.game.frame
         hit(controls, "1", "2", "BACKSPACE")
         assert controls.action == 1
@@ -83,7 +101,7 @@ class TestStepByStep:
     @pytest.mark.parametrize("zero", ["0", "KP0"])
     def test_zero_begins_again(self, zero: str) -> None:
         session = WatchedSession()
-        controls = Controls(session, Options())
+        controls = Controls(session, Manner())
         start = session.game.frame
         hit(controls, "1", zero)
         assert session.calls == ["1", "0"]
@@ -93,30 +111,30 @@ class TestStepByStep:
 
     def test_noise_is_switched(self) -> None:
         session = WatchedSession()
-        hit(Controls(session, Options()), "1", "n", "1", "n", "1")
+        hit(Controls(session, Manner()), "1", "n", "1", "n", "1")
         assert session.calls == ["1", "1n", "1"]
 
     def test_noise_can_be_there_from_the_start(self) -> None:
         session = WatchedSession()
-        hit(Controls(session, Options(noise=True)), "2")
+        hit(Controls(session, Manner(noise=True)), "2")
         assert session.calls == ["2n"]
 
     def test_actions_of_two_digits(self) -> None:
         session = WatchedSession(actions_count=12)
-        controls = Controls(session, Options())
+        controls = Controls(session, Manner())
         hit(controls, "1", "2", "3", "1", "RETURN", "KP1", "KP0", "1", "KP_ENTER")
         assert session.calls == ["12", "3", "1", "10", "1"]
 
     def test_backspace_erases_a_digit_before_it_takes_a_step_back(self) -> None:
         session = WatchedSession(actions_count=12)
-        controls = Controls(session, Options())
+        controls = Controls(session, Manner())
         hit(controls, "2", "1", "BACKSPACE")
         assert session.calls == ["2"]
         hit(controls, "BACKSPACE")
         assert session.calls == ["2", "<"]
 
     def test_view_is_switched(self) -> None:
-        controls = Controls(WatchedSession(), Options(windowed=True))
+        controls = Controls(WatchedSession(), Manner(windowed=True))
         assert (controls.full_screen, controls.shows_line, controls.shows_help) == (False, True, False)
         hit(controls, "F11", "i", "h")
         assert (controls.full_screen, controls.shows_line, controls.shows_help) == (True, False, True)
@@ -124,19 +142,19 @@ class TestStepByStep:
         assert (controls.full_screen, controls.shows_line, controls.shows_help) == (False, True, False)
 
     def test_is_full_screen_by_default(self) -> None:
-        assert Controls(WatchedSession(), Options()).full_screen
+        assert Controls(WatchedSession(), Manner()).full_screen
 
     def test_escape_quits(self) -> None:
-        controls = Controls(WatchedSession(), Options())
+        controls = Controls(WatchedSession(), Manner())
         hit(controls, "ESCAPE")
         assert controls.has_quit
 
 
 class TestRealTime:
     @staticmethod
-    def controls(**options: Any) -> tuple[Controls, list[str]]:
+    def controls(**manner: Any) -> tuple[Controls, list[str]]:
         session = WatchedSession()
-        return Controls(session, Options(real_time=True, **options)), session.calls
+        return Controls(session, Manner(real_time=True, **manner)), session.calls
 
     def test_waits_for_the_first_action(self) -> None:
         controls, calls = self.controls()
@@ -162,14 +180,28 @@ class TestRealTime:
         controls.tick()
         assert calls == ["2", "3", "3"]
 
-    def test_takes_the_newest_of_held_keys(self) -> None:
-        controls, calls = self.controls(idle_action=1)
-        controls.press(key("2"))
-        controls.press(key("3"))
-        controls.tick()
-        controls.release(key("3"))
-        controls.tick()
-        assert calls == ["3", "2"]
+    @pytest.mark.parametrize(("first", "second"), [("2", "3"), ("LEFT", "RIGHT"), ("2", "RIGHT")])
+    @pytest.mark.parametrize(
+        ("script", "taken"),
+        [
+            ("+a . .", "22"),
+            ("+a . +b . -b . -a .", "2321"),
+            ("+a . +b . -a . -b .", "2331"),
+            ("+a +b . -b .", "32"),
+            ("+a +b +a . -a .", "23"),
+            ("+a -a . .", "21"),
+        ],
+        ids=["held", "newest goes first", "oldest goes first", "at once", "a release is lost", "short"],
+    )
+    def test_the_key_that_is_held_acts(self, first: str, second: str, script: str, taken: str) -> None:
+        controls, calls = self.controls(idle_action=1, action_names=("stay", "left", "right"))
+        keys = {"a": key(first), "b": key(second)}
+        for event in script.split():
+            if event == ".":
+                controls.tick()
+            else:
+                (controls.press if event[0] == "+" else controls.release)(keys[event[1]])
+        assert "".join(calls) == taken
 
     def test_a_short_press_is_not_lost(self) -> None:
         controls, calls = self.controls(idle_action=1)

@@ -4,7 +4,7 @@ import importlib
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from model.caddy import Caddy
 from playing.environment import ENVIRONMENT_ID, FRAME_RATE, PlayableVideoEnv, PlayableVideoVectorEnv
 from playing.simulator import Simulator
 from tests.configurations import small_configuration
-from utils.checkpoint import save_checkpoint
+from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.command import UserError
 from utils.configuration import Configuration
 
@@ -91,6 +91,15 @@ class TestEnvironment:
         environment = make(checkpoint).unwrapped
         assert isinstance(environment, PlayableVideoEnv)
         check_env(environment)
+
+    @pytest.mark.parametrize("names", [None, ("left", "stay", "right")])
+    @pytest.mark.parametrize("create", [make, make_vec])
+    def test_knows_what_actions_are_called(
+        self, checkpoint: Path, names: tuple[str, ...] | None, create: Callable[[Path], Any]
+    ) -> None:
+        if names:
+            save_checkpoint(checkpoint, {**load_checkpoint(checkpoint), "action_names": list(names)})
+        assert create(checkpoint).unwrapped.action_names == names
 
     @pytest.mark.usefixtures("_warnings_are_errors")
     def test_plays_what_the_simulator_plays(self, checkpoint: Path, model: Caddy, starts: np.ndarray) -> None:

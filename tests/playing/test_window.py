@@ -13,7 +13,7 @@ import pytest
 from PIL import ImageGrab
 
 from playing.controls import Pace
-from playing.run import Options
+from playing.manner import Manner
 from playing.window import (
     GREY,
     HELP_SIZE,
@@ -133,7 +133,7 @@ def enlarged(frame: np.ndarray, factor: int) -> np.ndarray:
 class TestWindow:
     def test_fills_the_screen_with_the_frame_in_the_middle(self, screen: Screen) -> None:
         session = WatchedSession()
-        window = Window(session, Options())
+        window = Window(session, Manner())
         post("2", "i")
         window.update()
         picture = screen.pixels()
@@ -148,7 +148,7 @@ class TestWindow:
 
     def test_windowed_leaves_room_for_the_line_of_text(self, screen: Screen) -> None:
         session = WatchedSession()
-        window = Window(session, Options(windowed=True))
+        window = Window(session, Manner(windowed=True))
         post("1")
         window.update()
         width, height = pygame.display.get_window_size()
@@ -162,7 +162,7 @@ class TestWindow:
         assert any(shows_text(line, "action 1", WHITE, size) for size in range(LINE_SIZE, 12, -1))
 
     def test_line_tells_the_action_the_mode_and_the_seed_and_can_be_hidden(self, screen: Screen) -> None:
-        window = Window(WatchedSession(actions_count=12, black=True), Options())
+        window = Window(WatchedSession(actions_count=12, black=True), Manner())
         post("3")
         window.update()
         window.controls.step_seconds = 1 / 25
@@ -185,14 +185,42 @@ class TestWindow:
         assert not screen.pixels().any()
 
     def test_line_begins_with_what_to_press(self, screen: Screen) -> None:
-        window = Window(WatchedSession(black=True), Options())
+        window = Window(WatchedSession(black=True), Manner())
         post("n")
         window.update()
         assert shows_text(screen.pixels(), "press 1 to 3", WHITE, LINE_SIZE)
 
+    def test_names_stand_beside_the_number_keys(self, screen: Screen) -> None:
+        window = Window(WatchedSession(black=True), Manner(action_names=("left", "stay", "right")))
+        post("RIGHT")
+        window.update()
+        picture = screen.pixels()
+        for text, colour in (("1 left", GREY), ("2 stay", GREY), ("3 right", WHITE)):
+            assert shows_text(picture, text, colour, LINE_SIZE), text
+        post("i")
+        window.update()
+        assert not screen.pixels().any()
+
+    @pytest.mark.parametrize(
+        ("names", "idle_action", "meaning"),
+        [
+            (None, None, "take an action; in real time it goes on"),
+            (("left", "stay", "right"), 2, "take an action; in real time hold it"),
+        ],
+    )
+    def test_help_knows_names(
+        self, screen: Screen, names: tuple[str, ...] | None, idle_action: int | None, meaning: str
+    ) -> None:
+        window = Window(WatchedSession(black=True), Manner(action_names=names, idle_action=idle_action))
+        post("i", "h")
+        window.update()
+        picture = screen.pixels()
+        assert shows_text(picture, meaning, WHITE, HELP_SIZE)
+        assert shows_text(picture, "Arrows", YELLOW, HELP_SIZE) == (names is not None)
+
     @pytest.mark.parametrize(("actions_count", "has_enter"), [(3, False), (12, True)])
     def test_help_explains_the_keys(self, screen: Screen, actions_count: int, has_enter: bool) -> None:
-        window = Window(WatchedSession(actions_count, black=True), Options())
+        window = Window(WatchedSession(actions_count, black=True), Manner())
         post("h")
         window.update()
         picture = screen.pixels()
@@ -204,7 +232,7 @@ class TestWindow:
         assert not shows_text(screen.pixels(), "Backspace", YELLOW, HELP_SIZE)
 
     def test_text_shrinks_to_fit_a_small_window(self, screen: Screen) -> None:
-        window = Window(WatchedSession(black=True), Options(windowed=True))
+        window = Window(WatchedSession(black=True), Manner(windowed=True))
         pygame.display.set_mode((200, 200), pygame.RESIZABLE)
         post("h")
         window.update()
@@ -217,7 +245,7 @@ class TestWindow:
         if screen.name is None:
             pytest.skip("SDL's dummy keeps its size; install Xvfb")
         session = WatchedSession()
-        window = Window(session, Options(windowed=True))
+        window = Window(session, Manner(windowed=True))
         windowed, full = pygame.display.get_window_size(), pygame.display.get_desktop_sizes()[0]
         assert windowed != full
         for size in (full, windowed):
@@ -234,7 +262,7 @@ class TestWindow:
         monkeypatch.setattr("playing.window.LONGEST_WAIT", 0.001)
         monkeypatch.setattr(Pace, "rate", 990)
         session = WatchedSession(black=True)
-        window = Window(session, Options(real_time=True, fps=FAST))
+        window = Window(session, Manner(real_time=True, fps=FAST))
         post("i", "i")
         window.update()
         assert shows_text(screen.pixels(), "real time, waiting", GREY, LINE_SIZE)
@@ -253,7 +281,7 @@ class TestWindow:
 
     def test_frame_rate_is_measured_anew_after_a_pause(self, screen: Screen) -> None:
         session = WatchedSession(black=True)
-        window = Window(session, Options(real_time=True, fps=FAST, idle_action=1))
+        window = Window(session, Manner(real_time=True, fps=FAST, idle_action=1))
         update_until(window, lambda: len(session.calls) >= 3)
         for _ in range(2):
             post("SPACE")
@@ -263,14 +291,14 @@ class TestWindow:
     @pytest.mark.usefixtures("screen")
     def test_real_time_takes_the_idle_action(self) -> None:
         session = WatchedSession()
-        window = Window(session, Options(real_time=True, fps=FAST, idle_action=3))
+        window = Window(session, Manner(real_time=True, fps=FAST, idle_action=3))
         update_until(window, lambda: len(session.calls) >= 3)
         assert set(session.calls) == {"3"}
 
     @pytest.mark.usefixtures("screen")
     def test_places_in_the_row_of_numbers_count_whatever_is_printed_there(self) -> None:
         session = WatchedSession()
-        window = Window(session, Options())
+        window = Window(session, Manner())
         event = pygame.event.Event(pygame.KEYDOWN, key=pygame.K_AMPERSAND, scancode=pygame.KSCAN_1)
         pygame.event.post(event)
         window.update()
@@ -280,7 +308,7 @@ class TestWindow:
     def test_every_step_of_a_quick_player_is_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
         session = WatchedSession()
         shown = {session.game.frame.tobytes()}
-        window = Window(session, Options())
+        window = Window(session, Manner())
         monkeypatch.setattr("pygame.display.flip", lambda: shown.add(session.game.frame.tobytes()))
         post("1", "2", "3")
         window.update()
@@ -290,7 +318,7 @@ class TestWindow:
     @pytest.mark.parametrize("ending", ["ESCAPE", "close"])
     def test_runs_until_the_player_quits(self, ending: str) -> None:
         session = WatchedSession()
-        window = Window(session, Options())
+        window = Window(session, Manner())
         post("1", "BACKSPACE", "3", "0")
         if ending == "close":
             pygame.event.post(pygame.event.Event(pygame.QUIT))
@@ -309,7 +337,7 @@ class TestWindow:
             raise OSError("no space left")
 
         monkeypatch.setattr(session, "act", fail)
-        window = Window(session, Options())
+        window = Window(session, Manner())
         post("1")
         with pytest.raises(OSError, match="no space"):
             window.run()
@@ -317,7 +345,7 @@ class TestWindow:
 
     @pytest.mark.usefixtures("screen")
     def test_hears_ctrl_c_while_it_waits(self) -> None:
-        window = Window(WatchedSession(), Options())
+        window = Window(WatchedSession(), Manner())
         gave_up = threading.Event()
 
         def give_up() -> None:

@@ -1,16 +1,18 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from dataset.starting_frames import STARTING_FRAMES
+from playing.hints import Hints, read_hints
 from playing.simulator import load_simulator
 from tests.command import Command
 from tests.synthetic import square_configuration, write_configuration, write_square_videos
 from training import release
 from training.run import train
-from utils.checkpoint import LATEST, load_checkpoint, save_checkpoint
+from utils.checkpoint import LATEST, CheckpointError, load_checkpoint, save_checkpoint
 from utils.configuration import Configuration
 
 CPU = torch.device("cpu")
@@ -54,6 +56,67 @@ def test_plays_by_itself_as_the_run_does(config: Configuration, command: Command
     assert load_checkpoint(path)["step"] == 2
     run = load_checkpoint(config.logging.save_directory / LATEST)
     assert load_checkpoint(path)["config"] == run["config"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "before", "expected"),
+    [
+        ("", {}, Hints()),
+        ("--action_names left stay right", {}, Hints(("left", "stay", "right"))),
+        ("--real_time_fps 15", {}, Hints(real_time_fps=15)),
+        ("", {"action_names": ["a", "b", "c"], "real_time_fps": 60}, Hints(("a", "b", "c"), 60)),
+        ("--action_names d e f", {"action_names": ["a", "b", "c"], "real_time_fps": 7.5}, Hints(("d", "e", "f"), 7.5)),
+        ("--action_names d e f", {"action_names": ["damaged"]}, Hints(("d", "e", "f"))),
+    ],
+)
+def test_says_how_it_is_played(
+    config: Configuration, command: Command, arguments: str, before: dict[str, Any], expected: Hints
+) -> None:
+    path, output = config.logging.save_directory / LATEST, command.folder / "new"
+    save_checkpoint(path, load_checkpoint(path) | before)
+    code, _, err = command("--output", str(output), *arguments.split())
+    assert code == 0, err
+    assert read_hints(load_checkpoint(output), output, 3) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--action_names", "left", "right"], "--action_names: 2 names for the 3 actions of this model; give 3"),
+        (["--action_names", "left", "", "right"], "--action_names: '' is no name of 1 to 32 printable characters"),
+        (["--action_names", "a", "b\n", "c"], "--action_names: 'b\\n' is no name of 1 to 32 printable characters"),
+        (["--real_time_fps", "61"], "--real_time_fps 61: give a number above 0, up to 60"),
+        (["--real_time_fps", "0"], "argument --real_time_fps: 0 is not a number above 0; see --help"),
+    ],
+)
+def test_impossible_hints(tmp_path: Path, command: Command, arguments: list[str], told: str) -> None:
+    assert command.refused("--output", str(tmp_path / "new"), *arguments) == told
+
+
+@pytest.mark.parametrize(
+    ("contents", "told"),
+    [
+        *(
+            ({"action_names": names}, "its action_names are not 3 names of 1 to 32 printable characters; store others")
+            for names in ("abc", ["a", "b"], ["a", "b", 3], ["a", "b", " "], ["a", "b", "\0"], ["a", "b", "c" * 33])
+        ),
+        *(
+            ({"real_time_fps": fps}, "its real_time_fps is no number above 0, up to 60; store another")
+            for fps in (0, -1, 61, float("nan"), "15", True)
+        ),
+    ],
+)
+def test_damaged_hints(contents: dict[str, Any], told: str) -> None:
+    with pytest.raises(CheckpointError, match=f"^latest: {told}"):
+        read_hints(contents, Path("latest"), 3)
+
+
+@pytest.mark.parametrize(
+    ("names", "idle_action"),
+    [(None, None), (("left", "right"), None), (("left", "Stay", "none"), 2), (("NOOP",), 1), (("a", "none"), 2)],
+)
+def test_an_action_that_does_nothing_is_for_idle_time(names: tuple[str, ...] | None, idle_action: int | None) -> None:
+    assert Hints(names).idle_action == idle_action
 
 
 def test_keeps_a_file_that_exists(tmp_path: Path, command: Command) -> None:

@@ -1,0 +1,83 @@
+"""What a checkpoint says about how it is played: what its actions are called, and how fast real time goes.
+
+Neither needs to be there: checkpoints of training and of the authors have none, `training.release` stores them.
+
+Dimensions: K actions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from utils.checkpoint import CheckpointError
+from utils.command import UserError
+
+ACTION_NAMES = "action_names"
+"""Under which name a checkpoint holds what its actions are called: a list of K strings, in the order of the keys."""
+
+REAL_TIME_FPS = "real_time_fps"
+"""Under which name a checkpoint that is best played in real time holds its frames a second, from 0 (excluded) to 60."""
+
+MAX_NAME_LENGTH = 32
+MAX_REAL_TIME_FPS = 60
+
+STANDING_STILL = ("stay", "none", "noop", "idle", "wait")
+"""Names of actions that do nothing, as in `web/page/page.js`."""
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What a checkpoint says; None where it says nothing."""
+
+    action_names: tuple[str, ...] | None = None
+    """K names."""
+    real_time_fps: float | None = None
+
+    @property
+    def idle_action(self) -> int | None:
+        """The first action, 1 to K, that is called like one that does nothing, in capitals or not; None without one."""
+        names = [name.lower() for name in self.action_names or ()]
+        return next((action for action, name in enumerate(names, start=1) if name in STANDING_STILL), None)
+
+
+def read_hints(checkpoint: dict[str, Any], path: Path, actions_count: int) -> Hints:
+    """Return what a checkpoint of K actions says that was loaded from `path`.
+
+    Raises:
+        CheckpointError: its names are not K strings of 1 to 32 printable characters; its frames a second are no number
+            above 0, up to 60.
+    """
+    names, fps = checkpoint.get(ACTION_NAMES), checkpoint.get(REAL_TIME_FPS)
+    if names is not None and not (
+        isinstance(names, list) and len(names) == actions_count and all(map(_is_name, names))
+    ):
+        raise CheckpointError(
+            f"{path}: its {ACTION_NAMES} are not {actions_count} names of 1 to {MAX_NAME_LENGTH} printable characters; "
+            f"store others with python -m training.release --{ACTION_NAMES}"
+        )
+    if fps is not None and not is_real_time_fps(fps):
+        raise CheckpointError(
+            f"{path}: its {REAL_TIME_FPS} is no number above 0, up to {MAX_REAL_TIME_FPS}; store another with "
+            f"python -m training.release --{REAL_TIME_FPS}"
+        )
+    return Hints(None if names is None else tuple(names), fps)
+
+
+def require_action_names(names: Sequence[str], actions_count: int) -> None:
+    """`UserError` unless names of the command line are K of 1 to 32 printable characters."""
+    if len(names) != actions_count:
+        raise UserError(
+            f"--{ACTION_NAMES}: {len(names)} names for the {actions_count} actions of this model; give {actions_count}"
+        )
+    if unfit := [name for name in names if not _is_name(name)]:
+        raise UserError(f"--{ACTION_NAMES}: {unfit[0]!a} is no name of 1 to {MAX_NAME_LENGTH} printable characters")
+
+
+def is_real_time_fps(value: Any) -> bool:
+    """Whether a value is a number above 0, up to 60."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= MAX_REAL_TIME_FPS
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_NAME_LENGTH and value.isprintable() and bool(value.strip())
