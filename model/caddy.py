@@ -92,6 +92,9 @@ class Caddy(PlayableModel):
         self.representation_network = RepresentationNetwork(3 * stacking, features, model.width_multiplier)
         self.rendering_network = build_renderer(config)
         self.centroid_estimator = CentroidEstimator(actions_count, dimension, model.centroid_estimator.alpha)
+        for norm in self.modules():
+            if isinstance(norm, BatchNorm2d):
+                norm.momentum = model.batch_norm_momentum
         self.to(memory_format=torch.channels_last)
 
     @property

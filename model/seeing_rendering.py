@@ -87,8 +87,9 @@ class SeeingRenderer(Renderer):
         self.blocks = nn.ModuleList(NormalizedConvolution(width, width, dilation) for dilation in DILATIONS)
         self.head = nn.Conv2d(width, 4, kernel_size=3, padding=1)
         nn.init.constant_(self.from_hidden.norm.weight, INITIAL_HIDDEN_GAIN)
-        nn.init.zeros_(self.head.bias)
-        nn.init.constant_(self.head.bias[3:], INITIAL_KEEPING)
+        assert self.head.bias is not None
+        with torch.no_grad():
+            self.head.bias.copy_(torch.tensor([0.0, 0.0, 0.0, INITIAL_KEEPING]))
 
     def forward(self, hidden_states: Tensor, observations: Tensor) -> Frames:
         """Frames of full resolution with their log-probabilities, as `Renderer.forward`."""

@@ -4,6 +4,7 @@ Dimensions: B batch, T observations in a sequence, R reconstructed frames (T-1, 
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -123,11 +124,15 @@ class Objective(nn.Module):
         if settings.motion_weights_source.endswith("truth_and_reconstruction"):
             missing = true_frames.shape[1] - rollout.frames.full.shape[1]
             reconstruction = torch.cat([true_frames[:, :missing], rollout.frames.full], dim=1)
-        common = {
-            "bias": settings.motion_weights_bias,
-            "limit": settings.motion_weights_limit,
-            "reconstruction_share": settings.motion_weights_reconstruction_share,
-        }
-        if settings.motion_weights_source.startswith("foreground"):
-            return losses.foreground_weights(true_frames, reconstruction, **common)
-        return losses.motion_weights(true_frames, reconstruction, dilation=settings.motion_weights_dilation, **common)
+        weigh = (
+            losses.foreground_weights
+            if settings.motion_weights_source.startswith("foreground")
+            else partial(losses.motion_weights, dilation=settings.motion_weights_dilation)
+        )
+        return weigh(
+            true_frames,
+            reconstruction,
+            bias=settings.motion_weights_bias,
+            limit=settings.motion_weights_limit,
+            reconstruction_share=settings.motion_weights_reconstruction_share,
+        )

@@ -170,10 +170,15 @@ class CentroidEstimator(Section):
 
 
 class Model(Section):
-    """The networks. `width_multiplier` scales the channel counts inside the encoder and the decoder."""
+    """The networks. `width_multiplier` scales the channel counts inside the encoder and the decoder.
+
+    `batch_norm_momentum` is the share of the newest pass in the running statistics that play normalises by. Generated
+    frames pass one step at a time, so that with the published 0.1 the last two steps of training decide.
+    """
 
     architecture: str
     width_multiplier: PositiveFloat = 1.0
+    batch_norm_momentum: Fraction = 0.1
     representation_network: RepresentationNetwork
     dynamics_network: DynamicsNetwork
     rendering_network: RenderingNetwork = RenderingNetwork()
