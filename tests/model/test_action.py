@@ -2,8 +2,13 @@ import pytest
 import torch
 
 from model.action import ActionNetwork, Gaussian
+from model.build import build_model
 from model.noise import Noise
 from tests.configurations import small_configuration
+from training.objective import Objective
+from training.state import TrainingState
+from training.step import Phase, TrainingStep
+from utils.configuration import ConfigurationError
 
 
 def test_samples_have_the_mean_and_variance_of_the_gaussian() -> None:
@@ -77,3 +82,25 @@ def test_each_observation_has_an_action_state_of_its_own(network: ActionNetwork)
         alone = network(states[:, [t]], attention[:, [t]]).action_states
         torch.testing.assert_close(together.mean[:, [t]], alone.mean)
         torch.testing.assert_close(together.variance[:, [t]], alone.variance)
+
+
+def test_a_fixed_classifier_stays_as_it_began() -> None:
+    spread = "model.action_network.initial_classifier_spread=6.0"
+    config = small_configuration(spread, "model.action_network.fixed_classifier=true")
+    step = TrainingStep(build_model(config), Objective(config))
+    state = TrainingState(config, step.model, step.objective)
+    (network,) = step.model.action_network
+    before = {name: weight.clone() for name, weight in network.state_dict().items()}
+
+    state.update(step(torch.rand(2, 4, 3, 16, 32) * 2 - 1, Phase(False, 2, 1.0)).loss.total)
+
+    after = network.state_dict()
+    assert all(torch.equal(after[f"final_fc.{name}"], before[f"final_fc.{name}"]) for name in ("weight", "bias"))
+    assert not torch.equal(after["mean_fc.weight"], before["mean_fc.weight"])
+    middles = torch.tensor([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+    assert network.final_fc(middles).argmax(dim=-1).tolist() == [0, 1, 2]
+
+
+def test_only_a_spread_classifier_can_be_fixed() -> None:
+    with pytest.raises(ConfigurationError, match=r"fixed_classifier keeps initial_classifier_spread.*set it to 2.0"):
+        small_configuration("model.action_network.fixed_classifier=true")

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.action import InferredActions
+from model.build import build_model
 from model.caddy import Caddy
 from model.noise import Noise
 from model.playable import Rollout, most_probable_actions
@@ -423,3 +424,44 @@ def test_both_starts_default_to_the_published_random_ones() -> None:
 
     assert all(torch.equal(*pair) for pair in zip(networks[0].parameters(), networks[1].parameters(), strict=True))
     assert networks[0].variance_fc.weight.count_nonzero() > 0  # type: ignore[union-attr, operator]
+
+
+def test_running_statistics_take_over_the_share_that_is_set() -> None:
+    observations = torch.rand(2, 4, 3, 16, 32) * 2 - 1
+    means = {}
+    for momentum in (0.0, 0.1, 0.5):
+        torch.manual_seed(0)
+        model = build_model(small_configuration(f"model.batch_norm_momentum={momentum}"))
+        model.infer_actions(observations)
+        means[momentum] = model.get_buffer("representation_network.bn1.running_mean")
+    assert means[0.1].abs().min() > 0
+    torch.testing.assert_close(means[0.5], 5 * means[0.1])
+    assert torch.equal(means[0.0], torch.zeros_like(means[0.0]))
+
+
+def test_pretraining_may_decode_predictions() -> None:
+    model = build_model(small_configuration("training.pretraining_frames=predicted"))
+    observations = torch.rand(2, 4, 3, 16, 32) * 2 - 1
+    model.eval()
+    noise = [Noise(torch.Generator().manual_seed(0)) for _ in range(2)]
+
+    rollout = model(observations, 1, pretraining=True, noise=noise[0])
+
+    assert rollout.encoded_hidden_states is None
+    expected = model(observations, 3, noise=noise[1])
+    torch.testing.assert_close(rollout.frames.full, expected.frames.full)
+
+
+def test_generated_frames_are_disturbed_in_training_alone() -> None:
+    observations = torch.rand(2, 4, 3, 16, 32) * 2 - 1
+
+    def frames(training: bool, disturbance: float) -> torch.Tensor:
+        torch.manual_seed(0)
+        model = build_model(small_configuration(f"training.fed_back_noise={disturbance}")).train(training)
+        rollout = model(observations, 2, noise=Noise(torch.Generator().manual_seed(0)))
+        return rollout.frames.full.detach()
+
+    assert torch.equal(frames(False, 0.5), frames(False, 0.0))
+    calm, disturbed = frames(True, 0.0), frames(True, 0.5)
+    assert torch.equal(disturbed[:, :2], calm[:, :2])  # the first generated frame is the second one
+    assert not torch.equal(disturbed[:, 2], calm[:, 2])
