@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.caddy import Caddy
+from model.build import build_model
 from model.layers.conv_lstm import ConvLSTM, ConvLSTMCell, FusedGates, LSTMState
 from model.layers.final_block import FinalBlock
 from model.layers.residual_block import ResidualBlock
@@ -97,9 +97,12 @@ PLAIN_CLASSES: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
-def plain_caddy(config: Configuration) -> Caddy:
-    """A model with the parameters of `Caddy(config)` that computes everything in the plainest way."""
-    model = Caddy(config).to(memory_format=torch.contiguous_format)
+def plain_caddy(config: Configuration) -> PlayableModel:
+    """A `Caddy` with the parameters of `build_model(config)` that computes everything in the plainest way.
+
+    The seeing renderer stays as it is: it has no trick.
+    """
+    model = build_model(config).to(memory_format=torch.contiguous_format)
     for module in model.modules():
         if type(module) in PLAIN_CLASSES:
             module.__class__ = PLAIN_CLASSES[type(module)]
@@ -109,6 +112,7 @@ def plain_caddy(config: Configuration) -> Caddy:
 PLAIN_MODELS: dict[str, Callable[[Configuration], PlayableModel]] = {
     "model.main_model.model": plain_caddy,
     "model.reduced_model.model": plain_caddy,
+    "model.seeing_model.model": plain_caddy,
 }
 """The plain variants that there are, by architecture."""
 

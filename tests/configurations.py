@@ -20,6 +20,24 @@ SMALL = (
     "training.loss_weights.perceptual_loss_lambda_pretraining=0",
 )
 
+SEEING = (
+    "model.architecture=model.seeing_model.model",
+    "training.batching.observation_stacking=2",
+    "evaluation.batching.observation_stacking=2",
+    "training.pretraining_frames=predicted",
+    "training.fed_back_noise=0.1",
+    "training.loss_weights.cross_entropy_lambda=1",
+    "training.loss_weights.cross_entropy_lambda_pretraining=1",
+)
+
+MODELS: dict[str, tuple[str, ...]] = {"published": (), "seeing": SEEING}
+"""What makes a configuration one of each kind of model."""
+
+
+def arguments_of(overrides: tuple[str, ...]) -> list[str]:
+    """Overrides as arguments of a command."""
+    return [argument for override in overrides for argument in ("--set", override)]
+
 
 def published_configuration(name: str, *overrides: str) -> Configuration:
     """`01_bair`, `02_breakout` or `03_tennis`, with `section.key=value` overrides."""

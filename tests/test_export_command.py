@@ -14,9 +14,11 @@ from PIL import Image
 
 import export
 from dataset.starting_frames import STARTING_FRAMES
+from model.build import build_model
 from model.caddy import Caddy
 from playing.simulator import Simulator
 from tests.command import Command, files
+from tests.configurations import SEEING
 from tests.faults import file_size_limit
 from tests.runtimes import SMALL_RUNTIME, write_small_runtime
 from tests.synthetic import SIDE, square_configuration, write_configuration, write_square_videos
@@ -130,11 +132,12 @@ def test_a_page_is_written_with_everything_it_needs(command: ExportCommand) -> N
             "training.batching.observation_stacking=2",
             "evaluation.batching.observation_stacking=2",
         ),
+        SEEING,
     ],
 )
 def test_the_files_play_what_the_checkpoint_plays(command: ExportCommand, settings: tuple[str, ...]) -> None:
     config = square_configuration(command.folder, *settings)
-    model = Caddy(config)
+    model = build_model(config)
     for name, parameter in model.named_parameters():
         if "initial_hidden" in name:
             torch.nn.init.normal_(parameter)

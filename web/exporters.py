@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from model.playable import PlayableModel
 from utils.command import UserError
 from utils.configuration import Configuration
-from web.onnx_step import ExportedStep, export_step
+from web.onnx_seeing_renderer import write_seeing_renderer
+from web.onnx_step import ExportedStep, export_step, write_decoder
 from web.operations import Cost, naive_cost
 
 
@@ -21,8 +23,12 @@ class ModelExporter:
     """What a step costs when the modules of a model are exported as they are."""
 
 
-PUBLISHED = ModelExporter(export_step, naive_cost)
-EXPORTERS = {"model.main_model.model": PUBLISHED, "model.reduced_model.model": PUBLISHED}
+PUBLISHED = ModelExporter(partial(export_step, write_renderer=write_decoder), naive_cost)
+EXPORTERS = {
+    "model.main_model.model": PUBLISHED,
+    "model.reduced_model.model": PUBLISHED,
+    "model.seeing_model.model": ModelExporter(partial(export_step, write_renderer=write_seeing_renderer), naive_cost),
+}
 """By architecture."""
 
 

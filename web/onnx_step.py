@@ -15,27 +15,29 @@ K actions, D action-space dimension, A auxiliary channels, F features, I input a
 h x w their eighth.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from model.caddy import Caddy
 from model.layers.conv_lstm import ConvLSTM
-from model.layers.residual_block import ResidualBlock
 from model.layers.same_block import SameBlock
 from model.layers.step_batch_norm import StepBatchNorm2d
 from model.layers.up_block import UpBlock
 from model.playable import PlayableModel
+from model.rendering import Renderer
 from web.folding import Affine, folded, pooled
-from web.onnx_graph import OnnxGraph
+from web.onnx_layers import OnnxLayers
 from web.onnx_packages import onnx
 
-SLOPE = 0.2
-"""Of the LeakyReLU of every block (SPEC section 1)."""
+RendererWriter = Callable[[OnnxLayers, Renderer, str, str, str], str]
+"""Writes a renderer into a graph. Given are the names of a hidden state (1, O, h, w), of the observation (1, 3S, H, W)
+from which a frame follows, and of this frame (1, 3, H, W) in [-1, 1], which is returned.
+"""
 
 
 @dataclass(frozen=True)
@@ -54,26 +56,28 @@ class ExportedStep:
     counts_steps: bool
 
 
-def export_step(model: PlayableModel, half: bool = False) -> ExportedStep:
+def export_step(model: PlayableModel, half: bool = False, write_renderer: RendererWriter | None = None) -> ExportedStep:
     """Return the step of a trained model.
 
     Args:
-        model: of a published architecture, on the CPU, its weights float32.
+        model: a `Caddy`, on the CPU, its weights float32.
         half: store weights as float16, which the runtime turns back into float32: half the size, everywhere.
+        write_renderer: writes what shows its hidden states; by default the published decoder.
 
     Raises:
         UserError: a weight is too large for float16.
     """
     assert isinstance(model, Caddy), "web.exporters chooses what exports a model"
-    return _StepGraph(model, half).export()
+    return _StepGraph(model, half, write_renderer or write_decoder).export()
 
 
 class _StepGraph:
     """Writes the networks of a model into a graph. Methods take names of values and return those of results."""
 
-    def __init__(self, model: Caddy, half: bool) -> None:
+    def __init__(self, model: Caddy, half: bool, write_renderer: RendererWriter) -> None:
         self._model = model
-        self._graph = OnnxGraph(half)
+        self._graph = OnnxLayers(half)
+        self._write_renderer = write_renderer
         self._num_actions, self._dimension = model.centroids.shape
         self._uses_variations = model.action_config.use_variations
         self._num_first_steps = next(
@@ -100,7 +104,13 @@ class _StepGraph:
             graph.input(name, state.shape)
 
         hidden_state = self._dynamics(self._encoder(observation), vectors, kernel_index)
-        frame = self._decoder(hidden_state, "next_observation" if channels == 3 else "next_frame")
+        frame = self._write_renderer(
+            graph,
+            self._model.rendering_network,
+            hidden_state,
+            observation,
+            "next_observation" if channels == 3 else "next_frame",
+        )
         if channels > 3:
             older = graph.add("Slice", observation, *(graph.integers(n) for n in (0, channels - 3, 1)))
             graph.add("Concat", frame, older, axis=1, name="next_observation")
@@ -121,13 +131,14 @@ class _StepGraph:
 
     def _encoder(self, observation: str) -> str:
         """States (1, F, h, w) of an observation; the attention, which is the last channel, is left out."""
+        graph = self._graph
         network: Any = self._model.representation_network
         kernel, bias = folded(network.conv1.weight, network.bn1)
-        x = self._activated(self._convolution("encoder.first", observation, pooled(kernel), bias, stride=2))
+        x = graph.activated(graph.convolution("encoder.first", observation, pooled(kernel), bias, stride=2))
         *blocks, last = network.residuals
         for index, block in enumerate(blocks):
-            x = self._residual(f"encoder.{index}", x, block)
-        return self._residual(f"encoder.{len(blocks)}", x, last, num_channels=last.conv2.out_channels - 1)
+            x = graph.residual(f"encoder.{index}", x, block)
+        return graph.residual(f"encoder.{len(blocks)}", x, last, num_channels=last.conv2.out_channels - 1)
 
     def _dynamics(self, states: str, vectors: list[str], kernel_index: str | None) -> str:
         """The hidden state (1, O, h, w) that is rendered; adds the new recurrent state."""
@@ -156,7 +167,7 @@ class _StepGraph:
         num_features = gates.weight.shape[1] - num_hidden - self._num_actions - self._dimension
         kernel = self._with_ones(gates.weight, num_features, after=Affine(torch.ones(1), gates.bias.double()))
         joined = graph.add("Concat", x, auxiliary_maps, f"hidden_{layer}", axis=1)
-        gate_maps = self._convolution(f"dynamics.{layer}.gates", joined, kernel)
+        gate_maps = graph.convolution(f"dynamics.{layer}.gates", joined, kernel)
         sizes = graph.integers(3 * num_hidden, num_hidden)
         gate_maps, candidate = graph.add_many("Split", 2, gate_maps, sizes, axis=1)
         sizes = graph.integers(num_hidden, num_hidden, num_hidden)
@@ -170,7 +181,8 @@ class _StepGraph:
         self, layer: int, x: str, auxiliary_maps: str, norm: StepBatchNorm2d, block: nn.Module, kernel_index: str | None
     ) -> str:
         """The normalisation of what leaves a ConvLSTM, and the block after it."""
-        joined = self._graph.add("Concat", x, auxiliary_maps, axis=1)
+        graph = self._graph
+        joined = graph.add("Concat", x, auxiliary_maps, axis=1)
         assert isinstance(block, SameBlock | UpBlock)
         conv, own_norm = (block.conv1, block.bn1) if isinstance(block, SameBlock) else (block.conv, block.norm)
         kernels = [
@@ -180,9 +192,9 @@ class _StepGraph:
         stride = block.downscale if isinstance(block, SameBlock) else 1
         kernels = [pooled(kernel, stride) for kernel in kernels]
         kernel = kernels[0] if kernel_index is None else torch.stack(kernels)
-        x = self._convolution(f"dynamics.{layer}.block", joined, kernel, stride=stride, index=kernel_index)
-        x = self._activated(x)
-        return self._doubled(x) if isinstance(block, UpBlock) else x
+        x = graph.convolution(f"dynamics.{layer}.block", joined, kernel, stride=stride, index=kernel_index)
+        x = graph.activated(x)
+        return graph.enlarged(x) if isinstance(block, UpBlock) else x
 
     def _with_ones(self, weight: Tensor, num_features: int, after: Affine, before: Affine | None = None) -> Tensor:
         """The kernel of a convolution over features, auxiliary maps and perhaps a hidden state, with affine maps in it.
@@ -211,21 +223,6 @@ class _StepGraph:
         kernel[:, num_features + vectors.shape[1], 1, 1] += after.shift
         return kernel
 
-    def _decoder(self, hidden_state: str, name: str) -> str:
-        """The frame (1, 3, H, W) in [-1, 1] of a hidden state, as the value `name`."""
-        network: Any = self._model.rendering_network
-        x = hidden_state
-        for index, stage in enumerate(network.upsample_blocks):
-            blocks: list[Any] = list(stage) if isinstance(stage, nn.Sequential) else [stage]
-            up, *residuals = blocks
-            x = self._convolution(f"decoder.{index}", self._doubled(x), *folded(up.conv.weight, up.norm))
-            x = self._activated(x)
-            for residual in residuals:
-                x = self._residual(f"decoder.{index}.residual", x, residual)
-        head = network.final_blocks[-1].conv
-        x = self._convolution("decoder.frame", x, head.weight, head.bias)
-        return self._graph.add("Tanh", x, name=name)
-
     def _pixels(self, frame: str) -> None:
         """The frame as `utils.images.to_uint8` rounds it, but opaque and with channels last."""
         graph = self._graph
@@ -235,56 +232,18 @@ class _StepGraph:
         pixels = graph.add("Pad", colours, graph.integers(0, 0, 0, 0, 0, 1, 0, 0), opaque)
         graph.add("Squeeze", graph.add("Transpose", pixels, perm=(0, 2, 3, 1)), graph.integers(0), name="pixels")
 
-    def _residual(self, name: str, x: str, block: ResidualBlock, num_channels: int | None = None) -> str:
-        """A residual block, of whose output only the first channels may be wanted."""
-        stride = block.downscale
-        kernel, bias = folded(block.conv1.weight, block.bn1)
-        y = self._convolution(f"{name}.1", x, pooled(kernel, stride), bias, stride)
-        kernel, bias = folded(block.conv2.weight, block.bn2)
-        y = self._convolution(f"{name}.2", self._activated(y), kernel[:num_channels], bias[:num_channels])
-        if block.downsample is not None:
-            conv: Any = block.downsample[0]
-            norm: Any = block.downsample[2]
-            kernel, bias = (tensor[:num_channels] for tensor in folded(conv.weight, norm))
-            x = self._convolution(f"{name}.identity", x, pooled(kernel, stride), bias, stride)
-        return self._activated(self._graph.add("Add", y, x))
 
-    def _convolution(
-        self, name: str, x: str, kernel: Tensor, bias: Tensor | None = None, stride: int = 1, index: str | None = None
-    ) -> str:
-        """A convolution with constant weights, (O, I, k, k) and (O).
-
-        Given the name of an index, `kernel` is a table of kernels (N, O, I, k, k).
-        """
-        graph = self._graph
-        if num_empty := _num_empty_channels(kernel.shape[-3]):
-            x = graph.add("Pad", x, graph.integers(0, 0, 0, 0, 0, num_empty, 0, 0))
-            kernel = functional.pad(kernel, (0, 0, 0, 0, 0, num_empty))
-        weights = [graph.weight(f"{name}.weight", _array(kernel))]
-        if index is not None:
-            weights = [graph.add("Gather", *weights, index, axis=0)]
-        if bias is not None:
-            weights.append(graph.weight(f"{name}.bias", _array(bias)))
-        padding = (kernel.shape[-1] - 1) // 2
-        return graph.add("Conv", x, *weights, pads=[padding] * 4, strides=[stride] * 2)
-
-    def _activated(self, x: str) -> str:
-        return self._graph.add("LeakyRelu", x, alpha=SLOPE)
-
-    def _doubled(self, x: str) -> str:
-        """Bilinear, x2."""
-        scales = self._graph.constant(1, 1, 2, 2)
-        return self._graph.add("Resize", x, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
-
-
-def _array(weights: Tensor) -> np.ndarray:
-    return weights.float().contiguous().numpy()
-
-
-def _num_empty_channels(num_channels: int) -> int:
-    """How many empty input channels a convolution needs, so that onnxruntime-web computes it rightly on WebGPU.
-
-    Version 1.30 does not where their number is a multiple of 3 but not of 4, with 3 itself as the only exception.
-    """
-    is_computed_wrongly = num_channels > 3 and num_channels % 3 == 0
-    return -num_channels % 4 if is_computed_wrongly else 0
+def write_decoder(graph: OnnxLayers, renderer: Renderer, hidden_state: str, observation: str, name: str) -> str:  # noqa: ARG001
+    """The published decoder, full resolution alone, as `RendererWriter`."""
+    network: Any = renderer
+    x = hidden_state
+    for index, stage in enumerate(network.upsample_blocks):
+        blocks: list[Any] = list(stage) if isinstance(stage, nn.Sequential) else [stage]
+        up, *residuals = blocks
+        x = graph.convolution(f"decoder.{index}", graph.enlarged(x), *folded(up.conv.weight, up.norm))
+        x = graph.activated(x)
+        for residual in residuals:
+            x = graph.residual(f"decoder.{index}.residual", x, residual)
+    head = network.final_blocks[-1].conv
+    x = graph.convolution("decoder.frame", x, head.weight, head.bias)
+    return graph.add("Tanh", x, name=name)

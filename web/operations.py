@@ -11,16 +11,14 @@ import io
 import math
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.plain_model import plain_caddy
-from model.caddy import Caddy
-from model.dynamics import DynamicsState
-from model.layers.conv_lstm import LSTMState
-from model.layers.step_batch_norm import StepBatchNorm2d
+from benchmarks.plain_model import plain_model
+from model.playable import PlayableModel
 from utils.configuration import Configuration
 from web.onnx_packages import onnx
 
@@ -59,40 +57,41 @@ def step_cost(model: onnx.ModelProto) -> Cost:
 
 
 def naive_cost(config: Configuration) -> Cost:
-    """What the model of a configuration with a published architecture costs when its modules are exported as they are.
+    """What the model of a configuration costs when its modules are exported as they are.
 
     They are those of `benchmarks.plain_model` in evaluation mode, with separate gates, norms and pools, attention and
-    the frames of all resolutions. Statistics of the first steps are left out.
+    all that a renderer shows when it is called.
     """
-    model = plain_caddy(config).eval().requires_grad_(False)
-    num_actions, dimension = model.centroids.shape
-    width, height = config.model.representation_network.target_input_size
-    states = [part for layer in model.initial_state(1).layers for part in layer]
-    observation = torch.zeros(1, model.representation_network.conv1.in_channels, height, width)
-    arguments = (observation, torch.zeros(1, num_actions), torch.zeros(1, dimension), *states)
-    return step_cost(_exported(_PlainStep(model), arguments))
+    model = plain_model(config).eval().requires_grad_(False)
+    stacking, height, width, _ = model.stack_shape
+    observation = torch.zeros(1, 3 * stacking, height, width)
+    vectors = (torch.zeros(1, size) for size in (model.actions_count, model.action_space_dimension))
+    return step_cost(_exported(_PlainStep(model), (observation, *vectors)))
 
 
 class _PlainStep(nn.Module):
-    """All that `Caddy` computes in a step."""
+    """The first step of play, and all that its networks compute."""
 
-    def __init__(self, model: Caddy) -> None:
+    def __init__(self, model: PlayableModel) -> None:
         super().__init__()
         self.model = model
+        self.results: list[Any] = []
+        for network in model.compilable_networks():
+            network.register_forward_hook(lambda _network, _arguments, result: self.results.append(result))
 
-    def forward(self, observation: Tensor, action: Tensor, variation: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, observation: Tensor, action: Tensor, variation: Tensor) -> tuple[Tensor, ...]:
         """Return the next observation, the recurrent state, and what play does not show."""
-        dynamics = self.model.dynamics_network
-        layers = tuple(LSTMState(*pair) for pair in zip(states[::2], states[1::2], strict=True))
-        late = max(norm.num_first_steps for norm in dynamics.modules() if isinstance(norm, StepBatchNorm2d))
-        encoding = self.model.representation_network(observation)
-        hidden_state, memory = dynamics(
-            encoding.states, action, variation, DynamicsState(layers, late), dynamics.fused_gates()
-        )
-        frames = self.model.rendering_network(hidden_state, observation)
-        new_states = [part for layer in memory.layers for part in layer]
-        shown = [resolution for _, resolution in frames.resolutions()]
-        return (torch.cat([frames.full, observation[:, :-3]], dim=1), *new_states, *shown, encoding.attention)
+        self.results.clear()
+        imagined = self.model.step(self.model.initial_state(1), observation, action, variation)
+        return (imagined.observation, *_tensors([imagined.state, self.results]))
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """All tensors in dataclasses, lists and tuples, each once."""
+    if isinstance(value, Tensor):
+        return [value]
+    parts = vars(value).values() if is_dataclass(value) else value if isinstance(value, list | tuple) else ()
+    return list(dict.fromkeys(tensor for part in parts for tensor in _tensors(part)))
 
 
 def _exported(module: nn.Module, arguments: tuple[Tensor, ...]) -> onnx.ModelProto:

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from benchmarks import data_loading, demo, train_step
-from benchmarks.plain_model import PLAIN_CLASSES, plain_caddy
-from model.caddy import Caddy
+from benchmarks.plain_model import PLAIN_CLASSES, plain_model
+from model.build import build_model
 from model.playable import most_probable_actions
-from tests.configurations import small_configuration
+from tests.configurations import MODELS, arguments_of, small_configuration
 from tests.evaluation.test_playability import OVERRIDES, with_checkpoint, write_play
 from tests.synthetic import square_configuration
 from utils.command import UserError
@@ -38,16 +38,20 @@ def report(monkeypatch: pytest.MonkeyPatch, benchmark: Any, folder: Path, *optio
     return written["results"]
 
 
-def test_the_plain_model_computes_the_same() -> None:
-    config = small_configuration()
+@pytest.mark.parametrize("overrides", MODELS.values(), ids=MODELS)
+def test_the_plain_model_computes_the_same(overrides: tuple[str, ...]) -> None:
+    config = small_configuration(*overrides)
     torch.manual_seed(0)
-    ours = Caddy(config).eval()
-    plain = plain_caddy(config).eval()
+    ours = build_model(config).eval()
+    plain = plain_model(config).eval()
     plain.load_state_dict(ours.state_dict())
-    assert {type(module) for module in plain.modules()} >= set(PLAIN_CLASSES.values())
+    made_plain = {PLAIN_CLASSES[type(module)] for module in ours.modules() if type(module) in PLAIN_CLASSES}
+    assert {type(module) for module in plain.modules()} >= made_plain
     assert not {type(module) for module in plain.modules()} & PLAIN_CLASSES.keys()
+    if not overrides:
+        assert made_plain == set(PLAIN_CLASSES.values())
 
-    observations = torch.rand(2, 4, 3, 16, 32) * 2 - 1
+    observations = torch.rand(2, 4, 3 * ours.stack_shape[0], 16, 32) * 2 - 1
     frames = []
     for model in (ours, plain):
         torch.manual_seed(1)  # of the variations and the noise
@@ -55,8 +59,9 @@ def test_the_plain_model_computes_the_same() -> None:
     torch.testing.assert_close(*frames, atol=1e-5, rtol=0)
 
 
-def test_train_step(square: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    results = report(monkeypatch, train_step, square, "--steps", "2")
+@pytest.mark.parametrize("overrides", MODELS.values(), ids=MODELS)
+def test_train_step(square: Path, monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...]) -> None:
+    results = report(monkeypatch, train_step, square, "--steps", "2", *arguments_of(overrides))
     assert results["batches"] == str(square / "data")
     for variant in ("plain", "ours"):
         milliseconds = results[variant]["milliseconds"]

@@ -12,14 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import play
+from model.build import build_model
 from model.caddy import Caddy
 from playing.simulator import Simulator
-from tests.configurations import small_configuration
+from tests.configurations import MODELS, arguments_of, small_configuration
 from tests.synthetic import square_configuration
 from utils.checkpoint import LATEST, save_checkpoint
 
 CPU = torch.device("cpu")
-STACKS = np.random.default_rng(0).integers(0, 256, (1, 1, 16, 32, 3), np.uint8)
+
+
+def stacks(simulator: Simulator) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (1, *simulator.stack_shape), np.uint8)
 
 
 @pytest.fixture(autouse=True)
@@ -29,16 +33,12 @@ def _restore_threads() -> Iterator[None]:
     torch.set_num_threads(num_threads)
 
 
-@pytest.fixture
-def ours() -> Simulator:
+def variants(*overrides: str) -> tuple[Simulator, play.PlainSimulator]:
+    """Ours and the plain variant with the same weights."""
     torch.manual_seed(0)
-    return Simulator(Caddy(small_configuration()))
-
-
-@pytest.fixture
-def plain(ours: Simulator) -> play.PlainSimulator:
-    """The plain variant with the same weights."""
-    return play.PlainSimulator(small_configuration(), ours.model.state_dict(), CPU)
+    config = small_configuration(*overrides)
+    ours = Simulator(build_model(config))
+    return ours, play.PlainSimulator(config, ours.model.state_dict(), CPU)
 
 
 @pytest.fixture
@@ -57,8 +57,14 @@ def report(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> Any:
 
 
 @pytest.mark.usefixtures("_quick")
-def test_report(square: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    results = report(monkeypatch, square, "--steps", "4", "--threads", "1")
+@pytest.mark.parametrize("overrides", MODELS.values(), ids=MODELS)
+def test_report(
+    square: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    overrides: tuple[str, ...],
+) -> None:
+    results = report(monkeypatch, square, "--steps", "4", "--threads", "1", *arguments_of(overrides))
     assert (results["steps"], results["threads"]) == (4, 1)
     assert results["speedup"] > 0
     limit = results["matrix_gflop_per_second"] / results["step_gflop"]
@@ -83,23 +89,28 @@ def test_plays_the_checkpoint_where_there_is_one(square: Path, monkeypatch: pyte
     assert report(monkeypatch, square, "--steps", "1")["weights"] == str(path)
 
 
-def test_both_variants_play_the_same(ours: Simulator, plain: play.PlainSimulator) -> None:
-    expected, found = ours.start(STACKS), plain.start(STACKS)
+@pytest.mark.parametrize("overrides", MODELS.values(), ids=MODELS)
+def test_both_variants_play_the_same(overrides: tuple[str, ...]) -> None:
+    ours, plain = variants(*overrides)
+    expected, found = ours.start(stacks(ours)), plain.start(stacks(ours))
     for action in (0, 2, 1):
         expected, found = (ours.step(expected, np.array([action])), plain.step(found, np.array([action])))
         torch.testing.assert_close(found.observation, expected.observation, atol=1e-5, rtol=0)
 
 
-def test_the_plain_variant_renders_all_resolutions(ours: Simulator, plain: play.PlainSimulator) -> None:
+def test_the_plain_variant_renders_all_resolutions() -> None:
+    ours, plain = variants()
     for player, expected in ((plain, [(4, 8), (8, 16), (16, 32)]), (ours, [(16, 32)])):
         sizes: list[tuple[int, ...]] = []
         for head in player.model.get_submodule("rendering_network.final_blocks").children():
             head.register_forward_hook(lambda *call, sizes=sizes: sizes.append(tuple(call[-1].shape[-2:])))
-        player.step(player.start(STACKS), np.array([0]))
+        player.step(player.start(stacks(ours)), np.array([0]))
         assert sizes == expected
 
 
-def test_arithmetic_is_that_of_the_convolutions(plain: play.PlainSimulator) -> None:
+@pytest.mark.parametrize("overrides", MODELS.values(), ids=MODELS)
+def test_arithmetic_is_that_of_the_convolutions(overrides: tuple[str, ...]) -> None:
+    ours, plain = variants(*overrides)
     operations = []
 
     def count(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
@@ -109,7 +120,7 @@ def test_arithmetic_is_that_of_the_convolutions(plain: play.PlainSimulator) -> N
     for module in plain.model.modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(count)
-    gflop = play.step_gflop(plain, STACKS, np.array([0]))
+    gflop = play.step_gflop(plain, stacks(ours), np.array([0]))
     assert gflop * 1e9 == pytest.approx(sum(operations))
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from benchmarks import options, scaling
+from tests.configurations import MODELS, arguments_of
 from training.costs import num_moved_bytes, num_operations, peak_memory
 from utils.configuration import load_configuration
 
@@ -20,14 +21,18 @@ def results(monkeypatch: pytest.MonkeyPatch, benchmark: Any, folder: Path, *argu
     return json.loads(path.read_text())["results"]
 
 
-def test_every_option_of_every_configuration(square: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("overrides", MODELS.values(), ids=MODELS)
+def test_every_option_of_every_configuration(
+    square: Path, monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...]
+) -> None:
     monkeypatch.setattr(options, "OPTIONS", {name: options.OPTIONS[name] for name in ("tf32", "bf16, recomputing")})
     config = square / "square.yaml"
-    table = results(monkeypatch, options, square, "--configs", str(config), "--steps", "1")
+    arguments = ("--configs", str(config), "--steps", "1", *arguments_of(overrides))
+    table = results(monkeypatch, options, square, *arguments)
     rows = table["configurations"]["square"]
     assert set(rows) == set(options.OPTIONS) - set(options.ON_CUDA)
     for name, row in rows.items():
-        chosen = load_configuration(config, list(options.OPTIONS[name]))
+        chosen = load_configuration(config, [*overrides, *options.OPTIONS[name]])
         assert row["peak_gib"] == round(peak_memory(chosen) / 2**30, 2)
         assert row["gflop"] == round(num_operations(chosen) / 1e9, 1)
         assert row["frames_per_second"] == pytest.approx(6000 / row["milliseconds"], rel=0.02)

@@ -3,7 +3,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.caddy import Caddy
-from tests.configurations import published_configuration, small_configuration
+from tests.configurations import SEEING, published_configuration, small_configuration
 from training import costs
 from training.costs import num_moved_bytes, num_operations, peak_memory
 from training.objective import Objective
@@ -37,6 +37,12 @@ def test_recomputation_and_bfloat16_take_less() -> None:
     half = peak_memory(small_configuration(*OVERRIDES, "training.precision=bf16"))
     assert recomputing < 0.6 * plain
     assert half < 0.9 * plain
+
+
+def test_the_seeing_model_is_followed_too() -> None:
+    config = small_configuration(*OVERRIDES, *SEEING)
+    assert peak_memory(small_configuration(*OVERRIDES, *SEEING, "training.precision=bf16")) < peak_memory(config)
+    assert num_operations(config) > num_operations(small_configuration(*OVERRIDES))
 
 
 def test_the_largest_published_configuration_fits_into_11_gb_with_bfloat16_or_recomputation() -> None:

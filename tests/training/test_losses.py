@@ -313,3 +313,79 @@ def test_a_still_video_pulls_directions_to_zero() -> None:
     loss.backward()
     assert directions.grad is not None
     assert directions.grad.isfinite().all()
+
+
+# Cross-entropy
+
+
+def logarithms(p: Tensor) -> tuple[Tensor, Tensor]:
+    return p.log(), (1 - p).log()
+
+
+def test_cross_entropy_is_zero_where_frames_are_the_true_ones() -> None:
+    p = torch.tensor([0.0, 0.001, 0.3, 0.5, 1.0]).expand(1, 1, 3, 2, 5)
+
+    sure = [logarithm.clamp_min(-100) for logarithm in logarithms(p)]  # -inf times 0 would be no number
+
+    assert losses.cross_entropy(2 * p - 1, sure[0], sure[1]).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_cross_entropy_is_the_divergence_of_pixels() -> None:
+    true, found = torch.tensor([0.0, 0.25, 1.0]), torch.tensor([0.2, 0.5, 0.6])
+    divergences = [-math.log(0.8), 0.25 * math.log(0.25 / 0.5) + 0.75 * math.log(0.75 / 0.5), -math.log(0.6)]
+    weights = torch.tensor([3.0, 1.0, 0.0])
+
+    def row(values: Tensor, channels: int = 3) -> Tensor:
+        return values.expand(1, 1, channels, 1, 3)
+
+    log_probability, log_complement = (row(logarithm) for logarithm in logarithms(found))
+
+    plain = losses.cross_entropy(row(2 * true - 1), log_probability, log_complement)
+    weighted = losses.cross_entropy(row(2 * true - 1), log_probability, log_complement, row(weights, channels=1))
+    assert plain.item() == pytest.approx(sum(divergences) / 3)
+    assert weighted.item() == pytest.approx((3 * divergences[0] + divergences[1]) / 4)
+
+
+# Foreground weights of one white pixel that is there in the third of five black frames alone
+
+
+@pytest.fixture
+def flash() -> Tensor:
+    frames = torch.zeros(1, 5, 3, 5, 7)
+    frames[:, 2, 0, 2, 3] = 1
+    return frames
+
+
+def test_foreground_is_what_appears_and_what_has_to_go(flash: Tensor) -> None:
+    weights = losses.foreground_weights(flash, None, bias=0.25)
+
+    assert weights.shape == (1, 5, 1, 5, 7)
+    assert weights[0, :, 0, 2, 3].tolist() == [0.25, 0.25, 1.25, 1.25, 0.25]
+    assert (weights - 0.25).count_nonzero() == 2
+
+
+def test_what_stands_still_is_no_foreground_however_bright(flash: Tensor) -> None:
+    assert torch.equal(losses.foreground_weights(1 - flash, None), losses.foreground_weights(flash, None))
+    assert not losses.foreground_weights(torch.ones_like(flash), None).any()
+
+
+def test_wrong_pixels_of_the_reconstruction_are_foreground(flash: Tensor) -> None:
+    still = torch.zeros_like(flash)
+
+    weights = losses.foreground_weights(still, flash, reconstruction_share=0.5)
+    of_both = losses.foreground_weights(flash, flash, reconstruction_share=0.5)
+
+    assert weights[0, :, 0, 2, 3].tolist() == [0, 0, 0.5, 0, 0]
+    assert torch.equal(of_both, losses.foreground_weights(flash, None))
+    assert not losses.foreground_weights(still, flash, reconstruction_share=0).any()
+
+
+def test_foreground_is_limited_before_the_bias(flash: Tensor) -> None:
+    weights = losses.foreground_weights(flash, flash, bias=0.25, limit=0.5)
+
+    assert weights[0, :, 0, 2, 3].tolist() == [0.25, 0.25, 0.75, 0.75, 0.25]
+
+
+def test_foreground_weights_have_no_gradient(flash: Tensor) -> None:
+    truth, reconstruction = (flash.clone().requires_grad_() for _ in range(2))
+    assert not losses.foreground_weights(truth, reconstruction).requires_grad

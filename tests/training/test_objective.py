@@ -1,12 +1,15 @@
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.caddy import Caddy
+from model.build import build_model
 from model.perceptual import PerceptualNetwork
 from model.playable import Rollout
-from tests.configurations import small_configuration
+from tests.configurations import SEEING, small_configuration
 from training import losses
 from training.objective import Loss, Objective
 
@@ -56,9 +59,10 @@ def frames() -> Tensor:
     return torch.rand(BATCH, TIME, 3, 16, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-def roll(frames: Tensor, pretraining: bool) -> Rollout:
+def roll(frames: Tensor, pretraining: bool, *overrides: str) -> Rollout:
     torch.manual_seed(1)
-    rollout = Caddy(small_configuration())(frames, 2, pretraining=pretraining)
+    model = build_model(small_configuration(*overrides))
+    rollout = model(frames.repeat(1, 1, model.stack_shape[0], 1, 1), 2, pretraining=pretraining)
     assert isinstance(rollout, Rollout)
     return rollout
 
@@ -218,9 +222,17 @@ def test_perceptual_network_is_needed_where_either_phase_weighs_it() -> None:
 
 # Motion weights
 
+MOTION_WEIGHTS: dict[str, Callable[..., Tensor]] = {
+    "truth_and_reconstruction": partial(losses.motion_weights, dilation=3),
+    "truth": partial(losses.motion_weights, dilation=3),
+    "foreground_of_truth_and_reconstruction": losses.foreground_weights,
+    "foreground_of_truth": losses.foreground_weights,
+}
+"""What each source stands for."""
+
 
 @PHASES
-@pytest.mark.parametrize("source", ["truth_and_reconstruction", "truth"])
+@pytest.mark.parametrize("source", MOTION_WEIGHTS)
 def test_motion_weights(source: str, pretraining: bool, frames: Tensor) -> None:
     rollout = roll(frames, pretraining)
     objective = build(
@@ -229,6 +241,7 @@ def test_motion_weights(source: str, pretraining: bool, frames: Tensor) -> None:
         "training.motion_weights_bias=0.2",
         "training.motion_weights_dilation=3",
         "training.motion_weights_limit=5.0",
+        "training.motion_weights_reconstruction_share=0.5",
         weight("perceptual_loss_lambda", 1),
         weight("perceptual_loss_lambda_pretraining", 1),
         perceptual=True,
@@ -237,8 +250,9 @@ def test_motion_weights(source: str, pretraining: bool, frames: Tensor) -> None:
     terms = objective(rollout, frames, pretraining).terms
 
     reconstruction = rollout.frames.full if pretraining else torch.cat([frames[:, :1], rollout.frames.full], dim=1)
-    motion = losses.motion_weights(
-        frames, reconstruction if source == "truth_and_reconstruction" else None, bias=0.2, dilation=3, limit=5.0
+    sees_reconstruction = source.endswith("truth_and_reconstruction")
+    motion = MOTION_WEIGHTS[source](
+        frames, reconstruction if sees_reconstruction else None, bias=0.2, limit=5.0, reconstruction_share=0.5
     )
     truth = frames
     if not pretraining:
@@ -246,6 +260,40 @@ def test_motion_weights(source: str, pretraining: bool, frames: Tensor) -> None:
     assert motion.std() > 0.1
     torch.testing.assert_close(terms["reconstruction"], l1_over_resolutions(rollout, truth, motion).detach())
     torch.testing.assert_close(terms["perceptual"], perceptual_over_resolutions(rollout, truth, motion).sum())
+
+
+# Cross-entropy
+
+
+@PHASES
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_cross_entropy_is_that_of_all_pixels_weighted_by_motion(
+    pretraining: bool, is_weighted: bool, frames: Tensor
+) -> None:
+    rollout = roll(frames, pretraining, *SEEING)
+    objective = build(
+        *all_weights(),
+        weight("cross_entropy_lambda", 2),
+        weight("cross_entropy_lambda_pretraining", 2),
+        f"training.use_motion_weights={is_weighted}".lower(),
+        "training.motion_weights_source=foreground_of_truth",
+    )
+
+    loss = objective(rollout, frames, pretraining)
+
+    assert rollout.frames.log_probability is not None
+    assert rollout.frames.log_complement is not None
+    motion = losses.foreground_weights(frames, None)[:, 1:] if is_weighted else None
+    expected = losses.cross_entropy(
+        frames[:, 1:], rollout.frames.log_probability, rollout.frames.log_complement, motion
+    ).detach()
+    torch.testing.assert_close(loss.terms["cross_entropy"], expected)
+    torch.testing.assert_close(loss.total.detach(), 2 * expected)
+
+
+def test_there_is_no_cross_entropy_of_frames_alone(frames: Tensor) -> None:
+    loss = build(weight("cross_entropy_lambda", 1))(roll(frames, False), frames, False)
+    assert "cross_entropy" not in loss.terms
 
 
 # Mutual information

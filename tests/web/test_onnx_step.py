@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.caddy import Caddy
+from model.build import build_model
 from model.dynamics import DynamicsState
 from playing.simulator import Moment, Simulator
-from tests.configurations import small_configuration
+from tests.configurations import SEEING, small_configuration
 from tests.reference import NAMES, filled_caddy, load_arrays, relative_error
 from utils.command import UserError
+from web.exporters import find_exporter
 from web.onnx_graph import OnnxGraph
 from web.onnx_simulator import OnnxSimulator, largest_difference
 from web.onnx_step import ExportedStep, export_step
@@ -33,6 +34,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "first steps": (FIRST_STEPS,),
     "33 features": ("model.representation_network.state_features=33",),
     "all": (FULL_MODEL, *FOUR_FRAMES, NO_VARIATIONS, FIRST_STEPS),
+    "seeing": (*SEEING, "model.rendering_network.reach=1"),
+    "seeing, all": (*SEEING, *FOUR_FRAMES, NO_VARIATIONS, FIRST_STEPS),
 }
 
 
@@ -43,9 +46,9 @@ def small_simulator(*overrides: str) -> Simulator:
     def filled(shape: torch.Size, low: float, high: float) -> Tensor:
         return torch.from_numpy(random.uniform(low, high, tuple(shape)).astype(np.float32))
 
-    model = Caddy(small_configuration(*overrides))
+    model = build_model(small_configuration(*overrides))
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
             module.eps = 0.1
     with torch.no_grad():
         for name, value in model.state_dict().items():
@@ -59,6 +62,11 @@ def small_simulator(*overrides: str) -> Simulator:
             else:
                 value.copy_(filled(value.shape, -1, 1))
     return Simulator(model)
+
+
+def exported(simulator: Simulator, *overrides: str, half: bool = False) -> ExportedStep:
+    """The step of a model with given overrides, as its architecture is exported."""
+    return find_exporter(small_configuration(*overrides)).export_step(simulator.model, half)
 
 
 def start_stacks(simulator: Simulator) -> np.ndarray:
@@ -101,22 +109,22 @@ def test_play_is_as_published(name: str) -> None:
 @pytest.mark.parametrize("overrides", VARIANTS.values(), ids=VARIANTS)
 def test_many_steps_equal_those_of_the_model(overrides: tuple[str, ...]) -> None:
     simulator = small_simulator(*overrides)
-    step = export_step(simulator.model)
-    exported = OnnxSimulator(step)
+    step = exported(simulator, *overrides)
+    player = OnnxSimulator(step)
     random = np.random.default_rng(2)
     expected = simulator.start(start_stacks(simulator))
-    found = exported.start(start_stacks(simulator))
+    found = player.start(start_stacks(simulator))
     for number in range(STEPS):
         action = random.integers(3, size=1)
         variation = random.standard_normal((1, 2)) * step.uses_variations
         expected = simulator.step(expected, action, variation)
-        found = exported.step(found, action, variation)
+        found = player.step(found, action, variation)
         assert found.state.step == number + 1
         torch.testing.assert_close(found.observation, expected.observation, atol=2e-5, rtol=0)
         for state, expected_state in zip(found.state.layers, expected.state.layers, strict=True):
             torch.testing.assert_close(state.hidden, expected_state.hidden, atol=2e-5, rtol=0)
             torch.testing.assert_close(state.cell, expected_state.cell, atol=2e-5, rtol=0)
-    assert largest_difference(simulator, exported, start_stacks(simulator), random.integers(3, size=STEPS)) < 2e-5
+    assert largest_difference(simulator, player, start_stacks(simulator), random.integers(3, size=STEPS)) < 2e-5
 
 
 def test_the_largest_difference_is_that_of_any_step_and_pixel() -> None:
@@ -140,12 +148,12 @@ def test_the_largest_difference_is_that_of_any_step_and_pixel() -> None:
     assert difference == 1.0
 
 
-@pytest.mark.parametrize("overrides", [(), FOUR_FRAMES], ids=["one frame", "four frames"])
+@pytest.mark.parametrize("overrides", [(), FOUR_FRAMES, SEEING], ids=["one frame", "four frames", "seeing"])
 def test_pixels_are_those_that_play_shows(overrides: tuple[str, ...]) -> None:
     simulator = small_simulator(*overrides)
     moment = simulator.start(start_stacks(simulator))
     variation = np.ones((1, 2))
-    outputs = run_step(export_step(simulator.model), moment, variation)
+    outputs = run_step(exported(simulator, *overrides), moment, variation)
     following = simulator.step(moment, np.array([1]), variation)
     assert outputs["pixels"].dtype == np.uint8
     assert outputs["pixels"].shape == (16, 32, 4)
@@ -158,17 +166,17 @@ def test_pixels_are_those_that_play_shows(overrides: tuple[str, ...]) -> None:
 
 def test_actions_variations_and_steps_matter() -> None:
     simulator = small_simulator(FIRST_STEPS)
-    exported = OnnxSimulator(export_step(simulator.model))
-    first = exported.start(start_stacks(simulator))
+    player = OnnxSimulator(export_step(simulator.model))
+    first = player.start(start_stacks(simulator))
     later = Moment(first.observation, type(first.state)(first.state.layers, step=3))
     latest = Moment(first.observation, type(first.state)(first.state.layers, step=40))
     frames = [
-        exported.step(moment, np.array([action]), np.full((1, 2), variation)).observation
+        player.step(moment, np.array([action]), np.full((1, 2), variation)).observation
         for moment, action, variation in ((first, 0, 0), (first, 1, 0), (first, 0, 1), (later, 0, 0))
     ]
     for index, frame in enumerate(frames):
         assert all((frame - other).abs().max() > 1e-3 for other in frames[:index])
-    assert torch.equal(frames[3], exported.step(latest, np.array([0]), np.zeros((1, 2))).observation)
+    assert torch.equal(frames[3], player.step(latest, np.array([0]), np.zeros((1, 2))).observation)
 
 
 @pytest.mark.parametrize(
@@ -221,18 +229,20 @@ def test_what_play_does_not_show_is_not_computed() -> None:
 @pytest.mark.parametrize("overrides", VARIANTS.values(), ids=VARIANTS)
 def test_convolutions_are_such_as_webgpu_computes_rightly(overrides: tuple[str, ...], state_features: int) -> None:
     features = f"model.representation_network.state_features={state_features}"
-    step = export_step(small_simulator(features, *overrides).model)
+    step = exported(small_simulator(features, *overrides), features, *overrides)
     shapes = {value.name: value.type.tensor_type.shape.dim for value in step.model.graph.value_info}
     shapes |= {value.name: value.type.tensor_type.shape.dim for value in step.model.graph.input}
     for node in nodes(step, "Conv"):
-        num_channels = shapes[node.input[0]][1].dim_value
+        num_groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+        num_channels = shapes[node.input[0]][1].dim_value // num_groups
         assert num_channels == 3 or num_channels % 4 == 0 or num_channels % 3 != 0
 
 
 class TestHalf:
-    def test_is_half_as_large_and_nearly_the_same(self) -> None:
-        simulator = small_simulator(FIRST_STEPS)
-        full, half = (export_step(simulator.model, half) for half in (False, True))
+    @pytest.mark.parametrize("overrides", [(FIRST_STEPS,), SEEING], ids=["first steps", "seeing"])
+    def test_is_half_as_large_and_nearly_the_same(self, overrides: tuple[str, ...]) -> None:
+        simulator = small_simulator(*overrides)
+        full, half = (exported(simulator, *overrides, half=half) for half in (False, True))
         weights = sum(onnx.numpy_helper.to_array(weight).nbytes for weight in full.model.graph.initializer)
         halved = sum(onnx.numpy_helper.to_array(weight).nbytes for weight in half.model.graph.initializer)
         assert 0.5 <= halved / weights < 0.55

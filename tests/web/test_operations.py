@@ -5,8 +5,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from model.build import build_model
 from model.caddy import Caddy
-from tests.configurations import small_configuration
+from tests.configurations import SEEING, small_configuration
+from web.exporters import find_exporter
 from web.onnx_graph import OnnxGraph
 from web.onnx_step import export_step
 from web.operations import Cost, naive_cost, step_cost
@@ -64,6 +66,13 @@ def test_moves_and_pools_of_one_value_do_not_count() -> None:
     x = graph.add("Mul", x, graph.add("Constant", value=one))
     pooled = graph.add("AveragePool", x, kernel_shape=[3, 3], pads=[1] * 4)
     assert cost(graph, pooled, channels=10).operations == 3
+
+
+def test_the_seeing_model_takes_half_the_operations_of_a_naive_export_too() -> None:
+    config = small_configuration(*SEEING)
+    exporter = find_exporter(config)
+    ours = step_cost(exporter.export_step(build_model(config), False).model)
+    assert 2 * ours.operations <= exporter.naive_cost(config).operations
 
 
 @pytest.mark.parametrize("overrides", VARIANTS.values(), ids=VARIANTS)

@@ -433,7 +433,7 @@ class TestWebGpu:
     def test_is_not_used_where_it_computes_wrong_frames(
         self, gpu_browser: Chrome, noisy_config: Configuration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("web.onnx_step._num_empty_channels", lambda _: 0)
+        monkeypatch.setattr("web.onnx_layers._num_empty_channels", lambda _: 0)
         export_page(noisy_config, Options(tmp_path / "page"))
         with serving(tmp_path / "page") as address:
             open_page(gpu_browser, address)

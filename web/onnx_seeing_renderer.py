@@ -1,0 +1,91 @@
+"""The renderer of `model.seeing_rendering` in an ONNX graph, full resolution without logarithms.
+
+It equals `SeeingRenderer.full_frame`, with these differences in how it is computed:
+
+- What is foretold takes all displacements as channels, which convolutions with a single 1 in each kernel shift: along
+  one axis, then along the other. A convolution that leaves out the displacement by nothing adds up their products.
+- The head gives the doubt about keeping in place of the keeping, and one sigmoid serves both its parts.
+
+Dimensions: S stacked frames in an observation, O hidden size, K displacements along an axis, H x W pixels, h x w their
+eighth.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+
+from model.rendering import Renderer
+from model.seeing_rendering import DARKEST, STRONGEST, NormalizedConvolution, SeeingRenderer
+from web.onnx_layers import OnnxLayers
+
+
+def write_seeing_renderer(graph: OnnxLayers, renderer: Renderer, hidden_state: str, observation: str, name: str) -> str:
+    """As `web.onnx_step.RendererWriter`."""
+    assert isinstance(renderer, SeeingRenderer), "web.exporters chooses what writes a renderer"
+    num_channels = renderer.appearance.conv.in_channels
+    newer = _channels(graph, observation, 0, num_channels - 3)
+    difference = graph.add("Sub", newer, _channels(graph, observation, 3, num_channels))
+    movement = graph.add("Concat", difference, _foretold(graph, difference, renderer.reach), axis=1)
+    streams = (
+        _normalized(graph, "renderer.appearance", observation, renderer.appearance),
+        _normalized(graph, "renderer.movement", movement, renderer.movement),
+    )
+    x = graph.activated(graph.add("Concat", *streams, axis=1))
+    hidden = _normalized(graph, "renderer.from_hidden", hidden_state, renderer.from_hidden)
+    x = graph.add("Add", x, graph.enlarged(hidden, 8))
+    for index, block in enumerate(renderer.blocks):
+        assert isinstance(block, NormalizedConvolution)
+        x = graph.activated(_normalized(graph, f"renderer.{index}", x, block))
+    return _blended(graph, _channels(graph, observation, 0, 3), *_change(graph, x, renderer.head), name)
+
+
+def _normalized(graph: OnnxLayers, name: str, x: str, block: NormalizedConvolution) -> str:
+    (dilation, _) = block.conv.dilation
+    x = graph.convolution(name, x, block.conv.weight, dilation=dilation)
+    return graph.group_normalized(name, x, block.norm)
+
+
+def _foretold(graph: OnnxLayers, difference: str, reach: int) -> str:
+    """As `model.seeing_rendering.foretold`: (1, 1, H, W) of differences (1, 3(S-1), H, W), the newest first."""
+    difference = _channels(graph, difference, 0, 3)
+    appeared = graph.add("Relu", graph.add("ReduceMax", difference, axes=[1]))
+    vanished = graph.add("Relu", graph.add("ReduceMax", graph.add("Neg", difference), axes=[1]))
+    count = 2 * reach + 1
+    shifts = np.eye(count, dtype=np.float32)
+    down = graph.weight("renderer.down", shifts.reshape(count, 1, count, 1))
+    right = graph.weight("renderer.right", np.tile(shifts, (count, 1)).reshape(count**2, 1, 1, count))
+
+    def displaced(x: str, steps: int) -> str:
+        """A map (1, 1, H, W) moved so many times by each displacement, as channels (1, K * K, H, W)."""
+        far = steps * reach
+        x = graph.add("Conv", x, down, dilations=[steps, 1], pads=[far, 0, far, 0])
+        return graph.add("Conv", x, right, dilations=[1, steps], pads=[0, far, 0, far], group=count)
+
+    kernel = torch.ones(1, count**2, 1, 1)
+    kernel[:, count**2 // 2] = 0
+    products = graph.add("Mul", displaced(appeared, 1), displaced(vanished, 2))
+    total = graph.convolution("renderer.foretold", products, kernel)
+    return graph.add("Min", total, graph.constant(STRONGEST))
+
+
+def _change(graph: OnnxLayers, x: str, head: nn.Conv2d) -> tuple[str, str]:
+    """What is painted (1, 3, H, W) in [-1, 1], and the share that it has (1, 1, H, W)."""
+    assert head.bias is not None
+    sign = torch.tensor([1.0, 1, 1, -1])
+    x = graph.convolution("renderer.head", x, head.weight * sign[:, None, None, None], head.bias * sign)
+    painted, share = graph.add_many("Split", 2, graph.add("Sigmoid", x), graph.integers(3, 1), axis=1)
+    contrast = 1 / (1 - 2 * DARKEST)
+    paint = graph.add("Sub", graph.add("Mul", painted, graph.constant(2 * contrast)), graph.constant(contrast))
+    limits = (graph.weight(name, np.array(value, np.float32)) for name, value in (("black", -1), ("white", 1)))
+    return graph.add("Clip", paint, *limits), share
+
+
+def _blended(graph: OnnxLayers, current: str, paint: str, share: str, name: str) -> str:
+    """The current frame (1, 3, H, W) with a share of paint: where there is none, exactly as it is."""
+    change = graph.add("Mul", graph.add("Sub", paint, current), share)
+    return graph.add("Add", current, change, name=name)
+
+
+def _channels(graph: OnnxLayers, x: str, start: int, stop: int) -> str:
+    """Some of the channels of a map."""
+    return graph.add("Slice", x, *(graph.integers(number) for number in (start, stop, 1)))
