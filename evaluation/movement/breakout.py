@@ -47,9 +47,13 @@ def is_paddle_coloured(pixels: np.ndarray) -> np.ndarray:
 
 
 def is_ball_coloured(pixels: np.ndarray) -> np.ndarray:
-    """Whether pixels (..., 3) have a colour of the ball: the paddle's, but never greyish. bool (...)."""
-    other = pixels[..., 1:].max(axis=-1).astype(np.int16)
-    return is_paddle_coloured(pixels) & (pixels[..., 0] - other >= LEAST_SATURATION)
+    """Whether pixels (..., 3) have a colour of the ball: the paddle's or, where a smaller frame mixes it with black,
+    darker, as long as its red is the paddle's; but never greyish. bool (...).
+    """
+    red, other = pixels[..., 0], pixels[..., 1:].max(axis=-1).astype(np.int16)
+    is_dark_enough = (pixels <= np.array(BRIGHTEST_PADDLE) + TOLERANCE).all(axis=-1)
+    is_red_enough = red >= DARKEST_PADDLE[0] - TOLERANCE
+    return np.asarray(is_dark_enough & is_red_enough & (red - other >= LEAST_SATURATION))
 
 
 def is_black(pixels: np.ndarray) -> np.ndarray:
