@@ -28,8 +28,3 @@ def ground_truth_observations(step: int, config: Training) -> int:
 def is_pretraining(step: int, config: Training) -> bool:
     """Whether the step belongs to the pretraining phase."""
     return step <= config.pretraining_steps
-
-
-def has_frozen_statistics(step: int, config: Training) -> bool:
-    """Whether the step normalises by running statistics, as play does."""
-    return config.freeze_batchnorm_step is not None and step > config.freeze_batchnorm_step

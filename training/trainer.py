@@ -23,7 +23,6 @@ from dataset.starting_frames import STARTING_FRAMES, stored_starting_frames
 from dataset.video_dataset import VideoDataset
 from evaluation.evaluator import Evaluation, Evaluator
 from evaluation.plots import plot_action_space
-from model.layers.batch_norm import freeze_batch_norms
 from model.playable import true_actions
 from training import schedules
 from training.compilation import num_compiled_graphs
@@ -155,8 +154,6 @@ class Trainer:
     def _train_step(self, batch: Batch) -> UsedActions:
         """Compute the loss of a batch and update the model."""
         step = self.state.step + 1
-        if schedules.has_frozen_statistics(step, self.settings):
-            freeze_batch_norms(self.state.model)
         batch = batch.to(self.state.device)
         phase = Phase(
             schedules.is_pretraining(step, self.settings),

@@ -305,8 +305,7 @@ class Training(Section):
     `compile` compiles the networks; with `cuda_graphs` each is launched at once. `auto` of both is settled by
     `training.compilation`. `joint_decoding` renders the steps that true observations drive together, with the
     statistics of each. `activation_checkpointing` takes less memory and more time, and learns the same.
-    `sync_batchnorm` normalises by the images of all ranks. After `freeze_batchnorm_step` the running statistics
-    normalise, as in play, to which the weights can then adapt.
+    `sync_batchnorm` normalises by the images of all ranks.
 
     `pretraining_frames`: in pretraining the decoder paints what the encoder saw, as published, or what the dynamics
     predicts, always from true observations. `fed_back_noise` is the standard deviation of noise on generated frames, in
@@ -323,7 +322,6 @@ class Training(Section):
     joint_decoding: bool = False
     activation_checkpointing: bool = False
     sync_batchnorm: bool = False
-    freeze_batchnorm_step: NonNegativeInt | None = None
     learning_rate: PositiveFloat = 4e-4
     weight_decay: NonNegativeFloat = 1e-6
     pretraining_steps: NonNegativeInt = 0

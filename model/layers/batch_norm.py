@@ -15,19 +15,16 @@ from utils import ranks
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """`torch.nn.BatchNorm2d` with four additions. It does not count batches, which only a variable momentum needs.
+    """`torch.nn.BatchNorm2d` with three additions. It does not count batches, which only a variable momentum needs.
 
     `synchronized` makes the statistics those of all ranks' images, as `torch.nn.SyncBatchNorm` does on GPUs alone.
     Otherwise each rank normalises by its own images, as the published training does on its GPUs.
-
-    `frozen` normalises by the running statistics in training too, as play does, and leaves them as they are.
 
     While `recomputing`, running statistics stay as they are. Steps that are `joined` are normalised each by its own
     maps, in their order, which running statistics follow. Both hold for all normalisations of the process.
     """
 
     synchronized = False
-    frozen = False
     is_recomputing: ClassVar[bool] = False
     num_joined: ClassVar[int] = 1
 
@@ -59,7 +56,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def normalize(self, x: Tensor, running_mean: Tensor, running_var: Tensor) -> Tensor:
         """Normalise maps (N, C, H, W), with running statistics (C,) that follow in training mode."""
-        if self.frozen or not self.training:
+        if not self.training:
             return functional.batch_norm(x, running_mean, running_var, self.weight, self.bias, eps=self.eps)
         if self.num_joined == 1:
             return self._normalize_step(x, running_mean, running_var)
@@ -89,21 +86,6 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 def synchronize_batch_norms(model: nn.Module) -> None:
     """Let all batch normalisations of a model use the statistics of all ranks' images."""
-    for norm in _batch_norms(model):
-        norm.synchronized = True
-
-
-def freeze_batch_norms(model: nn.Module) -> None:
-    """Let all batch normalisations of a model use their running statistics from now on, in training too."""
-    for norm in _batch_norms(model):
-        norm.frozen = True
-
-
-def set_momentum(model: nn.Module, momentum: float) -> None:
-    """Set the share of the newest pass in the running statistics of all batch normalisations of a model."""
-    for norm in _batch_norms(model):
-        norm.momentum = momentum
-
-
-def _batch_norms(model: nn.Module) -> Iterator[BatchNorm2d]:
-    return (norm for norm in model.modules() if isinstance(norm, BatchNorm2d))
+    for norm in model.modules():
+        if isinstance(norm, BatchNorm2d):
+            norm.synchronized = True

@@ -1,13 +1,7 @@
 import pytest
 
 from tests.configurations import published_configuration, small_configuration
-from training.schedules import (
-    ground_truth_observations,
-    gumbel_temperature,
-    has_frozen_statistics,
-    is_pretraining,
-    observations_count,
-)
+from training.schedules import ground_truth_observations, gumbel_temperature, is_pretraining, observations_count
 from utils.configuration import Training
 
 
@@ -88,10 +82,3 @@ def test_pretraining_includes_its_last_step() -> None:
 
     assert [is_pretraining(step, config) for step in (1, 3, 4)] == [True, True, False]
     assert not is_pretraining(1, training(pretraining_steps=0))
-
-
-def test_statistics_are_frozen_after_their_last_step() -> None:
-    config = training(freeze_batchnorm_step=3)
-
-    assert [has_frozen_statistics(step, config) for step in (1, 3, 4)] == [False, False, True]
-    assert not has_frozen_statistics(300_000, training())

@@ -101,8 +101,6 @@ def test_more_sequences_in_a_batch_than_videos(square: Path) -> None:
         ("model.action_network.ensamble_size=3",),
         ("training.batching.observation_stacking=2", "evaluation.batching.observation_stacking=2"),
         ("model.action_network.use_gumbel=false", "data.cache=memory"),
-        ("training.freeze_batchnorm_step=3",),
-        ("training.fed_back_noise=0.1", "training.ground_truth_observations_end=1"),
     ],
 )
 def test_variants_resume_exactly(square: Path, overrides: tuple[str, ...]) -> None:

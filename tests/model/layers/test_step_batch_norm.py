@@ -2,7 +2,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.layers.batch_norm import freeze_batch_norms
 from model.layers.step_batch_norm import StepBatchNorm2d
 
 
@@ -47,16 +46,3 @@ def test_first_steps_remember_statistics_of_their_own(step: int) -> None:
         assert abs(mean) < 1e-2
     else:  # steps 2 and 3 share theirs
         assert abs(mean) > 0.1
-
-
-@pytest.mark.parametrize("num_first_steps", [0, 2])
-def test_frozen_statistics_normalise_training_as_play(num_first_steps: int) -> None:
-    norm, steps = StepBatchNorm2d(3, num_first_steps), sequence(4)
-    follow(norm, steps)
-    before = {name: values.clone() for name, values in norm.state_dict().items()}
-
-    freeze_batch_norms(norm)
-    trained, played = follow(norm, steps), follow(norm.eval(), steps)
-
-    assert all(torch.equal(*pair) for pair in zip(trained, played, strict=True))
-    assert all(torch.equal(values, before[name]) for name, values in norm.state_dict().items())
