@@ -27,6 +27,12 @@ def renderer(stacking: int = 2, strength: float = 1.0) -> SeeingRenderer:
     return made
 
 
+def bias(seeing: SeeingRenderer) -> Tensor:
+    """Of the head: of three painted values and of keeping."""
+    assert seeing.head.bias is not None
+    return seeing.head.bias
+
+
 def inputs(stacking: int = 2) -> tuple[Tensor, Tensor]:
     """Hidden states and observations of noise."""
     generator = torch.Generator().manual_seed(1)
@@ -73,7 +79,7 @@ def test_a_new_renderer_nearly_keeps_the_frame() -> None:
 @torch.no_grad()
 def test_what_is_surely_kept_stays_exactly_as_it_is(value: float) -> None:
     seeing = renderer()
-    seeing.head.bias[3] = 100
+    bias(seeing)[3] = 100
     hidden_states, observations = inputs()
     observations[:, :3] = value
     assert torch.equal(seeing.full_frame(hidden_states, observations), observations[:, :3])
@@ -82,7 +88,7 @@ def test_what_is_surely_kept_stays_exactly_as_it_is(value: float) -> None:
 @torch.no_grad()
 def test_what_is_surely_painted_reaches_black_and_white() -> None:
     seeing = renderer()
-    seeing.head.bias.copy_(torch.tensor([-20.0, 0, 20, -100]))
+    bias(seeing).copy_(torch.tensor([-20.0, 0, 20, -100]))
     seeing.head.weight.zero_()
     frame = seeing.full_frame(*inputs())
     assert frame[0, :, 0, 0].tolist() == [-1, 0, 1]
@@ -95,7 +101,7 @@ def test_a_bright_pixel_that_is_missing_has_a_gradient_where_black_was_surely_ke
     """The gradient falls only where the doubt about keeping does, below `DARKEST`."""
     seeing = renderer()
     with torch.no_grad():
-        seeing.head.bias[3] = keeping
+        bias(seeing)[3] = keeping
         seeing.head.weight.zero_()
     hidden_states, _ = inputs()
     frames = seeing(hidden_states, -torch.ones(BATCH, 6, HEIGHT, WIDTH))
@@ -103,10 +109,11 @@ def test_a_bright_pixel_that_is_missing_has_a_gradient_where_black_was_surely_ke
     assert frames.log_probability is not None
     assert frames.log_complement is not None
     cross_entropy(bright, frames.log_probability[:, None], frames.log_complement[:, None]).backward()
-    assert seeing.head.bias.grad is not None
+    gradient = bias(seeing).grad
+    assert gradient is not None
     doubt = torch.sigmoid(torch.tensor(-keeping)).item() / 2
-    assert seeing.head.bias.grad[3].item() == pytest.approx(doubt / (doubt + DARKEST), rel=0.05)
-    assert seeing.head.bias.grad[3] > expected
+    assert gradient[3].item() == pytest.approx(doubt / (doubt + DARKEST), rel=0.05)
+    assert gradient[3] > expected
 
 
 def test_all_weights_learn() -> None:

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from model.caddy import Caddy
+from model.build import build_model
 from playing.game import MAX_REWINDS, Game
 from playing.simulator import Simulator
-from tests.configurations import small_configuration
+from tests.configurations import MODELS, small_configuration
 from utils.images import normalize
 
 STACK = np.random.default_rng(0).integers(0, 256, (1, 16, 32, 3), np.uint8)
@@ -14,16 +14,26 @@ STACK_OF_TWO = np.random.default_rng(1).integers(0, 256, (2, 16, 32, 3), np.uint
 
 def simulator(*overrides: str) -> Simulator:
     torch.manual_seed(0)
-    return Simulator(Caddy(small_configuration(*overrides)))
+    return Simulator(build_model(small_configuration(*overrides)))
+
+
+@pytest.fixture(params=MODELS.values(), ids=MODELS)
+def played(request: pytest.FixtureRequest) -> Simulator:
+    return simulator(*request.param)
 
 
 @pytest.fixture
-def game() -> Game:
-    return Game(simulator(), STACK, seed=3)
+def stack(played: Simulator) -> np.ndarray:
+    return STACK if played.stack_shape[0] == 1 else STACK_OF_TWO
 
 
-def test_it_begins_with_the_starting_frame(game: Game) -> None:
-    assert np.array_equal(game.frame, STACK[-1])
+@pytest.fixture
+def game(played: Simulator, stack: np.ndarray) -> Game:
+    return Game(played, stack, seed=3)
+
+
+def test_it_begins_with_the_starting_frame(game: Game, stack: np.ndarray) -> None:
+    assert np.array_equal(game.frame, stack[-1])
     assert not game.can_rewind
 
 
@@ -44,8 +54,8 @@ def test_actions_are_steps_of_the_model(stack: np.ndarray) -> None:
     assert observation.shape == (1, 3 * len(stack), 16, 32)
 
 
-def test_actions_differ(game: Game) -> None:
-    other = Game(game.simulator, STACK, seed=3)
+def test_actions_differ(game: Game, stack: np.ndarray) -> None:
+    other = Game(game.simulator, stack, seed=3)
     game.act(0)
     other.act(1)
     assert not np.array_equal(game.frame, other.frame)
@@ -64,7 +74,8 @@ def test_a_step_taken_back_leaves_no_trace(game: Game) -> None:
         assert np.array_equal(game.frame, frame)
 
 
-def test_there_is_an_end_to_taking_back(game: Game) -> None:
+def test_there_is_an_end_to_taking_back() -> None:
+    game = Game(simulator(), STACK, seed=3)
     for _ in range(MAX_REWINDS + 2):
         game.act(1)
     for _ in range(MAX_REWINDS):
@@ -75,9 +86,9 @@ def test_there_is_an_end_to_taking_back(game: Game) -> None:
         game.rewind()
 
 
-def test_noise_follows_from_seed_and_step(game: Game) -> None:
-    same, other = (Game(game.simulator, STACK, seed) for seed in (3, 4))
-    quiet = Game(game.simulator, STACK, seed=3)
+def test_noise_follows_from_seed_and_step(game: Game, stack: np.ndarray) -> None:
+    same, other = (Game(game.simulator, stack, seed) for seed in (3, 4))
+    quiet = Game(game.simulator, stack, seed=3)
     for _ in range(2):
         for noisy in (game, same, other):
             noisy.act(0, noise=True)

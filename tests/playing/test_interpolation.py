@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from model.caddy import Caddy
+from model.build import build_model
 from playing.game import Game
 from playing.interpolation import (
     LABEL_HEIGHT,
@@ -20,26 +20,28 @@ from playing.interpolation import (
     save_sweep,
 )
 from playing.simulator import Simulator
-from tests.configurations import small_configuration
+from tests.configurations import MODELS, small_configuration
 from utils.images import tile
 
-STACKS = {length: np.random.default_rng(length).integers(0, 256, (length, 16, 32, 3), np.uint8) for length in (1, 2)}
+SIMULATORS: dict[str, tuple[str, ...]] = {
+    **MODELS,
+    "stack_of_2": ("training.batching.observation_stacking=2", "evaluation.batching.observation_stacking=2"),
+}
 SHARES = np.linspace(0, 1, 5)
 FRAMES = np.random.default_rng(3).integers(0, 256, (3, 4, 16, 32, 3), np.uint8)  # three games, four frames
 FACTOR = 3  # frames of 32x16 pixels are shown as 96x48
 VIDEO_FACTOR = 20  # and are 320 pixels high in videos
 
 
-@pytest.fixture(params=STACKS, ids=lambda length: f"stack_of_{length}")
-def stack(request: pytest.FixtureRequest) -> np.ndarray:
-    return STACKS[request.param]
+@pytest.fixture(params=SIMULATORS.values(), ids=SIMULATORS)
+def simulator(request: pytest.FixtureRequest) -> Simulator:
+    torch.manual_seed(0)
+    return Simulator(build_model(small_configuration(*request.param)))
 
 
 @pytest.fixture
-def simulator(stack: np.ndarray) -> Simulator:
-    torch.manual_seed(0)
-    overrides = [f"{name}.batching.observation_stacking={len(stack)}" for name in ("training", "evaluation")]
-    return Simulator(Caddy(small_configuration(*overrides)))
+def stack(simulator: Simulator) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, simulator.stack_shape, np.uint8)
 
 
 # What lies between two actions

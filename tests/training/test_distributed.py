@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from dataset.batching import TrainingSampler, make_loader
-from model.caddy import Caddy
+from model.build import build_model
 from model.layers.batch_norm import synchronize_batch_norms
+from tests.configurations import SEEING
 from tests.processes import TrainingProcess
 from tests.rank_processes import rank_environments, run_in_ranks, torchrun
 from tests.synthetic import write_configuration
@@ -55,11 +56,11 @@ OVERRIDES = (
 )
 
 
-def save_step(folder: Path, pretraining: bool) -> None:
+def save_step(folder: Path, pretraining: bool, overrides: tuple[str, ...]) -> None:
     """Save what the main rank has after one step in float64: terms, gradients, centroids and running statistics."""
     torch.manual_seed(0)
-    config = load_configuration(folder / "square.yaml", list(OVERRIDES))
-    model = Caddy(config).double().train()
+    config = load_configuration(folder / "square.yaml", [*OVERRIDES, *overrides])
+    model = build_model(config).double().train()
     synchronize_batch_norms(model)
     step = TrainingStep(model, Objective(config).double())
     shared = with_shared_gradients(step, torch.device("cpu"))
@@ -75,12 +76,18 @@ def save_step(folder: Path, pretraining: bool) -> None:
         torch.save({"terms": terms, "gradients": gradients, "buffers": buffers}, folder / f"{ranks.num_ranks()}.pt")
 
 
-@pytest.mark.parametrize("pretraining", [False, True])
-def test_ranks_compute_the_losses_gradients_and_centroids_of_one_process(square: Path, pretraining: bool) -> None:
-    save_step(square, pretraining)
+@pytest.mark.parametrize(
+    ("pretraining", "overrides", "numbers"),
+    [(False, (), (2, 3)), (True, (), (2, 3)), (False, SEEING, (2,)), (True, SEEING, (2,))],
+    ids=["full", "pretraining", "seeing, full", "seeing, pretraining"],
+)
+def test_ranks_compute_the_losses_gradients_and_centroids_of_one_process(
+    square: Path, pretraining: bool, overrides: tuple[str, ...], numbers: tuple[int, ...]
+) -> None:
+    save_step(square, pretraining, overrides)
     alone = torch.load(square / "1.pt")
-    for num_ranks in (2, 3):
-        run_in_ranks(num_ranks, save_step, square, pretraining)
+    for num_ranks in numbers:
+        run_in_ranks(num_ranks, save_step, square, pretraining, overrides)
         together = torch.load(square / f"{num_ranks}.pt")
         for kind, expected in alone.items():
             found = {name: value for name, value in together[kind].items() if name in expected or value.any()}

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.caddy import Caddy
-from tests.configurations import small_configuration
+from model.build import build_model
+from tests.configurations import MODELS, SEEING, small_configuration
 from tests.training.test_objective import ToyPerceptualNetwork
 from training.compilation import compile_networks, num_compiled_graphs
 from training.objective import Objective
@@ -22,6 +22,12 @@ PERCEPTUAL = (
     "training.loss_weights.perceptual_loss_lambda_pretraining=0.5",
 )
 
+
+RECOMPUTED: dict[str, tuple[str, ...]] = {
+    "published": (),
+    "motion weights": ("training.use_motion_weights=true",),
+    "seeing": SEEING,
+}
 
 ALIKE = ("model.dynamics_network.first_steps_statistics=0",)
 """All steps of a rollout are alike, and take fewer graphs."""
@@ -41,12 +47,14 @@ class Outcome:
 def build(*overrides: str, dtype: torch.dtype = torch.float32) -> TrainingStep:
     torch.manual_seed(0)
     config = small_configuration(*PERCEPTUAL, "model.dynamics_network.first_steps_statistics=1", *overrides)
-    return TrainingStep(Caddy(config), Objective(config, ToyPerceptualNetwork())).to(dtype).train()
+    return TrainingStep(build_model(config), Objective(config, ToyPerceptualNetwork())).to(dtype).train()
 
 
 def take(step: TrainingStep, phase: Phase) -> Outcome:
     torch.manual_seed(1)
-    observations = torch.rand(BATCH, TIME, 3, 16, 32, dtype=next(step.parameters()).dtype) * 2 - 1
+    observations = (
+        torch.rand(BATCH, TIME, 3 * step.model.stack_shape[0], 16, 32, dtype=next(step.parameters()).dtype) * 2 - 1
+    )
     result = step(observations, phase)
     result.loss.total.backward()
     return Outcome(step, result)
@@ -58,18 +66,19 @@ def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor], toleranc
         torch.testing.assert_close(found[name], value, rtol=tolerance, atol=tolerance, msg=name)
 
 
-@pytest.mark.parametrize("motion", ["false", "true"])
+@pytest.mark.parametrize("options", RECOMPUTED.values(), ids=RECOMPUTED)
 @pytest.mark.parametrize("phase", PHASES.values(), ids=PHASES)
-def test_activation_checkpointing_changes_nothing(phase: Phase, motion: str) -> None:
-    weights = f"training.use_motion_weights={motion}"
-    plain = take(build(weights, dtype=torch.float64), phase)
-    saving = take(build(weights, "training.activation_checkpointing=true", dtype=torch.float64), phase)
+def test_activation_checkpointing_changes_nothing(phase: Phase, options: tuple[str, ...]) -> None:
+    plain = take(build(*options, dtype=torch.float64), phase)
+    saving = take(build(*options, "training.activation_checkpointing=true", dtype=torch.float64), phase)
     assert_close(saving.loss.terms, plain.loss.terms, 1e-12)
     assert_close(saving.gradients, plain.gradients, 1e-12)
     assert_close(saving.buffers, plain.buffers, 1e-12)
 
 
-@pytest.mark.parametrize("options", [(), ("training.activation_checkpointing=true",)], ids=["", "recomputing"])
+@pytest.mark.parametrize(
+    "options", [(), ("training.activation_checkpointing=true",), SEEING], ids=["", "recomputing", "seeing"]
+)
 @pytest.mark.parametrize("ground_truth_observations", [1, 2, 3, TIME - 1])
 def test_joint_decoding_changes_nothing(ground_truth_observations: int, options: tuple[str, ...]) -> None:
     phase = Phase(False, ground_truth_observations, 0.7)
@@ -90,14 +99,17 @@ def test_joint_decoding_renders_what_true_observations_drive_at_once() -> None:
     assert rendered == [3 * BATCH, BATCH]
 
 
+@pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)
 @pytest.mark.parametrize("phase", PHASES.values(), ids=PHASES)
-def test_bfloat16_is_near_and_keeps_what_decides_in_float32(phase: Phase) -> None:
-    full, half = take(build("training.precision=fp32"), phase), take(build("training.precision=bf16"), phase)
-    for name in ("loss", "reconstruction", "perceptual", "states"):
+def test_bfloat16_is_near_and_keeps_what_decides_in_float32(phase: Phase, options: tuple[str, ...]) -> None:
+    full, half = (take(build(*options, f"training.precision={name}"), phase) for name in ("fp32", "bf16"))
+    for name in full.loss.terms.keys() & {"loss", "reconstruction", "cross_entropy", "perceptual", "states"}:
         assert half.loss.terms[name] != full.loss.terms[name]
         torch.testing.assert_close(half.loss.terms[name], full.loss.terms[name], rtol=3e-2, atol=1e-3)
     for name in full.gradients:
-        if re.search(r"final_blocks.*weight", name):  # those behind tiny batches' normalisations are ill-conditioned
+        if re.search(
+            r"(final_blocks.*|head\.)weight", name
+        ):  # those behind tiny batches' normalisations are ill-conditioned
             similarity = torch.cosine_similarity(half.gradients[name].flatten(), full.gradients[name].flatten(), dim=0)
             assert similarity > 0.8, name
     for tensor in (*half.loss.terms.values(), *half.gradients.values(), *half.buffers.values()):
@@ -113,15 +125,21 @@ def _fresh_compiler() -> Iterator[None]:
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler: sudo apt-get install g++")
 @pytest.mark.usefixtures("_fresh_compiler")
-def test_compiled_networks_compute_the_same_and_are_compiled_once_per_length() -> None:
-    plain = take(build(*ALIKE), PHASES["full"])
-    step = build(*ALIKE)
+@pytest.mark.parametrize(
+    ("options", "num_resolutions"), [((), 3), ((*SEEING, "model.rendering_network.reach=1"), 1)], ids=MODELS
+)
+def test_compiled_networks_compute_the_same_and_are_compiled_once_per_length(
+    options: tuple[str, ...], num_resolutions: int
+) -> None:
+    plain = take(build(*ALIKE, *options), PHASES["full"])
+    step = build(*ALIKE, *options)
     names = list(step.state_dict())
     before = num_compiled_graphs()
     compile_networks(step.model, step.objective, torch.device("cpu"))
     compiled = take(step, PHASES["full"])
     num_graphs = num_compiled_graphs() - before
-    assert num_graphs == 4 + 3 * 2  # encoder of sequences and of one frame, dynamics, decoder; features at three sizes
+    # Encoder of sequences and of one frame, dynamics, decoder; features at every size
+    assert num_graphs == 4 + num_resolutions * 2
     assert_close(compiled.loss.terms, plain.loss.terms, 1e-4)
     assert_close(compiled.gradients, plain.gradients, 1e-3)
     take(step, PHASES["full"])
