@@ -89,7 +89,7 @@ def test_a_fixed_classifier_stays_as_it_began() -> None:
     config = small_configuration(spread, "model.action_network.fixed_classifier=true")
     step = TrainingStep(build_model(config), Objective(config))
     state = TrainingState(config, step.model, step.objective)
-    (network,) = step.model.action_network
+    network = step.model.get_submodule("action_network.0")
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
 
     state.update(step(torch.rand(2, 4, 3, 16, 32) * 2 - 1, Phase(False, 2, 1.0)).loss.total)
@@ -98,7 +98,7 @@ def test_a_fixed_classifier_stays_as_it_began() -> None:
     assert all(torch.equal(after[f"final_fc.{name}"], before[f"final_fc.{name}"]) for name in ("weight", "bias"))
     assert not torch.equal(after["mean_fc.weight"], before["mean_fc.weight"])
     middles = torch.tensor([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
-    assert network.final_fc(middles).argmax(dim=-1).tolist() == [0, 1, 2]
+    assert network.get_submodule("final_fc")(middles).argmax(dim=-1).tolist() == [0, 1, 2]
 
 
 def test_only_a_spread_classifier_can_be_fixed() -> None:
