@@ -36,6 +36,8 @@ from utils.images import grid, overlay
 NUM_PICTURED_SEQUENCES = 4
 RARELY_USED = 0.01
 """Share of the steps below which an action counts as unused."""
+CONFUSED = 0.8
+"""Share of the accuracy of reading actions off the true movement below which discovered actions count as confused."""
 NO_EFFECT = 0.1
 """Change of the most changed pixel, in the range [-1, 1], below which an action counts as without effect."""
 
@@ -64,6 +66,12 @@ class Evaluation:
     def has_collapsed_actions(self) -> bool:
         """Whether fewer than two actions are in use."""
         return self.scalars["eval/actions_used"] < 2
+
+    @property
+    def has_confused_actions(self) -> bool:
+        """Whether actions agree with the true ones much less than visible movement would allow, where both are known."""
+        bound = self.scalars.get("eval/movement_accuracy")
+        return bound is not None and self.scalars["eval/action_accuracy"] < CONFUSED * bound
 
     @property
     def has_ineffective_actions(self) -> bool:

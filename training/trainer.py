@@ -44,6 +44,11 @@ ADVICE = {
         "fewer than two actions are used: raise training.loss_weights.action_mutual_information_lambda, or start with "
         "model.action_network.initial_classifier_spread=1"
     ),
+    "actions_confused": (
+        "the discovered actions are often not the true ones, though these can be seen: train longer (raise "
+        "training.max_steps and the steps of training.lr_schedule), or anew with another training.seed and another "
+        "logging.run_name"
+    ),
     "actions_ineffective": (
         "frames do not change with the action: train longer, set training.use_motion_weights=true if what moves is "
         "small, or lower training.loss_weights.action_mutual_information_lambda"
@@ -252,6 +257,7 @@ class Trainer:
         found = {
             "actions_collapsed": evaluation.has_collapsed_actions,
             "actions_ineffective": evaluation.has_ineffective_actions,
+            "actions_confused": evaluation.has_confused_actions,
         }
         self._num_symptoms = {name: self._num_symptoms[name] + 1 if is_ill else 0 for name, is_ill in found.items()}
         return {name: number >= 2 for name, number in self._num_symptoms.items()}

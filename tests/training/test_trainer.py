@@ -386,7 +386,7 @@ def with_scalars(changes: dict[int, dict[str, float]], monkeypatch: pytest.Monke
         nonlocal num_calls
         num_calls += 1
         evaluation = original(*arguments)
-        healthy = {"eval/actions_used": 3.0, "eval/action_effect": 1.0}
+        healthy = {"eval/actions_used": 3.0, "eval/action_effect": 1.0, "eval/action_accuracy": 1.0}
         return Evaluation(evaluation.scalars | healthy | changes.get(num_calls, {}), evaluation.images)
 
     monkeypatch.setattr(Evaluator, "evaluate", evaluate)
@@ -397,6 +397,11 @@ def with_scalars(changes: dict[int, dict[str, float]], monkeypatch: pytest.Monke
     [
         ({"eval/actions_used": 1.0}, "actions_collapsed", "fewer than two actions are used: raise"),
         ({"eval/action_effect": 0.01}, "actions_ineffective", "frames do not change with the action: train longer"),
+        (
+            {"eval/action_accuracy": 0.7, "eval/movement_accuracy": 0.9},
+            "actions_confused",
+            "the discovered actions are often not the true ones, though these can be seen: train longer",
+        ),
     ],
 )
 def test_a_collapse_seen_twice_in_a_row_is_told_and_logged(
