@@ -69,7 +69,7 @@ class Evaluation:
 
     @property
     def has_confused_actions(self) -> bool:
-        """Whether actions agree with the true ones much less than visible movement would allow, where both are known."""
+        """Whether actions agree with true ones, where known, much less often than visible movement would allow."""
         bound = self.scalars.get("eval/movement_accuracy")
         return bound is not None and self.scalars["eval/action_accuracy"] < CONFUSED * bound
 

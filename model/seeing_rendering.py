@@ -48,6 +48,12 @@ INITIAL_HIDDEN_GAIN = 0.3
 DARKEST = 1e-3
 """How far a pixel that is kept stays from 0 and 1, a quarter of a byte's smallest step, so that it has a logarithm."""
 
+UNDECIDED = 0.1
+"""What is kept by less than this share is painted whole in a frame, and what is painted by less is kept whole: else a
+trace of paint in each step would blur, over hundreds of steps, all that stands still (stretched as the hard concrete
+distribution of Louizos et al., 2018).
+"""
+
 STRONGEST = 2.0
 """Where foretold brightness is cut off: the difference of black and white."""
 
@@ -171,6 +177,7 @@ def seeing_renderer(config: Configuration) -> SeeingRenderer:
 
 
 def _blended(painted: Tensor, keeping: Tensor, observations: Tensor) -> Tensor:
-    """The frame (N, 3, 8h, 8w) in [-1, 1] that the newest one becomes: what is kept stays exactly as it is."""
+    """The frame (N, 3, 8h, 8w) in [-1, 1] that the newest one becomes."""
     paint = (2 * torch.sigmoid(painted) - 1) / (1 - 2 * DARKEST)
-    return torch.lerp(paint.clamp(-1, 1), observations[:, :3], torch.sigmoid(keeping))
+    share = (torch.sigmoid(keeping) - UNDECIDED) / (1 - 2 * UNDECIDED)
+    return torch.lerp(paint.clamp(-1, 1), observations[:, :3], share.clamp(0, 1))

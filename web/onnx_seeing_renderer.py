@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from model.rendering import Renderer
-from model.seeing_rendering import DARKEST, STRONGEST, NormalizedConvolution, SeeingRenderer
+from model.seeing_rendering import DARKEST, STRONGEST, UNDECIDED, NormalizedConvolution, SeeingRenderer
 from web.onnx_layers import OnnxLayers
 
 
@@ -74,10 +74,17 @@ def _change(graph: OnnxLayers, x: str, head: nn.Conv2d) -> tuple[str, str]:
     sign = torch.tensor([1.0, 1, 1, -1])
     x = graph.convolution("renderer.head", x, head.weight * sign[:, None, None, None], head.bias * sign)
     painted, share = graph.add_many("Split", 2, graph.add("Sigmoid", x), graph.integers(3, 1), axis=1)
-    contrast = 1 / (1 - 2 * DARKEST)
-    paint = graph.add("Sub", graph.add("Mul", painted, graph.constant(2 * contrast)), graph.constant(contrast))
-    limits = (graph.weight(name, np.array(value, np.float32)) for name, value in (("black", -1), ("white", 1)))
-    return graph.add("Clip", paint, *limits), share
+    black, none, one = (
+        graph.weight(name, np.array(value, np.float32)) for name, value in (("black", -1), ("none", 0), ("one", 1))
+    )
+    paint = graph.add("Clip", _stretched(graph, painted, DARKEST, 2), black, one)
+    return paint, graph.add("Clip", _stretched(graph, share, UNDECIDED, 1), none, one)
+
+
+def _stretched(graph: OnnxLayers, x: str, margin: float, size: int) -> str:
+    """A map that goes from `margin` to 1 - `margin` stretched to an interval of some size that ends with 1."""
+    slope = size / (1 - 2 * margin)
+    return graph.add("Sub", graph.add("Mul", x, graph.constant(slope)), graph.constant(slope * (1 - margin) - 1))
 
 
 def _blended(graph: OnnxLayers, current: str, paint: str, share: str, name: str) -> str:
