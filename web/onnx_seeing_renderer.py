@@ -74,11 +74,9 @@ def _change(graph: OnnxLayers, x: str, head: nn.Conv2d) -> tuple[str, str]:
     sign = torch.tensor([1.0, 1, 1, -1])
     x = graph.convolution("renderer.head", x, head.weight * sign[:, None, None, None], head.bias * sign)
     painted, share = graph.add_many("Split", 2, graph.add("Sigmoid", x), graph.integers(3, 1), axis=1)
-    black, none, one = (
-        graph.weight(name, np.array(value, np.float32)) for name, value in (("black", -1), ("none", 0), ("one", 1))
-    )
-    paint = graph.add("Clip", _stretched(graph, painted, DARKEST, 2), black, one)
-    return paint, graph.add("Clip", _stretched(graph, share, UNDECIDED, 1), none, one)
+    least, middle, most = (graph.weight(f"renderer.limit_{x}", np.array(x, np.float32)) for x in (-1, 0, 1))
+    paint = graph.add("Clip", _stretched(graph, painted, DARKEST, 2), least, most)
+    return paint, graph.add("Clip", _stretched(graph, share, UNDECIDED, 1), middle, most)
 
 
 def _stretched(graph: OnnxLayers, x: str, margin: float, size: int) -> str:

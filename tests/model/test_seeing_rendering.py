@@ -9,7 +9,7 @@ from torch import Tensor
 from model.build import build_model
 from model.caddy import Caddy
 from model.rendering import Frames
-from model.seeing_rendering import DARKEST, STRONGEST, SeeingRenderer, foretold
+from model.seeing_rendering import DARKEST, STRONGEST, UNDECIDED, SeeingRenderer, foretold
 from tests.configurations import SEEING, small_configuration
 from training.losses import cross_entropy
 from utils.command import UserError
