@@ -74,7 +74,7 @@ def test_a_new_renderer_nearly_keeps_the_frame() -> None:
     kept = observations[:, :3]
     assert (frames.full == kept).float().mean() > 0.9
     difference = (probabilities(frames)[0] - (kept + 1) / 2).abs()
-    assert 0 < difference.mean() < 0.01
+    assert 0 < difference.mean() < 0.02
     assert difference.max() < 0.15
 
 
