@@ -3,7 +3,7 @@ PYTHON ?= python3
 
 DEMO_CONFIG := configs/00_breakout_demo.yaml
 DEMO_DATA := data/breakout_demo
-TRAINED_RUN := 00_breakout_play
+PLAY_CONFIG := configs/00_breakout_play.yaml
 DEMO_RECORDING := --game breakout --train_videos 300 --val_videos 40 --test_videos 40 --video_length 60 \
 	--crop 0 16 160 208 --target_size 80 96
 
@@ -15,12 +15,12 @@ INSTALLED := .venv/requirements.lock
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s%s\n", $$1, $$2}' Makefile
 
-demo: .venv  ## record a small Breakout data set, train on it: 10 minutes on two cores. Goes on where it was interrupted
+demo: .venv  ## record a small Breakout data set, train on it: 12 minutes on two cores. Goes on where it was interrupted
 	@.venv/bin/python -m dataset.acquisition.record_atari $(DEMO_RECORDING) --output_directory $(DEMO_DATA)
 	@.venv/bin/python train.py --config $(DEMO_CONFIG)
 
 play: .venv  ## play the trained Breakout that comes with the repository. Other options: make play PLAY_ARGS=--windowed
-	@.venv/bin/python play.py --config $(DEMO_CONFIG) --set logging.run_name=$(TRAINED_RUN) $(PLAY_ARGS)
+	@.venv/bin/python play.py --config $(PLAY_CONFIG) $(PLAY_ARGS)
 
 test: .venv  ## run the whole test suite, or a part: make test PYTEST_ARGS=tests/model
 	@.venv/bin/python -m pytest $(PYTEST_ARGS)

@@ -163,8 +163,8 @@ def test_shipped_configurations_load(path: Path) -> None:
     assert load_configuration(path).logging.run_name == path.stem
 
 
-def test_the_demo_and_the_three_published_configurations_are_shipped() -> None:
-    assert [path.stem for path in SHIPPED] == ["00_breakout_demo", *PUBLISHED]
+def test_the_demo_the_trained_model_and_the_three_published_configurations_are_shipped() -> None:
+    assert [path.stem for path in SHIPPED] == ["00_breakout_demo", "00_breakout_play", *PUBLISHED]
 
 
 def test_one_file_explains_every_key_and_marks_ours() -> None:

@@ -17,14 +17,14 @@ from utils.configuration import Configuration, load_configuration
 REPOSITORY = Path(__file__).parent.parent
 RUN = "00_breakout_play"
 CHECKPOINT = REPOSITORY / "checkpoints" / RUN / "latest.pth.tar"
-REPORT = REPOSITORY / f"benchmarks/results/playability.{RUN}.amd-epyc-cpu.json"
+(REPORT,) = (REPOSITORY / "benchmarks/results").glob(f"playability.{RUN}.*.json")
 HELD_STEPS = 8
 """Enough to come from one wall to the other, and to press against it for a while."""
 
 
 def configuration() -> Configuration:
     overrides = [f"logging.run_name={RUN}", f"logging.save_root={REPOSITORY / 'checkpoints'}"]
-    return load_configuration(REPOSITORY / "configs/00_breakout_demo.yaml", overrides)
+    return load_configuration(REPOSITORY / "configs/00_breakout_play.yaml", overrides)
 
 
 def paddles_after(simulator: Simulator, stacks: np.ndarray, find: PaddleFinder, action: int) -> np.ndarray:

@@ -74,7 +74,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Configuration:
     """The trained model that comes with the repository, without a data set."""
     overrides = ["logging.run_name=00_breakout_play", f"data.data_root={tmp_path_factory.mktemp('none')}"]
     overrides.append(f"logging.save_root={REPOSITORY / 'checkpoints'}")
-    return load_configuration(REPOSITORY / "configs/00_breakout_demo.yaml", overrides)
+    return load_configuration(REPOSITORY / "configs/00_breakout_play.yaml", overrides)
 
 
 @pytest.fixture(scope="module")

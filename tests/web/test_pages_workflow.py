@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 import export
+from playing.hints import read_hints
+from utils.checkpoint import load_checkpoint
 from utils.configuration import load_configuration
 
 REPOSITORY = Path(__file__).parents[2]
@@ -30,8 +32,11 @@ def test_exports_the_trained_model_that_comes_with_the_repository(monkeypatch: p
     assert sys.argv[0] == "export.py"
     arguments = export.parse_arguments()
     config = load_configuration(REPOSITORY / arguments.config, arguments.overrides)
-    assert (REPOSITORY / "checkpoints" / config.logging.run_name / "latest.pth.tar").exists()
-    assert len(arguments.action_names) == config.data.actions_count
+    path = REPOSITORY / "checkpoints" / config.logging.run_name / "latest.pth.tar"
+    hints = read_hints(load_checkpoint(path), path, config.data.actions_count)
+    assert arguments.action_names is None
+    assert hints.action_names == ("left", "stay", "right")
+    assert hints.real_time_fps == 15
     assert str(arguments.output_directory) == action(BUILD, "actions/upload-pages-artifact")["with"]["path"]
 
 
