@@ -125,9 +125,7 @@ def _fresh_compiler() -> Iterator[None]:
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler: sudo apt-get install g++")
 @pytest.mark.usefixtures("_fresh_compiler")
-@pytest.mark.parametrize(
-    ("options", "num_resolutions"), [((), 3), ((*SEEING, "model.rendering_network.reach=1"), 1)], ids=MODELS
-)
+@pytest.mark.parametrize(("options", "num_resolutions"), [((), 3), (SEEING, 1)], ids=MODELS)
 def test_compiled_networks_compute_the_same_and_are_compiled_once_per_length(
     options: tuple[str, ...], num_resolutions: int
 ) -> None:
