@@ -17,7 +17,7 @@ def simulator(*overrides: str) -> Simulator:
     return Simulator(build_model(small_configuration(*overrides)))
 
 
-@pytest.fixture(params=MODELS.values(), ids=MODELS)
+@pytest.fixture(params=MODELS.values(), ids=list(MODELS))
 def played(request: pytest.FixtureRequest) -> Simulator:
     return simulator(*request.param)
 

@@ -33,7 +33,7 @@ FACTOR = 3  # frames of 32x16 pixels are shown as 96x48
 VIDEO_FACTOR = 20  # and are 320 pixels high in videos
 
 
-@pytest.fixture(params=SIMULATORS.values(), ids=SIMULATORS)
+@pytest.fixture(params=SIMULATORS.values(), ids=list(SIMULATORS))
 def simulator(request: pytest.FixtureRequest) -> Simulator:
     torch.manual_seed(0)
     return Simulator(build_model(small_configuration(*request.param)))
