@@ -71,7 +71,7 @@ def test_log_probabilities_are_those_of_the_frame() -> None:
 def test_a_new_renderer_nearly_keeps_the_frame() -> None:
     hidden_states, observations = inputs()
     difference = (renderer().full_frame(hidden_states, observations) - observations[:, :3]).abs()
-    assert 0 < difference.mean() < 0.02
+    assert 0 < difference.mean() < 0.05
     assert difference.max() < 0.3
 
 
