@@ -22,6 +22,7 @@ SMALL = (
 
 SEEING = (
     "model.architecture=model.seeing_model.model",
+    "model.rendering_network.reach=2",
     "training.batching.observation_stacking=2",
     "evaluation.batching.observation_stacking=2",
     "training.pretraining_frames=predicted",

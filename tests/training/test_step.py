@@ -125,21 +125,15 @@ def _fresh_compiler() -> Iterator[None]:
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler: sudo apt-get install g++")
 @pytest.mark.usefixtures("_fresh_compiler")
-@pytest.mark.parametrize(
-    ("options", "num_resolutions"), [((), 3), ((*SEEING, "model.rendering_network.reach=1"), 1)], ids=MODELS
-)
-def test_compiled_networks_compute_the_same_and_are_compiled_once_per_length(
-    options: tuple[str, ...], num_resolutions: int
-) -> None:
-    plain = take(build(*ALIKE, *options), PHASES["full"])
-    step = build(*ALIKE, *options)
+def test_compiled_networks_compute_the_same_and_are_compiled_once_per_length() -> None:
+    plain = take(build(*ALIKE), PHASES["full"])
+    step = build(*ALIKE)
     names = list(step.state_dict())
     before = num_compiled_graphs()
     compile_networks(step.model, step.objective, torch.device("cpu"))
     compiled = take(step, PHASES["full"])
     num_graphs = num_compiled_graphs() - before
-    # Encoder of sequences and of one frame, dynamics, decoder; features at every size
-    assert num_graphs == 4 + num_resolutions * 2
+    assert num_graphs == 4 + 3 * 2  # encoder of sequences and of one frame, dynamics, decoder; features at three sizes
     assert_close(compiled.loss.terms, plain.loss.terms, 1e-4)
     assert_close(compiled.gradients, plain.gradients, 1e-3)
     take(step, PHASES["full"])

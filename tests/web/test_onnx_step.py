@@ -34,8 +34,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "first steps": (FIRST_STEPS,),
     "33 features": ("model.representation_network.state_features=33",),
     "all": (FULL_MODEL, *FOUR_FRAMES, NO_VARIATIONS, FIRST_STEPS),
-    "seeing": (*SEEING, "model.rendering_network.reach=1"),
-    "seeing, all": (*SEEING, *FOUR_FRAMES, NO_VARIATIONS, FIRST_STEPS),
+    "seeing": SEEING,
+    "seeing, all": (*SEEING, "model.rendering_network.reach=4", *FOUR_FRAMES, NO_VARIATIONS, FIRST_STEPS),
 }
 
 
