@@ -7,7 +7,7 @@ to be painted anew in each frame, and small things blur.
 Here each pixel is either kept or painted. With k the share that is kept, c the current and s the painted value, all in
 (0, 1), the frame is p = k c + (1 - k) s, and training sees log p and log(1 - p), computed without leaving logarithms:
 where nothing moves, keeping is exact and costs nothing, and where something has to be painted, the gradient does not
-vanish, however dark the pixel and however sure the network was of keeping it.
+vanish, however dark the pixel, until the doubt about keeping it falls below `DARKEST`.
 
 What moves is looked at apart from what is there. Under one normalisation the difference between two frames, a few
 pixels, drowns in walls and scenery. Beside the difference stands what it foretells: where things would be if they
