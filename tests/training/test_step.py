@@ -103,8 +103,9 @@ def test_joint_decoding_renders_what_true_observations_drive_at_once() -> None:
 @pytest.mark.parametrize("phase", PHASES.values(), ids=PHASES)
 def test_bfloat16_is_near_and_keeps_what_decides_in_float32(phase: Phase, options: tuple[str, ...]) -> None:
     full, half = (take(build(*options, f"training.precision={name}"), phase) for name in ("fp32", "bf16"))
+    exact = {"reconstruction", "perceptual"} if options else set()  # a new seeing renderer keeps the frames it sees
     for name in full.loss.terms.keys() & {"loss", "reconstruction", "cross_entropy", "perceptual", "states"}:
-        assert half.loss.terms[name] != full.loss.terms[name]
+        assert (half.loss.terms[name] == full.loss.terms[name]) == (name in exact)
         torch.testing.assert_close(half.loss.terms[name], full.loss.terms[name], rtol=3e-2, atol=1e-3)
     for name in full.gradients:
         if re.search(
