@@ -2,19 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from model.build import build_model
 from playing.game import MAX_REWINDS, Game
 from playing.simulator import Simulator
-from tests.configurations import MODELS, small_configuration
+from tests.configurations import MODELS
+from tests.playing.untrained import simulator
 from utils.images import normalize
 
 STACK = np.random.default_rng(0).integers(0, 256, (1, 16, 32, 3), np.uint8)
 STACK_OF_TWO = np.random.default_rng(1).integers(0, 256, (2, 16, 32, 3), np.uint8)
-
-
-def simulator(*overrides: str) -> Simulator:
-    torch.manual_seed(0)
-    return Simulator(build_model(small_configuration(*overrides)))
 
 
 @pytest.fixture(params=MODELS.values(), ids=list(MODELS))

@@ -3,10 +3,8 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from model.build import build_model
 from playing.game import Game
 from playing.interpolation import (
     LABEL_HEIGHT,
@@ -20,7 +18,8 @@ from playing.interpolation import (
     save_sweep,
 )
 from playing.simulator import Simulator
-from tests.configurations import MODELS, small_configuration
+from tests.configurations import MODELS
+from tests.playing import untrained
 from utils.images import tile
 
 SIMULATORS: dict[str, tuple[str, ...]] = {
@@ -35,8 +34,7 @@ VIDEO_FACTOR = 20  # and are 320 pixels high in videos
 
 @pytest.fixture(params=list(SIMULATORS.values()), ids=list(SIMULATORS))
 def simulator(request: pytest.FixtureRequest) -> Simulator:
-    torch.manual_seed(0)
-    return Simulator(build_model(small_configuration(*request.param)))
+    return untrained.simulator(*request.param)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def small_recipe(num_cores: int) -> Recipe:
     return Recipe(
         name="a small network",
         max_area=80 * 96 if num_cores < MANY_CORES else 96 * 128,
-        batch_size=4,
+        batch_size=6,
         observations_count=7,
         evaluated_observations=16,
         true_observations=2,
@@ -40,6 +40,7 @@ def small_recipe(num_cores: int) -> Recipe:
                 "model.seeing_model.model", "not the paper's: sharp within minutes, since it sees what it continues"
             ),
             "model.width_multiplier": Choice(0.5, "half the channels in encoder and decoder"),
+            "model.batch_norm_momentum": Choice(0.02, "what play normalises by is not the last two steps' alone"),
             "model.representation_network.state_features": Choice(32, "half of those published, as below"),
             "model.dynamics_network.hidden_state_size": Choice(32),
             "model.dynamics_network.first_steps_statistics": Choice(
@@ -57,6 +58,7 @@ def small_recipe(num_cores: int) -> Recipe:
             "training.learning_rate": Choice(0.001, "a short training needs long steps ..."),
             "training.lr_schedule": Choice([2000, 2600], "... and shorter ones at its end"),
             "training.pretraining_steps": Choice(0, "this decoder needs no start of its own"),
+            "training.pretraining_frames": Choice("predicted", "if it were given one, it had to see no newer frame"),
             "training.max_steps": Choice(3000, "twice the demo's, since the footage is unknown; raise it to go on"),
             "training.save_freq": Choice(500),
             "training.gumbel_temperature_steps": Choice(1500, "actions are told apart clearly after half the training"),

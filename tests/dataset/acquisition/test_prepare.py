@@ -256,7 +256,8 @@ def test_the_number_of_actions(
 def test_sequences_are_no_longer_than_the_videos(draft: Plan, length: int, trained: int, evaluated: int) -> None:
     config = draft.after(surveyed(length), None).configuration
     assert config.training.batching.observations_count == trained
-    assert config.training.ground_truth_observations_end == trained - 1
+    assert config.training.ground_truth_observations_start == trained - 1
+    assert config.training.ground_truth_observations_end == 2
     assert config.evaluation.batching.observations_count == evaluated
     assert config.evaluation_dataset.ground_truth_observations_init == min(4, evaluated - 1)
 
@@ -268,7 +269,8 @@ def test_a_machine_without_cuda_trains_as_the_demo(num_cores: int, size: list[in
     assert config.model.representation_network.target_input_size == size
     assert config.model.width_multiplier == demo.model.width_multiplier
     assert config.model.dynamics_network == demo.model.dynamics_network
-    assert config.training.batching == demo.training.batching.model_copy(update={"observations_count_start": 7})
+    own = {"observations_count_start": 7, "observations_count_steps": 1}
+    assert config.training.batching == demo.training.batching.model_copy(update=own)
     assert config.training.loss_weights == demo.training.loss_weights
     assert config.model.action_network.action_space_dimension == 2
 
@@ -434,7 +436,7 @@ def test_from_video_files_to_measured_play(
     code, out, err = command(*options(pong, "my_pong"))
     assert (code, re.findall("^error.*", err)) == (0, [])
     assert "data set    data/my_pong: 3 train + 1 val + 1 test videos, 80 frames" in out
-    assert "network     a small network, 5 actions, 4 sequences a batch" in out
+    assert "network     a small network, 5 actions, 6 sequences a batch" in out
     config = load_configuration("configs/my_pong.yaml")
     evaluation = load_evaluation_configuration("configs/evaluation/my_pong.yaml")
     assert config.model.representation_network.target_input_size == [48, 64]
