@@ -192,7 +192,8 @@ class Balls:
         """
         distances = np.full(len(self.count), np.inf)
         places = np.stack([x, y], axis=1)[self.frames]
-        np.minimum.at(distances, self.frames, np.hypot(*(self.centres - places).T))
+        with np.errstate(invalid="ignore"):  # NaN are the places that are unknown
+            np.minimum.at(distances, self.frames, np.hypot(*(self.centres - places).T))
         return distances
 
 
