@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from model.action import ActionNetwork, InferredActions
 from model.dynamics import DynamicsNetwork, DynamicsState
-from model.layers.batch_norm import BatchNorm2d
+from model.layers.batch_norm import BatchNorm2d, set_momentum
 from model.layers.centroid_estimator import CentroidEstimator
 from model.layers.conv_lstm import FusedGates
 from model.layers.convolution import conv3x3
@@ -92,9 +92,7 @@ class Caddy(PlayableModel):
         self.representation_network = RepresentationNetwork(3 * stacking, features, model.width_multiplier)
         self.rendering_network = build_renderer(config)
         self.centroid_estimator = CentroidEstimator(actions_count, dimension, model.centroid_estimator.alpha)
-        for norm in self.modules():
-            if isinstance(norm, BatchNorm2d):
-                norm.momentum = model.batch_norm_momentum
+        set_momentum(self, model.batch_norm_momentum)
         self.to(memory_format=torch.channels_last)
 
     @property

@@ -86,6 +86,15 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 def synchronize_batch_norms(model: nn.Module) -> None:
     """Let all batch normalisations of a model use the statistics of all ranks' images."""
-    for norm in model.modules():
-        if isinstance(norm, BatchNorm2d):
-            norm.synchronized = True
+    for norm in _batch_norms(model):
+        norm.synchronized = True
+
+
+def set_momentum(model: nn.Module, momentum: float) -> None:
+    """Set the share of the newest pass in the running statistics of all batch normalisations of a model."""
+    for norm in _batch_norms(model):
+        norm.momentum = momentum
+
+
+def _batch_norms(model: nn.Module) -> Iterator[BatchNorm2d]:
+    return (norm for norm in model.modules() if isinstance(norm, BatchNorm2d))
