@@ -15,6 +15,9 @@ from utils import ranks
 MINIMUM_KL_VARIANCE = 0.05
 """Where the variances of the action-state KL are clamped."""
 
+NUM_BANDS = 4
+"""Parts of a frame, side by side, in each of which brightness must stay the same to be taken for movement."""
+
 
 def resize_frames(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear resize of (B, T, C, H, W) to `size` (height, width), corners not aligned, no antialias."""
@@ -87,7 +90,8 @@ def motion_alignment_loss(direction_means: Tensor, frames: Tensor) -> Tensor:
 
     The movement between two frames is read off without labels as the change of the brightness's first moments, which is
     how far bright things moved times how large they are, divided by its root mean square over the batch, that of all
-    ranks. Where things stand still, however large, they add nothing. The axes are x and y, or x alone in one dimension.
+    ranks. Where things stand still, appear or vanish, however large, they add nothing. The axes are x and y, or x alone
+    in one dimension.
 
     Args:
         direction_means: (B, T-1, D).
@@ -103,12 +107,23 @@ def motion_alignment_loss(direction_means: Tensor, frames: Tensor) -> Tensor:
 
 
 def _change_of_brightness_moments(frames: Tensor) -> Tensor:
-    """(B, T-1, 2) change between consecutive frames of the mean of brightness times x, and times y, both in [-1, 1]."""
+    """(B, T-1, 2) change between consecutive frames of the mean of brightness times x, and times y, both in [-1, 1].
+
+    It is added up over bands along the axis. A band counts as far as its brightness stays the same: what appears there
+    or vanishes, such as a brick that is hit, has not moved.
+    """
     change = frames.detach().mean(dim=2).diff(dim=1)
-    height, width = change.shape[-2:]
-    x = torch.linspace(-1, 1, width, device=frames.device, dtype=frames.dtype)
-    y = torch.linspace(-1, 1, height, device=frames.device, dtype=frames.dtype)
-    return torch.stack([change.mean(dim=-2) @ x / width, change.mean(dim=-1) @ y / height], dim=-1)
+    return torch.stack([_moment(change), _moment(change.transpose(-2, -1))], dim=-1)
+
+
+def _moment(change: Tensor) -> Tensor:
+    """(B, T-1) the moment along the last dimension of a change of brightness (B, T-1, H, W)."""
+    length = change.shape[-1]
+    position = torch.linspace(-1, 1, length, device=change.device, dtype=change.dtype)
+    bands = functional.adaptive_avg_pool2d(change, (NUM_BANDS, length))
+    total = bands.abs().sum(dim=-1).clamp_min(torch.finfo(change.dtype).eps)
+    constant = 1 - bands.sum(dim=-1).abs() / total
+    return (bands @ position / length * constant).mean(dim=-1)
 
 
 def joint_action_matrix(p: Tensor, q: Tensor) -> Tensor:

@@ -298,10 +298,20 @@ def test_directions_that_follow_the_visible_movement_lose_nothing() -> None:
 
 
 def test_dimensions_beyond_the_second_are_left_free() -> None:
-    frames = moving_square((8, 4), (12, 8))
-    directions = torch.tensor([[[1.0, 1.0, 7.0]]])
+    frames = moving_square((8, 4), (12, 4), (12, 8))
+    directions = torch.tensor([[[2**0.5, 0.0, 7.0], [0.0, 2**0.5, 7.0]]])
 
     assert losses.motion_alignment_loss(directions, frames) < 1e-10
+
+
+def test_what_vanishes_or_appears_has_not_moved() -> None:
+    moving, still = moving_square((8, 12), (12, 12), (16, 12)), moving_square((8, 12), (8, 12), (8, 12))
+    for frames in (moving, still):
+        frames[:, 0, :, :4, 20:] = 1  # a brick to the right, hit at once
+        frames[:, 2, :, :4, :4] = 1  # another one to the left, new
+
+    assert losses.motion_alignment_loss(torch.tensor([[[1.0, 0.0]] * 2]), moving) < 1e-10
+    assert losses.motion_alignment_loss(torch.zeros(1, 2, 2), still) < 1e-10
 
 
 def test_a_still_video_pulls_directions_to_zero() -> None:
