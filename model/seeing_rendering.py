@@ -33,8 +33,8 @@ from utils.configuration import Configuration
 WIDTH = 32
 """Channels, before `model.width_multiplier`."""
 
-DILATIONS = (1, 2, 4, 1)
-"""Of the convolutions between the streams and the head: a pixel sees 10 to each side."""
+DILATIONS = (1, 1, 2, 4, 1, 1)
+"""Of the convolutions between the streams and the head: a pixel sees 12 to each side."""
 
 CHANNELS_IN_A_GROUP = 8
 """Of the group normalisations, which do in play what they do in training; more where that does not divide them."""

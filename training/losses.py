@@ -18,6 +18,9 @@ MINIMUM_KL_VARIANCE = 0.05
 NUM_BANDS = 4
 """Parts of a frame, side by side, in each of which brightness must stay the same to be taken for movement."""
 
+MOST_LEFT_OVER = 1 / 3
+"""The share of a part's change that something appeared or vanished in, from which nothing is read off it."""
+
 
 def resize_frames(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear resize of (B, T, C, H, W) to `size` (height, width), corners not aligned, no antialias."""
@@ -90,40 +93,44 @@ def motion_alignment_loss(direction_means: Tensor, frames: Tensor) -> Tensor:
 
     The movement between two frames is read off without labels as the change of the brightness's first moments, which is
     how far bright things moved times how large they are, divided by its root mean square over the batch, that of all
-    ranks. Where things stand still, appear or vanish, however large, they add nothing. The axes are x and y, or x alone
-    in one dimension.
+    ranks. Where things stand still, however large, they add nothing. The axes are x and y, or x alone in one dimension.
+
+    What appears or vanishes, such as a brick that is hit, or moves behind something else has no movement that could be
+    read off. Directions are left free by as much as this is of all that changes.
 
     Args:
         direction_means: (B, T-1, D).
         frames: (B, T, C, H, W).
 
     Returns:
-        The mean squared distance.
+        The mean squared distance, each weighted by the share of what changes that is movement.
     """
     num_axes = min(direction_means.shape[-1], 2)
-    movement = _change_of_brightness_moments(frames)[..., :num_axes]
+    movement, share = (values[..., :num_axes] for values in _visible_movement(frames))
     scale = ranks.mean(movement.square().mean(dim=(0, 1))).sqrt().clamp_min(torch.finfo(movement.dtype).eps)
-    return functional.mse_loss(direction_means[..., :num_axes], movement / scale)
+    return (share * (direction_means[..., :num_axes] - movement / scale).square()).mean()
 
 
-def _change_of_brightness_moments(frames: Tensor) -> Tensor:
-    """(B, T-1, 2) change between consecutive frames of the mean of brightness times x, and times y, both in [-1, 1].
-
-    It is added up over bands along the axis. A band counts as far as its brightness stays the same: what appears there
-    or vanishes, such as a brick that is hit, has not moved.
-    """
+def _visible_movement(frames: Tensor) -> tuple[Tensor, Tensor]:
+    """The movement between consecutive frames along x and y, and its share of all that changes: (B, T-1, 2) each."""
     change = frames.detach().mean(dim=2).diff(dim=1)
-    return torch.stack([_moment(change), _moment(change.transpose(-2, -1))], dim=-1)
+    movement, share = zip(*(_movement_along_rows(part) for part in (change, change.transpose(-2, -1))), strict=True)
+    return torch.stack(movement, dim=-1), torch.stack(share, dim=-1)
 
 
-def _moment(change: Tensor) -> Tensor:
-    """(B, T-1) the moment along the last dimension of a change of brightness (B, T-1, H, W)."""
+def _movement_along_rows(change: Tensor) -> tuple[Tensor, Tensor]:
+    """The movement (B, T-1) along the last dimension of a change of brightness (B, T-1, H, W), and its share of it.
+
+    A band of rows counts as far as its brightness stays the same: what is left over has appeared there or vanished.
+    """
     length = change.shape[-1]
     position = torch.linspace(-1, 1, length, device=change.device, dtype=change.dtype)
     bands = functional.adaptive_avg_pool2d(change, (NUM_BANDS, length))
-    total = bands.abs().sum(dim=-1).clamp_min(torch.finfo(change.dtype).eps)
-    constant = 1 - bands.sum(dim=-1).abs() / total
-    return (bands @ position / length * constant).mean(dim=-1)
+    total = bands.abs().sum(dim=-1)
+    left_over = bands.sum(dim=-1).abs() / total.clamp_min(torch.finfo(change.dtype).eps)
+    counts = (1 - left_over / MOST_LEFT_OVER).relu()
+    share = (total * counts).sum(dim=-1) / total.sum(dim=-1).clamp_min(torch.finfo(change.dtype).eps)
+    return (bands @ position / length * counts).mean(dim=-1), torch.where(total.any(dim=-1), share, 1.0)
 
 
 def joint_action_matrix(p: Tensor, q: Tensor) -> Tensor:

@@ -311,7 +311,16 @@ def test_what_vanishes_or_appears_has_not_moved() -> None:
         frames[:, 2, :, :4, :4] = 1  # another one to the left, new
 
     assert losses.motion_alignment_loss(torch.tensor([[[1.0, 0.0]] * 2]), moving) < 1e-10
-    assert losses.motion_alignment_loss(torch.zeros(1, 2, 2), still) < 1e-10
+    assert losses.motion_alignment_loss(torch.tensor([[[2.0, 0.0]] * 2]), moving).item() == pytest.approx(
+        2 / 3 / 2
+    )  # 32 pixels of 48
+    assert losses.motion_alignment_loss(torch.ones(1, 2, 2), still) < 1e-10
+
+
+def test_what_moves_behind_something_leaves_directions_free() -> None:
+    frames = moving_square((14, 4), (18, 4), (22, 4))  # the frame ends at 24
+
+    assert losses.motion_alignment_loss(torch.tensor([[[2**0.5], [5.0]]]), frames) < 1e-10
 
 
 def test_a_still_video_pulls_directions_to_zero() -> None:
