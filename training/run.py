@@ -11,7 +11,6 @@ from dataset.shards.storage import Storage, is_sharded
 from dataset.splits import find_videos, require_own_splits
 from dataset.video import Video
 from dataset.video_dataset import VideoDataset
-from evaluation.evaluator import Evaluator
 from model.build import build_model
 from model.layers.batch_norm import synchronize_batch_norms
 from model.perceptual import PerceptualNetwork, load_perceptual_network
@@ -20,6 +19,7 @@ from training.distributed import all_ranks, require_divisible
 from training.objective import Objective
 from training.state import TrainingState
 from training.trainer import Trainer
+from training.validation import Evaluator
 from utils import ranks
 from utils.checkpoint import LATEST
 from utils.command import EXIT_DONE, UserError, tell

@@ -21,7 +21,6 @@ from dataset.shards.loader import ShardedLoader
 from dataset.shards.split import ShardedSplit
 from dataset.starting_frames import STARTING_FRAMES, stored_starting_frames
 from dataset.video_dataset import VideoDataset
-from evaluation.evaluator import Evaluation, Evaluator
 from evaluation.plots import plot_action_space
 from model.playable import true_actions
 from training import schedules
@@ -29,6 +28,7 @@ from training.compilation import num_compiled_graphs
 from training.distributed import with_shared_gradients
 from training.state import TrainingState
 from training.step import Phase, TrainingStep, UsedActions
+from training.validation import Evaluation, Evaluator
 from utils import ranks
 from utils.checkpoint import LATEST, checkpoint_name, save_checkpoint
 from utils.command import EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED, UserError, tell
