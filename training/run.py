@@ -15,7 +15,6 @@ from model.build import build_model
 from model.layers.batch_norm import synchronize_batch_norms
 from model.perceptual import PerceptualNetwork, load_perceptual_network
 from training.compilation import compile_networks, explaining_failed_compilation, settled
-from training.distributed import all_ranks, require_divisible
 from training.objective import Objective
 from training.state import TrainingState
 from training.trainer import Trainer
@@ -25,6 +24,7 @@ from utils.checkpoint import LATEST
 from utils.command import EXIT_DONE, UserError, tell
 from utils.configuration import Batching, Configuration, Data
 from utils.device import allow_tf32, explaining_lack_of_memory
+from utils.distributed import all_ranks, require_divisible
 from utils.files import only_process, require_writable
 from utils.logger import IMAGES, METRICS, RunLogger, has_evaluation
 

@@ -25,7 +25,6 @@ from evaluation.plots import plot_action_space
 from model.playable import true_actions
 from training import schedules
 from training.compilation import num_compiled_graphs
-from training.distributed import with_shared_gradients
 from training.state import TrainingState
 from training.step import Phase, TrainingStep, UsedActions
 from training.validation import Evaluation, Evaluator
@@ -33,6 +32,7 @@ from utils import ranks
 from utils.checkpoint import LATEST, checkpoint_name, save_checkpoint
 from utils.command import EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED, UserError, tell
 from utils.configuration import Configuration, flatten
+from utils.distributed import with_shared_gradients
 from utils.logger import RunLogger
 
 EXIT_CODES = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_TERMINATED}
