@@ -11,13 +11,13 @@ import torch
 
 from dataset.batching import Batch, evaluation_keys, in_batches, make_loader
 from dataset.splits import find_videos
-from dataset.starting_frames import SPLITS
 from dataset.video_dataset import SequenceKey, VideoDataset
 from evaluation.metrics.breakout_ball import Drawn, measure_drawn
 from evaluation.movement.breakout import Playfield
 from model.noise import Noise
 from model.playable import Rollout, most_probable_actions
 from playing.simulator import Simulator
+from playing.starting_frames import SPLITS
 from training.run import open_split
 from utils.command import UserError
 from utils.configuration import Configuration

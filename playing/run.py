@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset.starting_frames import choose_starting_frames
 from playing.hints import Hints, read_hints
 from playing.manner import USUAL_FPS, Manner
 from playing.recording import Header
 from playing.script import parse_script
 from playing.session import Session, play_script, replay
 from playing.simulator import checkpoint_path, digest, load_simulator
+from playing.starting_frames import choose_starting_frames
 from utils.command import UserError
 from utils.configuration import Configuration
 from utils.device import select_device

@@ -19,10 +19,10 @@ from tqdm import tqdm
 from dataset.batching import Batch, TrainingSampler, make_loader
 from dataset.shards.loader import ShardedLoader
 from dataset.shards.split import ShardedSplit
-from dataset.starting_frames import STARTING_FRAMES, stored_starting_frames
 from dataset.video_dataset import VideoDataset
 from evaluation.plots import plot_action_space
 from model.playable import true_actions
+from playing.starting_frames import STARTING_FRAMES, stored_starting_frames
 from training import schedules
 from training.compilation import num_compiled_graphs
 from training.state import TrainingState

@@ -16,9 +16,9 @@ import train
 from dataset.acquisition.shard import Options
 from dataset.shards import storage
 from dataset.shards.split import ShardedSplit
-from dataset.starting_frames import choose_starting_frames
 from dataset.video import Video
 from dataset.video_dataset import VideoDataset
+from playing.starting_frames import choose_starting_frames
 from tests.command import Command
 from tests.dataset.sharded import Server, serving, shard_data_set
 from tests.processes import TrainingProcess
