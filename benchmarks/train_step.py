@@ -22,13 +22,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dataset.batching import Batch, TrainingSampler, make_loader
+from dataset.open import open_split
 from dataset.video_dataset import SequenceKey
 from model.build import build_model
 from model.perceptual import PerceptualNetwork, load_perceptual_network
 from model.plain import plain_model
 from model.playable import PlayableModel
 from training.objective import Objective
-from training.run import open_split
 from utils.command import positive_int, run_command
 from utils.configuration import Configuration, load_configuration
 from utils.device import select_device

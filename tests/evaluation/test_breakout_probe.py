@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from dataset.open import open_split
 from evaluation.breakout_probe import probe_breakout
 from model.caddy import Caddy, Rollout
 from tests.evaluation.movement.test_breakout import draw
 from tests.evaluation.test_playability import write_play
 from tests.synthetic import square_configuration
 from training import validation
-from training.run import open_split
 from training.validation import Evaluator
 from utils.configuration import Configuration
 from utils.images import normalize

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from dataset.open import open_split
 from dataset.video import Video
 from playing.starting_frames import (
     NUM_STORED,
@@ -16,7 +17,6 @@ from playing.starting_frames import (
     stored_starting_frames,
 )
 from tests.synthetic import SIDE, square_configuration, write_square_videos
-from training.run import open_split
 from utils.command import UserError
 
 STACKING = ("training.batching.observation_stacking=2", "evaluation.batching.observation_stacking=2")
