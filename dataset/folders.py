@@ -29,12 +29,12 @@ class TrainingVideos:
         batching = self.settings.batching
         sampler = TrainingSampler(
             self.dataset,
-            batching.batch_size,
-            observations_count,
-            self.settings.seed,
-            first_step,
-            ranks.rank(),
-            ranks.num_ranks(),
+            batch_size=batching.batch_size,
+            observations_count=observations_count,
+            seed=self.settings.seed,
+            first_step=first_step,
+            rank=ranks.rank(),
+            num_ranks=ranks.num_ranks(),
         )
         return make_loader(self.dataset, sampler, batching.num_workers, device)
 

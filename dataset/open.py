@@ -9,6 +9,7 @@ from pathlib import Path
 from dataset.folders import VideoFolders, open_videos
 from dataset.formats import DataFormat, TrainingData
 from dataset.shards.format import Shards
+from dataset.splits import FLAT, find_all_videos
 from dataset.video_dataset import VideoDataset
 from utils.configuration import Batching, Configuration, DataSource
 
@@ -29,6 +30,15 @@ def find_videos(data: DataSource, split: str) -> list[Path]:
         OSError: the disk is full.
     """
     return _format_of(data).find_videos(data, split)
+
+
+def is_without_splits(data: DataSource) -> bool:
+    """Whether a data set is one flat folder of videos, of which the configuration does not say which are whose.
+
+    `UserError` if the folder holds no videos.
+    """
+    is_folder = isinstance(_format_of(data), VideoFolders) and Path(data.data_root).is_dir()
+    return is_folder and data.dataset_splits is None and FLAT in find_all_videos(Path(data.data_root))
 
 
 def open_split(config: Configuration, split: str, batching: Batching, max_videos: int | None = None) -> VideoDataset:

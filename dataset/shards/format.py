@@ -31,10 +31,10 @@ class StreamedShards:
         batching = self.config.training.batching
         return ShardedLoader(
             self.split,
-            batching.batch_size,
-            observations_count,
-            self.config.training.seed,
-            first_step,
+            batch_size=batching.batch_size,
+            observations_count=observations_count,
+            seed=self.config.training.seed,
+            first_step=first_step,
             num_workers=batching.num_workers,
             device=device,
             rank=ranks.rank(),
