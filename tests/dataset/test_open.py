@@ -1,4 +1,4 @@
-"""Data in a form of its own is trained on, evaluated and played, and no file but its own knows of it."""
+"""Data is opened in the form it has. One of its own is trained on, evaluated and played, and no other file knows it."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -120,3 +120,13 @@ def test_what_it_lacks_is_refused(tmp_path: Path) -> None:
 def test_other_data_is_opened_as_before(square: Path) -> None:
     data: TrainingData = opening.open_training_data(square_configuration(square))
     assert data.state() == {"seed": 0, "batch_size": 2, "num_videos": 4, "num_frames": 48}
+
+
+def test_shards_have_splits_of_their_own_and_keep_training_videos(tmp_path: Path) -> None:
+    (tmp_path / "shards.json").touch()
+    data = DataSource(data_root=str(tmp_path), crop=[0, 0, SIDE, SIDE])
+
+    with pytest.raises(UserError, match=r"shards have splits of their own; remove data\.dataset_splits"):
+        opening.find_videos(data.model_copy(update={"dataset_splits": [0.8, 0.1, 0.1]}), "val")
+    with pytest.raises(UserError, match=r"training videos in shards are only for training; name the data set"):
+        opening.find_videos(data, "train")
