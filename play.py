@@ -5,6 +5,7 @@ import dataclasses
 from pathlib import Path
 
 from playing.arguments import playing_parser
+from playing.options import Options
 from utils.command import EXIT_DONE, UserError, positive_float, run_command
 from utils.configuration import load_configuration
 
@@ -59,7 +60,7 @@ def main() -> int:
     if arguments.headless != (arguments.actions is not None):
         raise UserError("--headless and --actions belong together: --headless --actions 1,1,2x10")
 
-    from playing.run import Options, play  # takes seconds, for which --help and a mistyped key need not wait
+    from playing.run import play  # takes seconds, for which --help and a mistyped key need not wait
 
     play(config, Options(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Options)}))
     return EXIT_DONE

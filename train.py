@@ -18,8 +18,8 @@ def main() -> int:
     arguments = parser.parse_args()
     config = load_configuration(arguments.config, arguments.overrides)
 
-    from training.distributed import is_one_of_several  # takes seconds, for which --help need not wait
     from training.run import train
+    from utils.distributed import is_one_of_several  # takes seconds, for which --help need not wait
 
     code = train(config, arguments.device)
     if is_one_of_several():

@@ -17,9 +17,9 @@ import ffmpeg
 import numpy as np
 from PIL import Image, ImageChops
 
-from benchmarks.report import write_report
 from dataset.acquisition.readers.video_file import VideoFile, find
 from utils.command import CommandParser, positive_int, run_command
+from utils.measurement import write_report
 from utils.video_writer import ffmpeg_command
 
 SIZE = (256, 256)

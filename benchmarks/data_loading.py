@@ -22,16 +22,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.report import measurement_parser, write_report
 from dataset.acquisition.shard import Options, plan_shards, write_shards
 from dataset.batching import Batch, TrainingSampler, make_loader
+from dataset.formats import sequence_options
+from dataset.open import open_split
 from dataset.shards.loader import ShardedLoader
 from dataset.shards.split import ShardedSplit
 from dataset.video import FRAME_SUFFIXES, Video
-from training.run import open_split, sequence_options
 from utils.command import positive_int, run_command
 from utils.configuration import Cache, Configuration, load_configuration
 from utils.device import select_device
+from utils.measurement import measurement_parser, write_report
 
 NUM_REPEATS = 5
 

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.report import measurement_parser, write_report
 from evaluation.metrics.breakout_play import Figure
 from evaluation.playability import Playability, measure_playability
 from utils.command import UserError, run_command, tell
 from utils.configuration import Configuration, load_configuration
 from utils.device import select_device
+from utils.measurement import measurement_parser, write_report
 
 GAMES, FRAMES = 16, 200
 """How many games are played after each training, and of how many frames."""

@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import measurement_parser, write_report
 from utils.command import UserError, run_command
 from utils.configuration import load_configuration
 from utils.device import select_device
+from utils.measurement import measurement_parser, write_report
 
 SHORTENED = (
     "training.precision=fp32",

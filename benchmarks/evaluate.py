@@ -19,13 +19,13 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
-from benchmarks.report import measurement_parser, write_report
 from dataset.video import VideoWriter
 from evaluation.configuration import EvaluationConfiguration, load_evaluation_configuration
 from evaluation.dataset_evaluator import DATA_FILE
 from evaluation.results import HEADLINES, read_results
 from utils.command import EXIT_DONE, UserError, positive_int, run_command
 from utils.device import select_device
+from utils.measurement import measurement_parser, write_report
 
 REPOSITORY = Path(__file__).parent.parent
 SQUARE = 16

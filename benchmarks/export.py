@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from benchmarks.browser import BrowserSpeed, measure_in_browser, missing_programs
 from benchmarks.play import Player, step_seconds, trained_or_random
-from benchmarks.report import writable_file, write_report
 from utils.command import CommandParser, positive_int, run_command
 from utils.configuration import Configuration, load_configuration
+from utils.measurement import writable_file, write_report
 from web.exporters import find_exporter
 from web.onnx_simulator import OnnxSimulator, largest_difference
 from web.operations import step_cost

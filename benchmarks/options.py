@@ -23,15 +23,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.play import matrix_rate
-from benchmarks.report import writable_file, write_report
 from dataset.batching import BatchLoader, TrainingSampler, make_loader
+from dataset.formats import sequence_options
 from dataset.video import Video, write_video
 from dataset.video_dataset import VideoDataset
 from training.costs import num_moved_bytes, num_operations, peak_memory, step_seconds
-from training.run import sequence_options
 from utils.command import CommandParser, non_negative_int, run_command
 from utils.configuration import Configuration, load_configuration
 from utils.device import allow_tf32, select_device
+from utils.measurement import writable_file, write_report
 
 CONFIGURATIONS = ("00_breakout_demo", "01_bair", "02_breakout", "03_tennis")
 

@@ -1,6 +1,6 @@
 """How many frames a second a model is played at, beside a plain transcription of the method and the machine's limit.
 
-The plain variant is `benchmarks.plain_model` stepped eagerly, with the frames of all three resolutions. The limit is
+The plain variant is `model.plain` stepped eagerly, with the frames of all three resolutions. The limit is
 what the multiplications and additions of its step would take at the rate at which the machine multiplies matrices,
 measured in the same run.
 
@@ -18,15 +18,15 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from benchmarks.plain_model import plain_model
-from benchmarks.report import measurement_parser, write_report
 from model.build import build_model
+from model.plain import plain_model
 from playing.simulator import Moment, Simulator, load_simulator
 from utils.checkpoint import LATEST
 from utils.command import positive_int, run_command
 from utils.configuration import Configuration, load_configuration
 from utils.device import select_device
 from utils.images import normalize
+from utils.measurement import measurement_parser, write_report
 
 NUM_RUNS = 5
 """How often each variant has its turn."""

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.report import measurement_parser, write_report
 from dataset.batching import TrainingSampler
 from dataset.video import Annotations, Video
 from dataset.video_dataset import VideoDataset
@@ -28,6 +27,7 @@ from training.costs import peak_memory, step_seconds
 from utils.command import positive_int, run_command
 from utils.configuration import Configuration, load_configuration
 from utils.device import select_device
+from utils.measurement import measurement_parser, write_report
 
 FACTORS = (1, 2, 3, 4)
 NUM_VIDEOS = (10, 100, 1000, 10_000, 100_000)

@@ -1,6 +1,6 @@
 """How long a training step takes and what it needs, beside a plain transcription of the method.
 
-The plain variant is `benchmarks.plain_model` trained plainly: Adam is not fused, and each term of the loss is read from
+The plain variant is `model.plain` trained plainly: Adam is not fused, and each term of the loss is read from
 the device at every step. Both variants compute in float32, are not compiled and have the same loss, whose perceptual
 term counts as forward with its gradient, and its features as saved.
 
@@ -21,18 +21,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.plain_model import plain_model
-from benchmarks.report import measurement_parser, write_report
 from dataset.batching import Batch, TrainingSampler, make_loader
+from dataset.open import open_split
 from dataset.video_dataset import SequenceKey
 from model.build import build_model
 from model.perceptual import PerceptualNetwork, load_perceptual_network
+from model.plain import plain_model
 from model.playable import PlayableModel
 from training.objective import Objective
-from training.run import open_split
 from utils.command import positive_int, run_command
 from utils.configuration import Configuration, load_configuration
 from utils.device import select_device
+from utils.measurement import measurement_parser, write_report
 
 MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 PHASES = ("data", "forward", "backward", "optimiser")

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataset.shards.local import fetch_split
-from dataset.shards.storage import is_sharded
 from utils.command import UserError
 
 SPLITS = ("train", "val", "test")
@@ -13,30 +11,13 @@ FLAT = "all"
 """Stands for the splits of a data set without any."""
 
 
-def find_videos(
-    data_root: str | Path,
-    split: str,
-    dataset_splits: Sequence[float] | None = None,
-    shard_directory: str | Path | None = None,
-) -> list[Path]:
+def find_videos(data_root: str | Path, split: str, dataset_splits: Sequence[float] | None = None) -> list[Path]:
     """Return the folders of a split's videos, sorted by name.
 
     Without `dataset_splits` they are the folders `<data_root>/<split>/*`. With it (the fractions of train, val and
-    test) they are the split's share of `<data_root>/*` in sorted order. Hidden folders are no videos. Out of shards,
-    behind a URL or in a folder, validation and test videos are fetched: `dataset.shards.local.fetch_split`.
-
-    Raises:
-        UserError: there are none, or they cannot be fetched; or they are for training and in shards, which are cut and
-            streamed (`dataset.shards.split.ShardedSplit`).
-        OSError: the disk is full.
+    test) they are the split's share of `<data_root>/*` in sorted order. Hidden folders are no videos. `UserError` if
+    there are none.
     """
-    if is_sharded(data_root):
-        require_own_splits(data_root, dataset_splits)
-        if split == "train":
-            raise UserError(
-                f"{data_root}: training videos in shards are only for training; name the data set that was sharded"
-            )
-        return fetch_split(str(data_root), split, Path(shard_directory) if shard_directory else None)
     root = Path(data_root)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; let data.data_root name the folder of the dataset")
@@ -48,12 +29,6 @@ def find_videos(
     if not videos:
         raise UserError(f"{folder}: no videos of the split '{split}' there; {_remedy(root, split)}")
     return videos
-
-
-def require_own_splits(data_root: str | Path, dataset_splits: Sequence[float] | None) -> None:
-    """`UserError` if a data set in shards is to be cut into other splits than it has."""
-    if dataset_splits is not None:
-        raise UserError(f"{data_root}: shards have splits of their own; remove data.dataset_splits")
 
 
 def find_all_videos(root: Path) -> dict[str, list[Path]]:

@@ -5,7 +5,7 @@ T observations in a sequence, S stacked frames in an observation (`observation_s
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -116,6 +116,12 @@ class VideoDataset(Dataset[Samples]):
             raise IndexError(f"sequence {index} of {ends[-1]}")
         video = bisect_right(ends, index)
         return SequenceKey(video, index - (ends[video - 1] if video else 0), observations_count)
+
+    def true_actions(self) -> Iterable[tuple[str, Iterable[int] | None]]:
+        """Yield the true actions that occur in each video, by its path; None where some are unknown."""
+        for video in self.videos:
+            annotations = video.annotations
+            yield str(video.path), set(annotations.actions) if annotations.actions_are_known else None
 
     def frames_ahead(self) -> np.ndarray:
         """Return per row how many frames of its video remain, itself included: int64 (num_frames)."""

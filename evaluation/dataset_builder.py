@@ -31,19 +31,20 @@ from tqdm import tqdm
 
 from dataset.authors_layout import convert_to_authors_layout
 from dataset.batching import Batch, evaluation_keys, in_batches, make_loader
+from dataset.formats import require_known_actions
 from dataset.frame_cache import fingerprint
+from dataset.open import open_split
 from dataset.video import VideoWriter, write_video
 from dataset.video_dataset import SequenceKey, VideoDataset
 from model.noise import SequenceNoise
 from model.playable import ActionSampler, PlayableModel, most_probable_actions, true_actions
 from playing.simulator import Simulator, build_simulator, checkpoint_path, digest, play_games
-from training.distributed import all_ranks
-from training.run import open_split, require_known_actions
 from utils import ranks
 from utils.checkpoint import load_checkpoint
 from utils.command import UserError, one_line, tell
 from utils.configuration import Configuration, flatten
 from utils.device import explaining_lack_of_memory
+from utils.distributed import all_ranks
 from utils.files import only_process, replacing, require_writable
 from utils.images import to_uint8
 

@@ -10,15 +10,14 @@ import numpy as np
 import torch
 
 from dataset.batching import Batch, evaluation_keys, in_batches, make_loader
-from dataset.splits import find_videos
-from dataset.starting_frames import SPLITS
+from dataset.open import find_videos, open_split
 from dataset.video_dataset import SequenceKey, VideoDataset
 from evaluation.metrics.breakout_ball import Drawn, measure_drawn
 from evaluation.movement.breakout import Playfield
 from model.noise import Noise
 from model.playable import Rollout, most_probable_actions
 from playing.simulator import Simulator
-from training.run import open_split
+from playing.starting_frames import SPLITS
 from utils.command import UserError
 from utils.configuration import Configuration
 from utils.images import to_uint8
@@ -61,7 +60,7 @@ def open_held_out(config: Configuration) -> VideoDataset:
     """The test split, or the validation split where there is none. `UserError` if its actions are unknown."""
     for split in SPLITS[:-1]:
         try:
-            find_videos(config.data.data_root, split, config.data.dataset_splits, config.data.shard_directory)
+            find_videos(config.data, split)
         except UserError:
             continue
         break

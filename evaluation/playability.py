@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.report import measurement_parser, writable_file, write_report
 from evaluation.held_out import Foresight, HeldOut, foresee, infer_held_out, open_held_out
 from evaluation.metrics.action_accuracy import confusion_matrix, hungarian_accuracy, match_actions, movement_accuracy
 from evaluation.metrics.breakout_ball import Drawn
@@ -45,6 +44,7 @@ from utils.command import UserError, non_negative_int, positive_int, run_command
 from utils.configuration import Configuration, load_configuration
 from utils.device import select_device
 from utils.images import enlarge, labelled, save_animation, tile
+from utils.measurement import measurement_parser, writable_file, write_report
 
 LONGEST_HOLD = 4
 """Steps for which an action is held at most."""

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from dataset.batching import evaluation_keys, in_batches, make_loader
-from dataset.shards.storage import is_sharded
-from dataset.splits import FLAT, find_all_videos, find_videos
+from dataset.open import find_videos, is_without_splits
 from dataset.video import Annotations, Video
 from dataset.video_dataset import SequenceKey, VideoDataset
 from evaluation.configuration import EvaluationConfiguration
@@ -92,11 +91,10 @@ class SequencePairs:
             )
 
     def _open(self, source: DataSource, skip_frames: int) -> VideoDataset:
-        root = source.data_root
-        is_plain = source.dataset_splits is None and not is_sharded(root) and Path(root).is_dir()
-        splits = [0.0, 0.0, 1.0] if is_plain and FLAT in find_all_videos(Path(root)) else source.dataset_splits
+        if is_without_splits(source):
+            source = source.model_copy(update={"dataset_splits": [0.0, 0.0, 1.0]})
         dataset = VideoDataset(
-            [Video(path) for path in find_videos(root, SPLIT, splits)],
+            [Video(path) for path in find_videos(source, SPLIT)],
             crop=source.crop,
             size=self._size,
             observations_count=self._batching.observations_count,

@@ -29,9 +29,9 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from dataset.starting_frames import choose_starting_frames
 from playing.hints import read_hints
 from playing.simulator import Moment, build_simulator
+from playing.starting_frames import choose_starting_frames
 from utils.checkpoint import load_checkpoint
 from utils.command import UserError
 from utils.configuration import Configuration, load_configuration, parse_configuration

@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from dataset.starting_frames import choose_starting_frames
 from playing.recording import enlarged, new_session_folder
 from playing.simulator import Simulator, load_simulator
+from playing.starting_frames import choose_starting_frames
 from utils.command import UserError
 from utils.configuration import Configuration
 from utils.device import select_device

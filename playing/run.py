@@ -1,37 +1,17 @@
 """A session of play: everything it needs, found in the order in which mistakes are cheapest to find."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
-from dataset.starting_frames import choose_starting_frames
 from playing.hints import Hints, read_hints
 from playing.manner import USUAL_FPS, Manner
+from playing.options import Options
 from playing.recording import Header
 from playing.script import parse_script
 from playing.session import Session, play_script, replay
 from playing.simulator import checkpoint_path, digest, load_simulator
+from playing.starting_frames import choose_starting_frames
 from utils.command import UserError
 from utils.configuration import Configuration
 from utils.device import select_device
 from utils.files import require_writable
-
-
-@dataclass(frozen=True)
-class Options:
-    """The command line of `play.py`, which explains them."""
-
-    device: str = "auto"
-    windowed: bool = False
-    real_time: bool | None = None
-    fps: float | None = None
-    idle_action: int | None = None
-    initial_frame: str | None = None
-    seed: int = 0
-    noise: bool = False
-    actions: str | None = None
-    replay: Path | None = None
-    no_recording: bool = False
-    play_root: Path = Path("play_results")
 
 
 def choose_manner(options: Options, hints: Hints) -> Manner:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dataset.starting_frames import StartingFrames
 from playing.game import Game
 from playing.recording import Event, Header, Recording, new_session_folder, read_frame, read_play
 from playing.script import NEW_START
 from playing.simulator import Simulator
+from playing.starting_frames import StartingFrames
 from utils.command import UserError, tell
 
 REWIND = 0

@@ -83,4 +83,4 @@ def square(tmp_path: Path) -> Path:
 def _without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make evaluations quick: drawing takes most of their time on tiny data."""
     for name in ("plot_action_space", "plot_action_usage", "plot_per_position"):
-        monkeypatch.setattr(f"evaluation.evaluator.{name}", lambda *_: np.zeros((1, 1, 3), np.uint8))
+        monkeypatch.setattr(f"training.validation.{name}", lambda *_: np.zeros((1, 1, 3), np.uint8))

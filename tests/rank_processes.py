@@ -64,7 +64,7 @@ def _run(environment: dict[str, str], function: Callable[..., None], *arguments:
     os.environ.update(environment)
     torch.set_num_threads(1)
 
-    from training.distributed import all_ranks
+    from utils.distributed import all_ranks
 
     with all_ranks("cpu"):
         function(*arguments)

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.plain_model import plain_model
 from dataset.video import Video
 from evaluation.dataset_builder import build_evaluation_dataset
 from model.action import Gaussian, InferredActions
 from model.build import BUILDERS, build_model
 from model.noise import Noise
+from model.plain import plain_model
 from model.playable import ActionSampler, ImaginedStep, PlayableModel, Rollout
 from model.rendering import Frames
 from playing.simulator import load_simulator, play_games
@@ -27,7 +27,7 @@ from web.exporters import find_exporter
 
 TOY = "a toy"
 REPOSITORY = Path(__file__).parent.parent
-FOLDERS = ("benchmarks", "dataset", "evaluation", "playing", "training", "utils")
+FOLDERS = ("benchmarks", "dataset", "evaluation", "playing", "preparation", "training", "utils")
 
 
 class ToyModel(PlayableModel):
@@ -182,9 +182,8 @@ def test_uses_of_networks_are_found() -> None:
 
 
 def test_no_other_folder_knows_what_a_model_is_made_of() -> None:
-    """But for those that mirror the published networks: what exports them, and the plain variant."""
+    """But for what exports the published networks, which mirrors them."""
     files = [*REPOSITORY.glob("*.py"), *(path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py"))]
-    files.remove(REPOSITORY / "benchmarks/plain_model.py")
     assert len(files) > 100
     uses = {str(path.relative_to(REPOSITORY)): network_uses(path.read_text(encoding="utf-8")) for path in files}
     assert {name: found for name, found in uses.items() if found} == {}

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 import export
-from dataset.starting_frames import STARTING_FRAMES
 from model.build import build_model
 from model.caddy import Caddy
 from playing.simulator import Simulator
+from playing.starting_frames import STARTING_FRAMES
 from tests.command import Command, files
 from tests.configurations import SEEING
 from tests.faults import file_size_limit

@@ -19,12 +19,12 @@ import pytest
 import torch
 
 import export
-from dataset.starting_frames import STARTING_FRAMES
 from evaluation.configuration import load_evaluation_configuration
 from evaluation.report import format_interval, format_value
 from evaluation.results import read_results
 from model.build import build_model
 from playing.simulator import digest
+from playing.starting_frames import STARTING_FRAMES
 from tests.dataset.acquisition.clips import encode, numbered
 from tests.runtimes import write_small_runtime
 from tests.synthetic import write_square_videos

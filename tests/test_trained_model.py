@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dataset.starting_frames import STARTING_FRAMES
 from evaluation.movement.breakout import PaddleFinder
 from playing.simulator import Simulator, load_simulator
+from playing.starting_frames import STARTING_FRAMES
 from utils.configuration import Configuration, load_configuration
 
 REPOSITORY = Path(__file__).parent.parent

@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dataset.starting_frames import STARTING_FRAMES
 from playing.hints import (
     ACTION_NAMES,
     MAX_REAL_TIME_FPS,
@@ -22,6 +21,7 @@ from playing.hints import (
     require_action_names,
 )
 from playing.simulator import checkpoint_path
+from playing.starting_frames import STARTING_FRAMES
 from utils.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from utils.command import UserError, configuration_parser, positive_float, run_command
 from utils.configuration import Configuration, load_configuration

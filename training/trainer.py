@@ -5,9 +5,8 @@ import os
 import signal
 import statistics
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -16,23 +15,21 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dataset.batching import Batch, TrainingSampler, make_loader
-from dataset.shards.loader import ShardedLoader
-from dataset.shards.split import ShardedSplit
-from dataset.starting_frames import STARTING_FRAMES, stored_starting_frames
-from dataset.video_dataset import VideoDataset
-from evaluation.evaluator import Evaluation, Evaluator
+from dataset.batching import Batch
+from dataset.formats import TrainingData
 from evaluation.plots import plot_action_space
 from model.playable import true_actions
+from playing.starting_frames import STARTING_FRAMES, stored_starting_frames
 from training import schedules
 from training.compilation import num_compiled_graphs
-from training.distributed import with_shared_gradients
 from training.state import TrainingState
 from training.step import Phase, TrainingStep, UsedActions
+from training.validation import Evaluation, Evaluator
 from utils import ranks
 from utils.checkpoint import LATEST, checkpoint_name, save_checkpoint
 from utils.command import EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED, UserError, tell
 from utils.configuration import Configuration, flatten
+from utils.distributed import with_shared_gradients
 from utils.logger import RunLogger
 
 EXIT_CODES = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_TERMINATED}
@@ -63,7 +60,7 @@ class Trainer:
         self,
         config: Configuration,
         state: TrainingState,
-        dataset: VideoDataset | ShardedSplit,
+        data: TrainingData,
         evaluator: Evaluator,
         logger: RunLogger | None,
     ) -> None:
@@ -72,7 +69,7 @@ class Trainer:
         self.settings = config.training
         self.state = state
         self.step = with_shared_gradients(TrainingStep(state.model, state.objective), state.device)
-        self.dataset = dataset
+        self.data = data
         self.evaluator = evaluator
         self.logger = logger
         self.starting_frames = torch.from_numpy(stored_starting_frames(evaluator.dataset))
@@ -117,44 +114,24 @@ class Trainer:
             ]
             if changes:
                 tell("continuing with a changed configuration: " + ", ".join(changes))
-        if checkpoint.get("data_state", self._data_state()) != self._data_state():
+        if checkpoint.get("data_state", self.data.state()) != self.data.state():
             tell(
-                f"continuing with other data: {checkpoint['data_state']} -> {self._data_state()}; the order of "
+                f"continuing with other data: {checkpoint['data_state']} -> {self.data.state()}; the order of "
                 "sequences is not that of an uninterrupted run"
             )
 
     def _batches(self, progress: "tqdm[Any]") -> Iterator[Batch]:
         """The batches of the steps to come. If one cannot be read, a mended data set will continue from before it."""
         try:
-            yield from self._loader()
+            yield from self.data.batches(self._observations_count, self.state.step + 1, self.state.device)
         except (UserError, OSError):
             if self.state.step and ranks.num_ranks() == 1:
                 self._report(progress)
                 self._save()
             raise
 
-    def _loader(self) -> Iterable[Batch]:
-        """Read the batches of the steps to come, from this machine or from shards that are fetched meanwhile."""
-        batching, data = self.settings.batching, self.config.data
-        order: dict[str, Any] = {
-            "batch_size": batching.batch_size,
-            "observations_count": lambda step: schedules.observations_count(step, batching),
-            "seed": self.settings.seed,
-            "first_step": self.state.step + 1,
-            "rank": ranks.rank(),
-            "num_ranks": ranks.num_ranks(),
-        }
-        if isinstance(self.dataset, VideoDataset):
-            sampler = TrainingSampler(self.dataset, **order)
-            return make_loader(self.dataset, sampler, batching.num_workers, self.state.device)
-        return ShardedLoader(
-            self.dataset,
-            **order,
-            num_workers=batching.num_workers,
-            device=self.state.device,
-            local_shards=data.local_shards,
-            directory=Path(data.shard_directory) if data.shard_directory else None,
-        )
+    def _observations_count(self, step: int) -> int:
+        return schedules.observations_count(step, self.settings.batching)
 
     def _train_step(self, batch: Batch) -> UsedActions:
         """Compute the loss of a batch and update the model."""
@@ -267,21 +244,9 @@ class Trainer:
         self.state.require_finite_weights()
         if self.logger is None:
             return
-        contents = self.state.checkpoint() | {"data_state": self._data_state(), STARTING_FRAMES: self.starting_frames}
+        contents = self.state.checkpoint() | {"data_state": self.data.state(), STARTING_FRAMES: self.starting_frames}
         for name in (*other_names, LATEST):
             save_checkpoint(self.config.logging.save_directory / name, contents)
-
-    def _data_state(self) -> dict[str, int]:
-        """What, with the step, decides which sequences come next."""
-        state = {
-            "seed": self.settings.seed,
-            "batch_size": self.settings.batching.batch_size,
-            "num_videos": len(self.dataset.videos),
-            "num_frames": self.dataset.num_frames,
-        }
-        if isinstance(self.dataset, ShardedSplit):
-            state |= {"local_shards": self.config.data.local_shards, "num_ranks": ranks.num_ranks()}
-        return state
 
     def _progress_bar(self) -> "tqdm[Any]":
         """Steps/s, loss and time left: on a terminal in one line, in a log as a line every ten seconds."""

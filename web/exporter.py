@@ -16,10 +16,10 @@ from typing import Literal
 import numpy as np
 import torch
 
-from dataset.starting_frames import StartingFrames, choose_starting_frames
 from playing.hints import Hints, read_hints, require_action_names
 from playing.manner import USUAL_FPS
 from playing.simulator import Simulator, checkpoint_path, load_simulator
+from playing.starting_frames import StartingFrames, choose_starting_frames
 from utils.command import UserError
 from utils.configuration import Configuration
 from utils.files import require_writable

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.plain_model import plain_model
+from model.plain import plain_model
 from model.playable import PlayableModel
 from utils.configuration import Configuration
 from web.onnx_packages import onnx
@@ -59,7 +59,7 @@ def step_cost(model: onnx.ModelProto) -> Cost:
 def naive_cost(config: Configuration) -> Cost:
     """What the model of a configuration costs when its modules are exported as they are.
 
-    They are those of `benchmarks.plain_model` in evaluation mode, with separate gates, norms and pools, attention and
+    They are those of `model.plain` in evaluation mode, with separate gates, norms and pools, attention and
     all that a renderer shows when it is called.
     """
     model = plain_model(config).eval().requires_grad_(False)

@@ -49,7 +49,7 @@ def main() -> int:
     if not re.fullmatch(r"\w[\w.-]*", arguments.name):
         raise UserError(f"--name {arguments.name}: not a file name; use letters, digits, '_', '-' and '.'")
 
-    from dataset.acquisition.preparation.run import Request, prepare  # takes seconds, for which --help need not wait
+    from preparation.run import Request, prepare  # takes seconds, for which --help need not wait
 
     return prepare(
         Request(

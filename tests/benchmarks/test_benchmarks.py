@@ -11,10 +11,7 @@ import pytest
 import torch
 
 from benchmarks import data_loading, demo, train_step
-from benchmarks.plain_model import PLAIN_CLASSES, plain_model
-from model.build import build_model
-from model.playable import most_probable_actions
-from tests.configurations import MODELS, arguments_of, small_configuration
+from tests.configurations import MODELS, arguments_of
 from tests.evaluation.test_playability import OVERRIDES, with_checkpoint, write_play
 from tests.synthetic import square_configuration
 from utils.command import UserError
@@ -36,27 +33,6 @@ def report(monkeypatch: pytest.MonkeyPatch, benchmark: Any, folder: Path, *optio
     assert written["configuration"] == "square"
     assert written["machine"]["torch"] == torch.__version__
     return written["results"]
-
-
-@pytest.mark.parametrize("overrides", MODELS.values(), ids=MODELS)
-def test_the_plain_model_computes_the_same(overrides: tuple[str, ...]) -> None:
-    config = small_configuration(*overrides)
-    torch.manual_seed(0)
-    ours = build_model(config).eval()
-    plain = plain_model(config).eval()
-    plain.load_state_dict(ours.state_dict())
-    made_plain = {PLAIN_CLASSES[type(module)] for module in ours.modules() if type(module) in PLAIN_CLASSES}
-    assert {type(module) for module in plain.modules()} >= made_plain
-    assert not {type(module) for module in plain.modules()} & PLAIN_CLASSES.keys()
-    if not overrides:
-        assert made_plain == set(PLAIN_CLASSES.values())
-
-    observations = torch.rand(2, 4, 3 * ours.stack_shape[0], 16, 32) * 2 - 1
-    frames = []
-    for model in (ours, plain):
-        torch.manual_seed(1)  # of the variations and the noise
-        frames.append(model(observations, 1, action_sampler=most_probable_actions).frames.full)
-    torch.testing.assert_close(*frames, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("overrides", MODELS.values(), ids=MODELS)

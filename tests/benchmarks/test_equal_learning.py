@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import equal_learning
-from benchmarks.report import RESULTS_DIRECTORY
+from utils.measurement import RESULTS_DIRECTORY
 
 COMMITTED = RESULTS_DIRECTORY / "equal_learning.00_breakout_demo.amd-epyc-cpu.json"
 RESULTS: dict[str, Any] = json.loads(COMMITTED.read_text())["results"]

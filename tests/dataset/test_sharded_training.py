@@ -14,18 +14,18 @@ import pytest
 import build_evaluation_dataset
 import train
 from dataset.acquisition.shard import Options
+from dataset.open import open_training_data
 from dataset.shards import storage
 from dataset.shards.split import ShardedSplit
-from dataset.starting_frames import choose_starting_frames
 from dataset.video import Video
 from dataset.video_dataset import VideoDataset
+from playing.starting_frames import choose_starting_frames
 from tests.command import Command
 from tests.dataset.sharded import Server, serving, shard_data_set
 from tests.processes import TrainingProcess
 from tests.rank_processes import rank_environments
 from tests.synthetic import SIDE, VIDEO_LENGTH, square_configuration, write_square_videos
 from tests.training.test_state import assert_equal
-from training import run
 from utils import ranks
 from utils.checkpoint import load_checkpoint
 from utils.command import UserError
@@ -287,4 +287,4 @@ def test_unknown_true_actions_are_refused(
 def test_too_few_shards_for_the_ranks_are_refused(square: Path, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranks, "num_ranks", lambda: NUM_SHARDS + 1)
     with pytest.raises(UserError, match=r"has 8 shards for 9 processes, .* write smaller ones with --shard_size"):
-        run.open_training_split(square_configuration(square, f"data.data_root={shards}"))
+        open_training_data(square_configuration(square, f"data.data_root={shards}"))

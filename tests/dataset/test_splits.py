@@ -65,16 +65,6 @@ def test_flat_folder_without_fractions_suggests_them(make_folders: MakeFolders) 
         find_videos(root, "train")
 
 
-def test_shards_have_splits_of_their_own_and_keep_training_videos(make_folders: MakeFolders) -> None:
-    root = make_folders()
-    (root / "shards.json").touch()
-
-    with pytest.raises(UserError, match=r"shards have splits of their own; remove data\.dataset_splits"):
-        find_videos(root, "val", [0.8, 0.1, 0.1])
-    with pytest.raises(UserError, match=r"training videos in shards are only for training; name the data set"):
-        find_videos(root, "train")
-
-
 def test_split_folders_with_fractions_are_refused(make_folders: MakeFolders) -> None:
     root = make_folders("train/00000", "val/00000")
 

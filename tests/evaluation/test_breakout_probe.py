@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from evaluation import evaluator
+from dataset.open import open_split
 from evaluation.breakout_probe import probe_breakout
-from evaluation.evaluator import Evaluator
 from model.caddy import Caddy, Rollout
 from tests.evaluation.movement.test_breakout import draw
 from tests.evaluation.test_playability import write_play
 from tests.synthetic import square_configuration
-from training.run import open_split
+from training import validation
+from training.validation import Evaluator
 from utils.configuration import Configuration
 from utils.images import normalize
 
@@ -70,7 +70,7 @@ def breakout(tmp_path: Any) -> Configuration:
     )
 
 
-def evaluated(config: Configuration) -> evaluator.Evaluation:
+def evaluated(config: Configuration) -> validation.Evaluation:
     torch.manual_seed(0)
     dataset = open_split(config, "val", config.evaluation.batching)
     return Evaluator(config, dataset, torch.device("cpu")).evaluate(Caddy(config))
@@ -100,7 +100,7 @@ def test_what_an_evaluation_asks_of(breakout: Configuration, monkeypatch: pytest
     true_observations: list[int] = []
     original = Caddy.forward
     monkeypatch.setattr(Caddy, "forward", forward)
-    monkeypatch.setattr(evaluator, "probe_breakout", probe)
+    monkeypatch.setattr(validation, "probe_breakout", probe)
     found = evaluated(breakout)
     assert found.scalars["eval/things_seen"] == pytest.approx(2 / 5)  # of all samples
     (true, made, context, one_step), *others = asked

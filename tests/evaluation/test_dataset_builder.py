@@ -12,6 +12,7 @@ import torch
 from dataset import restricted_pickle
 from dataset.authors_layout import convert_to_authors_layout
 from dataset.batching import BATCHES_AHEAD, Batch, evaluation_keys
+from dataset.open import open_split
 from dataset.video import Video, VideoWriter
 from dataset.video_dataset import Samples, SequenceKey, VideoDataset
 from evaluation import dataset_builder
@@ -21,7 +22,6 @@ from model.playable import ActionSampler, Rollout, most_probable_actions, true_a
 from playing.simulator import Simulator, digest
 from tests.command import files
 from tests.synthetic import VIDEO_LENGTH, square_configuration, write_square_videos
-from training.run import open_split
 from utils.checkpoint import LATEST, save_checkpoint
 from utils.command import UserError
 from utils.configuration import Configuration

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from dataset.video import Annotations, write_video
-from evaluation.evaluator import Evaluator
 from evaluation.held_out import HeldOut, open_held_out
 from evaluation.metrics.breakout_play import (
     LONGEST_ABSENCE,
@@ -37,6 +36,7 @@ from evaluation.playability import (
 from model.caddy import Caddy
 from tests.evaluation.movement.test_breakout import BRICKS, PADDLE_ROWS, WALL, draw, drawn
 from tests.synthetic import square_configuration
+from training.validation import Evaluator
 from utils.checkpoint import LATEST, save_checkpoint
 from utils.command import UserError
 from utils.configuration import Configuration

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.starting_frames import STARTING_FRAMES
 from playing.hints import Hints, read_hints
 from playing.simulator import load_simulator
+from playing.starting_frames import STARTING_FRAMES
 from tests.command import Command
 from tests.synthetic import square_configuration, write_configuration, write_square_videos
 from training import release

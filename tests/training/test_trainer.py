@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from evaluation.evaluator import Evaluation, Evaluator
 from model.perceptual import PerceptualNetwork
 from tests.synthetic import SIDE, square_configuration, write_square_videos
 from tests.training.test_state import assert_equal
 from training import run
 from training.objective import Loss, Objective
 from training.trainer import Trainer
+from training.validation import Evaluation, Evaluator
 from utils.checkpoint import CheckpointError, load_checkpoint
 from utils.command import UserError
 from utils.logger import RunLogger

@@ -25,10 +25,10 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from benchmarks.browser import chromium, measure_in_browser, missing_programs, open_page, requested_addresses
-from dataset.starting_frames import STARTING_FRAMES
 from model.caddy import Caddy
 from playing.game import Game
 from playing.simulator import load_simulator
+from playing.starting_frames import STARTING_FRAMES
 from tests.synthetic import configuration_values, write_configuration
 from utils.checkpoint import LATEST, save_checkpoint
 from utils.command import UserError

@@ -51,7 +51,7 @@ def test_a_surveillance_camera(
     source = debian_footage("vtest.avi")
     probe = VideoFile(source, source.name).probe()
     assert (probe.width, probe.height, probe.frame_rate, probe.num_frames) == (768, 576, 10, 795)
-    monkeypatch.setattr("dataset.acquisition.preparation.costs.NUM_TIMED_STEPS", 1)
+    monkeypatch.setattr("preparation.costs.NUM_TIMED_STEPS", 1)
     command = Command(prepare, tmp_path, monkeypatch, capsys)
     code, out, _ = command("--videos", str(source), "--name", "street", "--processes", "1", "--device", "cpu")
     assert code == 0

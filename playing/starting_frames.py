@@ -14,7 +14,7 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image, ImageOps
 
-from dataset.splits import find_videos
+from dataset.open import find_videos
 from dataset.transforms import FrameTransform
 from dataset.video import Video
 from dataset.video_dataset import SequenceKey, VideoDataset
@@ -56,7 +56,7 @@ def choose_starting_frames(
         return (lambda _: stack), initial_frame
     for split in SPLITS:
         try:
-            videos = find_videos(config.data.data_root, split, config.data.dataset_splits, config.data.shard_directory)
+            videos = find_videos(config.data, split)
         except UserError:
             continue
         return partial(_of_random_video, config, videos), f"{config.data.data_root} ({split})"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dataset.acquisition.preparation.choices import Choice, Choices
+from preparation.choices import Choice, Choices
 
 MANY_CORES = 8
 """With fewer, the demo's frames are large enough."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from PIL import Image
 
 from dataset.acquisition.conversion import Conversion, ConversionOptions, convert_sources
-from dataset.acquisition.preparation.choices import to_yaml
-from dataset.acquisition.preparation.costs import checkpoints_size, seconds_per_step, training_memory
-from dataset.acquisition.preparation.footage import (
+from preparation.choices import to_yaml
+from preparation.costs import checkpoints_size, seconds_per_step, training_memory
+from preparation.footage import (
     FEWEST_VIDEOS,
     HELD_OUT,
     Footage,
@@ -23,9 +23,9 @@ from dataset.acquisition.preparation.footage import (
     needs_cropping,
     share_out,
 )
-from dataset.acquisition.preparation.machine import Machine, find_machine
-from dataset.acquisition.preparation.plan import Plan, draft_plan
-from dataset.acquisition.preparation.survey import MIN_OBSERVATIONS, Survey, survey
+from preparation.machine import Machine, find_machine
+from preparation.plan import Plan, draft_plan
+from preparation.survey import MIN_OBSERVATIONS, Survey, survey
 from utils.command import EXIT_DONE, EXIT_SKIPPED, UserError, tell
 from utils.files import replacing, require_writable
 

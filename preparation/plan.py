@@ -3,19 +3,19 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dataset.acquisition.preparation.choices import Choice, Choices, chosen_values
-from dataset.acquisition.preparation.costs import training_memory
-from dataset.acquisition.preparation.footage import Footage, choose_size
-from dataset.acquisition.preparation.machine import Machine
-from dataset.acquisition.preparation.recipes import MAIN_RECIPE, REDUCED_RECIPE, Recipe, small_recipe
-from dataset.acquisition.preparation.survey import (
+from model.perceptual import VGG19
+from preparation.choices import Choice, Choices, chosen_values
+from preparation.costs import training_memory
+from preparation.footage import Footage, choose_size
+from preparation.machine import Machine
+from preparation.recipes import MAIN_RECIPE, REDUCED_RECIPE, Recipe, small_recipe
+from preparation.survey import (
     DEFAULT_ACTIONS,
     PUBLISHED_OBSERVATIONS,
     Survey,
     choose_actions_count,
     choose_skip_frames,
 )
-from model.perceptual import VGG19
 from training.run import SMALLEST_PERCEPTUAL_SIDE
 from utils.command import UserError
 from utils.configuration import Configuration, parse_configuration

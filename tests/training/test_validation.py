@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from dataset.open import open_split
 from dataset.video import Annotations, Video, write_video
-from evaluation.evaluator import NUM_PICTURED_SEQUENCES, Evaluation, Evaluator
 from model.caddy import Caddy
 from model.noise import Noise
 from model.perceptual import PerceptualNetwork
 from model.playable import ActionSampler, Rollout
 from tests.synthetic import SIDE, square_configuration
-from training.run import open_split
+from training.validation import NUM_PICTURED_SEQUENCES, Evaluation, Evaluator
 from utils.configuration import Configuration
 
 CPU = torch.device("cpu")

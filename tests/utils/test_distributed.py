@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from dataset.batching import TrainingSampler, make_loader
+from dataset.open import open_split
 from model.build import build_model
 from model.layers.batch_norm import synchronize_batch_norms
 from tests.configurations import SEEING
@@ -18,13 +19,12 @@ from tests.processes import TrainingProcess
 from tests.rank_processes import rank_environments, run_in_ranks, torchrun
 from tests.synthetic import write_configuration
 from tests.training.test_state import assert_equal
-from training.distributed import with_shared_gradients
 from training.objective import Objective
-from training.run import open_split
 from training.step import Phase, TrainingStep
 from utils import ranks
 from utils.checkpoint import load_checkpoint
 from utils.configuration import load_configuration
+from utils.distributed import with_shared_gradients
 
 DYING = """
 import os, signal

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.acquisition.preparation.choices import Choice
 from dataset.splits import SPLITS, find_videos
 from dataset.video import Video
+from preparation.choices import Choice
 from utils.command import UserError
 
 MIN_OBSERVATIONS = 4

@@ -16,19 +16,6 @@ import evaluate_dataset
 import play
 import train
 from dataset.acquisition import prepare
-from dataset.acquisition.preparation.choices import Choice, chosen_values, to_yaml
-from dataset.acquisition.preparation.costs import checkpoints_size, seconds_per_step, training_memory
-from dataset.acquisition.preparation.footage import (
-    Footage,
-    choose_frame_rate,
-    choose_size,
-    look_at,
-    needs_cropping,
-    share_out,
-)
-from dataset.acquisition.preparation.machine import Machine, find_machine
-from dataset.acquisition.preparation.plan import Plan, draft_plan
-from dataset.acquisition.preparation.survey import Survey, choose_skip_frames, measure_motion, survey
 from dataset.acquisition.readers.source import Probe, Source, SourceFrame
 from dataset.acquisition.record_atari import Recording, record
 from dataset.video import Video, write_video
@@ -36,6 +23,19 @@ from evaluation.configuration import load_evaluation_configuration
 from evaluation.results import read_results
 from model.caddy import Caddy
 from model.perceptual import VGG19
+from preparation.choices import Choice, chosen_values, to_yaml
+from preparation.costs import checkpoints_size, seconds_per_step, training_memory
+from preparation.footage import (
+    Footage,
+    choose_frame_rate,
+    choose_size,
+    look_at,
+    needs_cropping,
+    share_out,
+)
+from preparation.machine import Machine, find_machine
+from preparation.plan import Plan, draft_plan
+from preparation.survey import Survey, choose_skip_frames, measure_motion, survey
 from tests.command import Command, files
 from tests.configurations import published_configuration, small_configuration
 from tests.synthetic import write_square_videos
@@ -304,7 +304,7 @@ def memory_of(config: Configuration, _device: torch.device) -> int:
 def test_a_gpu_trains_the_largest_published_network_that_fits(
     memory: int, published: str, size: list[int], batch_size: int, recomputes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dataset.acquisition.preparation.plan.training_memory", memory_of)
+    monkeypatch.setattr("preparation.plan.training_memory", memory_of)
     config = drafted(machine("cuda", memory), FakeVideo(width=512, height=512)).configuration
     expected = published_configuration(published)
     assert config.model.representation_network.target_input_size == size
@@ -414,7 +414,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("dataset.acquisition.preparation.costs.NUM_TIMED_STEPS", 1)
+    monkeypatch.setattr("preparation.costs.NUM_TIMED_STEPS", 1)
     return Command(prepare, folder, monkeypatch, capsys, "--device", "cpu", "--processes", "1")
 
 
@@ -422,7 +422,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def _uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the command quick: counting memory takes most of its time on tiny videos."""
     for module in ("plan", "run"):
-        monkeypatch.setattr(f"dataset.acquisition.preparation.{module}.training_memory", lambda *_: GB)
+        monkeypatch.setattr(f"preparation.{module}.training_memory", lambda *_: GB)
 
 
 def options(videos: Path, name: str = "my_game") -> list[str]:

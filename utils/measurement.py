@@ -14,7 +14,7 @@ import torch
 from utils.command import CommandParser, UserError, configuration_parser
 from utils.files import replacing, require_writable
 
-RESULTS_DIRECTORY = Path(__file__).parent / "results"
+RESULTS_DIRECTORY = Path(__file__).parents[1] / "benchmarks/results"
 
 
 def measurement_parser(description: str, example: str) -> CommandParser:

@@ -9,10 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 
 from dataset.acquisition.conversion import require_box
-from dataset.acquisition.preparation.choices import Choice
 from dataset.acquisition.readers.all_readers import find_sources
 from dataset.acquisition.readers.source import Probe, Source, SourceError, SourceFrame
 from dataset.acquisition.readers.video_file import VideoFile
+from preparation.choices import Choice
 from utils.command import UserError, one_line
 
 SIDE_MULTIPLE = 16

@@ -7,16 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from dataset.starting_frames import (
+from dataset.open import open_split
+from dataset.video import Video
+from playing.starting_frames import (
     NUM_STORED,
     STARTING_FRAMES,
     choose_starting_frames,
     read_initial_frame,
     stored_starting_frames,
 )
-from dataset.video import Video
 from tests.synthetic import SIDE, square_configuration, write_square_videos
-from training.run import open_split
 from utils.command import UserError
 
 STACKING = ("training.batching.observation_stacking=2", "evaluation.batching.observation_stacking=2")

@@ -1,0 +1,22 @@
+"""How to play, as the command line says. Nothing here waits for torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line of `play.py`, which explains them."""
+
+    device: str = "auto"
+    windowed: bool = False
+    real_time: bool | None = None
+    fps: float | None = None
+    idle_action: int | None = None
+    initial_frame: str | None = None
+    seed: int = 0
+    noise: bool = False
+    actions: str | None = None
+    replay: Path | None = None
+    no_recording: bool = False
+    play_root: Path = Path("play_results")
