@@ -20,7 +20,7 @@ from PIL import Image, ImageChops
 from benchmarks.report import write_report
 from dataset.acquisition.readers.video_file import VideoFile, find
 from utils.command import CommandParser, positive_int, run_command
-from utils.video_writer import ffmpeg_command
+from utils.ffmpeg import ffmpeg_command
 
 SIZE = (256, 256)
 CLIP_SIZE = "640x480"

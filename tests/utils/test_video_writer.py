@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from utils.command import UserError
-from utils.video_writer import VideoWriter, ffmpeg_command
+from utils.ffmpeg import ffmpeg_command
+from utils.video_writer import VideoWriter
 
 pytestmark = pytest.mark.usefixtures("each_ffmpeg")
 

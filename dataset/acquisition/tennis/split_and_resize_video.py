@@ -6,7 +6,6 @@ The first segment of a video appears last: a video whose first segment is there 
 
 import argparse
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +13,8 @@ import ffmpeg
 from tqdm import tqdm
 
 from utils.command import CommandParser, UserError, positive_float, positive_int, run_command
+from utils.ffmpeg import FfmpegError, run_ffmpeg
 from utils.files import only_process
-from utils.video_writer import ffmpeg_command, is_written, last_message
 
 SEGMENT_SECONDS = 3600.0
 
@@ -80,10 +79,10 @@ def _resize(segment: Path, size: tuple[int, int]) -> None:
 
 def _run(stream: ffmpeg.nodes.OutputStream, result: Path, failure: str) -> None:
     """Run ffmpeg, which is to write `result`. `UserError`, whose message begins with `failure`, if it does not."""
-    command = stream.global_args("-loglevel", "error", "-nostdin", "-y").compile(cmd=ffmpeg_command())
-    done = subprocess.run(command, stderr=subprocess.PIPE, check=False)
-    if done.returncode or not is_written(result):
-        raise UserError(f"{failure}: {last_message(done.stderr)}; remove the match and download it again")
+    try:
+        run_ffmpeg(stream, result)
+    except FfmpegError as error:
+        raise UserError(f"{failure}: {error}; remove the match and download it again") from error
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
