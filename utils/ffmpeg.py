@@ -86,6 +86,8 @@ class Ffmpeg:
         """
         self._silence_seconds = silence_seconds
         self._messages = _Messages()
+        self.num_heard = 0
+        """Bytes of messages so far. What it said before it wrote is heard before that is read."""
         self._selector = selectors.DefaultSelector()
         # A session of its own keeps Ctrl-C in the terminal from ending it, which would look like the end of its work.
         self._process = subprocess.Popen(
@@ -182,26 +184,26 @@ class Ffmpeg:
 
     def _wait(self) -> None:
         """Wait until the pipe that is read or written is ready or, if it is closed, until all messages are heard."""
-        deadline, num_heard = time.monotonic() + self._silence_seconds, 0
+        deadline, heard_before = time.monotonic() + self._silence_seconds, self.num_heard
         while self._selector.get_map():
             ready = [key.fileobj for key, _ in self._selector.select(max(0.0, deadline - time.monotonic()))]
             if self._process.stderr in ready:
-                num_heard += self._listen()
+                self._listen()
             if self._process.stdout in ready or self._process.stdin in ready:
                 return
-            if num_heard > MAX_COMPLAINTS:
+            if self.num_heard - heard_before > MAX_COMPLAINTS:
                 raise FfmpegStalledError(f"ffmpeg only complains ({self.last_words})")
             if time.monotonic() >= deadline:
                 raise self.stalled()
 
-    def _listen(self) -> int:
-        """Take in messages that are there; returns how many bytes."""
+    def _listen(self) -> None:
+        """Take in messages that are there."""
         stderr = _pipe(self._process.stderr)
         said = os.read(stderr.fileno(), 2**16)
         self._messages.add(said)
+        self.num_heard += len(said)
         if not said:
             self._selector.unregister(stderr)
-        return len(said)
 
     def _read_into(self, buffer: Any) -> int:
         self._wait()
@@ -285,6 +287,8 @@ class Header:
     """In seconds. None if the file does not say."""
     frame_rate: Fraction | None
     """Frames per second on average, of two decimals."""
+    codec: str
+    """As ffmpeg calls it, such as `h264`."""
     has_alpha: bool
     decoder: str | None
     """What decodes transparency, too. None: ffmpeg's choice."""
@@ -307,11 +311,12 @@ def read_header(file: ffmpeg.nodes.FilterableStream) -> Header:
     rate = re.search(r", ([\d.]+)(k?) fps", video[0])
     pixel_format = re.search(r", (?:yuva|gbrap|ya\d|rgba|bgra|argb|abgr|pal8)", video[0])
     hidden_alpha = re.search(r"alpha_mode +: 1", text)
-    codec = re.search(r"Video: (vp[89])\b", video[0])
+    codec = video[0].partition(" Video: ")[2].partition(",")[0].partition(" ")[0]
     return Header(
         duration=int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration else None,
         frame_rate=(Fraction(rate[1]) * (1000 if rate[2] else 1) or None) if rate else None,
+        codec=codec,
         has_alpha=bool(pixel_format or hidden_alpha),
         # ffmpeg's own decoders leave the transparency of WebM aside.
-        decoder={"vp8": "libvpx", "vp9": "libvpx-vp9"}[codec[1]] if codec and hidden_alpha else None,
+        decoder={"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(codec) if hidden_alpha else None,
     )

@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,12 @@ EXTENSIONS = frozenset(
     ["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "flv", "ogv", "3gp"]
 )
 """What video files are recognised by when any will do, in lower case."""
+
+_CODECS_WITH_GROUPS = frozenset(["h264", "hevc", "mpeg2video"])
+"""Recordings of these may begin in the middle of a group of pictures."""
+
+_MAX_DELAY = 16
+"""How many frames a decoder keeps back at most."""
 
 _KEEP_ALL = "setpts=N/25/TB,fps=25"
 """Makes frames evenly timed, whatever their times were, so that ffmpeg neither drops nor repeats any."""
@@ -85,41 +92,50 @@ class VideoFile:
         chain += [_ON_WHITE] if self._header.has_alpha else []
         chain += [_SQUARE_PIXELS, *filters, "format=rgb24"]
         num_given = 0
-        try:
-            for frame in self._decoded(chain, first, length):
-                yield frame
-                num_given += 1
-        except _DamageError:
-            if not first:
-                raise
-        else:
-            return
-        # Damage may be only apparent where frames refer to some before the keyframe that decoding began at.
-        yield from itertools.islice(self._decoded(chain, first, length, from_keyframe=False), num_given, None)
+        for way in self._ways(first):
+            if way is _Way.TOLERANT and num_given:
+                break
+            try:
+                for frame in itertools.islice(self._decoded(chain, first, length, way), num_given, None):
+                    yield frame
+                    num_given += 1
+                return
+            except _DamageError as error:
+                damage = error
+        raise damage
 
-    def _decoded(
-        self, filters: Sequence[str], first: float, length: float, from_keyframe: bool = True
-    ) -> Iterator[SourceFrame]:
-        """The frames of a part of the file, decoded from the keyframe before it or from the beginning of the file."""
-        reading: dict[str, Any] = {"err_detect:v": "explode"}
+    def _ways(self, first: float) -> list["_Way"]:
+        """How a part that begins at `first` seconds is decoded: the next way where one meets damage."""
+        ways = [_Way.FROM_KEYFRAME, _Way.FROM_BEGINNING] if first else [_Way.FROM_KEYFRAME]
+        return [*ways, _Way.TOLERANT] if self._header.codec in _CODECS_WITH_GROUPS else ways
+
+    def _decoded(self, filters: Sequence[str], first: float, length: float, way: "_Way") -> Iterator[SourceFrame]:
+        """The frames of a part of the file. `_DamageError` last, and without the last frame, if ffmpeg complains."""
+        reading: dict[str, Any] = {"threads": 1} if way is _Way.TOLERANT else {"err_detect:v": "explode"}
         silence_seconds = SILENCE_SECONDS
-        if first and from_keyframe:
-            reading["ss"] = first
-        elif first:
+        if first and way is _Way.FROM_BEGINNING:
             filters = [f"trim=start={first}", *filters]
             silence_seconds += first  # what comes before is decoded at least as fast as it plays
+            length += first
+        elif first:
+            reading["ss"] = first
         if length < math.inf:
-            reading["t"] = length if from_keyframe else first + length
+            reading["t"] = length
         if self._header.decoder:
             reading["c:v"] = self._header.decoder
         stream = self._input(**reading).output(
             "pipe:", map="0:V:0", vf=",".join(filters), format="image2pipe", vcodec="ppm"
         )
         quietly = stream.global_args("-nostdin", "-nostats", "-loglevel", "level+error")
-        last = None
+        last, num_decoded, num_heard = None, 0, 0
         with Ffmpeg(quietly, silence_seconds=silence_seconds) as process:
             try:
                 for pixels in process.frames():
+                    num_decoded += 1
+                    if num_decoded <= _MAX_DELAY:
+                        num_heard = process.num_heard
+                    elif way is _Way.TOLERANT and process.num_heard > num_heard:
+                        raise FfmpegError(process.complaint or process.last_words)
                     if last is not None:
                         yield SourceFrame(last)
                     last = pixels
@@ -168,6 +184,17 @@ class VideoFile:
 
 class _DamageError(SourceError):
     """Frames that cannot be decoded as they were encoded."""
+
+
+class _Way(Enum):
+    """How frames are decoded."""
+
+    FROM_KEYFRAME = auto()
+    """From the keyframe before the first frame: what is damaged is left out."""
+    FROM_BEGINNING = auto()
+    """From the beginning of the file, since frames may refer to others before a keyframe: so is what is damaged."""
+    TOLERANT = auto()
+    """From the first keyframe there is, which frames before and behind refer past; to the first damage after that."""
 
 
 def find(path: Path, extension: str | None = None) -> list[VideoFile]:
