@@ -10,7 +10,6 @@ B batch, T frames of an episode, D action-space dimension.
 import argparse
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -40,7 +39,7 @@ from utils.command import (
 )
 from utils.configuration import Batching, Configuration, load_configuration
 from utils.device import explaining_lack_of_memory, select_device
-from utils.files import replacing
+from utils.files import replacing, unfinished_folder
 from utils.video_writer import VideoWriter
 
 CAMERA = "observation.image"
@@ -132,9 +131,7 @@ def export(takes: Sequence[Take], directory: Path, frame_rate: float, action_nam
     """
     _refuse_existing(directory)
     size = _common_size(takes)
-    unfinished = directory.with_name(f".{directory.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
+    with unfinished_folder(directory) as unfinished:
         tables: list[dict[str, np.ndarray]] = []
         pixels: list[np.ndarray] = []
         first_rows = np.cumsum([0, *(len(take.actions) for take in takes)])
@@ -148,8 +145,6 @@ def export(takes: Sequence[Take], directory: Path, frame_rate: float, action_nam
         _write_json(unfinished / INFO_FILE, _info(takes, size, frame_rate, action_name))
         _refuse_existing(directory)
         unfinished.rename(directory)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _refuse_existing(directory: Path) -> None:

@@ -5,7 +5,6 @@ The first segment of a video appears last: a video whose first segment is there 
 """
 
 import argparse
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from tqdm import tqdm
 
 from utils.command import CommandParser, UserError, positive_float, positive_int, run_command
 from utils.ffmpeg import FfmpegError, run_ffmpeg
-from utils.files import only_process
+from utils.files import only_process, unfinished_folder
 
 SEGMENT_SECONDS = 3600.0
 
@@ -43,17 +42,12 @@ def split_video(
     """
     if (directory / f"{video.stem}_00000.mp4").exists():
         return
-    unfinished = directory / f".{video.stem}.unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
+    with unfinished_folder(directory / video.stem) as unfinished:
         _cut(video, unfinished, segment_seconds)
         for segment in sorted(unfinished.iterdir(), reverse=True):
             if target_size is not None:
                 _resize(segment, target_size)
             segment.replace(directory / segment.name)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _cut(video: Path, directory: Path, segment_seconds: float) -> None:
