@@ -116,9 +116,13 @@ def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), unfinished_folder(tmp_path / "folder") as unfinished:
-        (unfinished / "file").touch()
-        raise KeyboardInterrupt
+    def give_up() -> None:
+        with unfinished_folder(tmp_path / "folder") as unfinished:
+            (unfinished / "file").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        give_up()
     assert names(tmp_path) == []
 
 
