@@ -28,8 +28,8 @@ import numpy as np
 
 from utils.command import UserError
 
-SILENCE_SECONDS = 60.0
-"""How long ffmpeg may do nothing that is seen from outside."""
+SILENCE_SECONDS = 300.0
+"""How long ffmpeg may do nothing that is seen from outside: far longer than on a machine that is busy otherwise."""
 
 MAX_COMPLAINTS = 2**22
 """Bytes of messages that ffmpeg may send without doing anything else."""

@@ -53,7 +53,7 @@ class TestWatchdog:
             Ffmpeg(PICTURES, silence_seconds=0.5) as process,
         ):
             list(process.frames())
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 30
         assert process._process.poll() is not None
 
     def test_complaints_without_end_are_ended(
@@ -91,10 +91,10 @@ class TestWatchdog:
 
     def test_time_that_is_not_spent_waiting_does_not_count(self, fake_ffmpeg: Callable[[str], None]) -> None:
         fake_ffmpeg("printf 'P6\\n1 1\\n255\\nabcP6\\n1 1\\n255\\ndef'")
-        with Ffmpeg(PICTURES, silence_seconds=0.5) as process:
+        with Ffmpeg(PICTURES, silence_seconds=3) as process:
             frames = process.frames()
             first = next(frames)
-            time.sleep(0.8)
+            time.sleep(3.5)
             assert [bytes(frame) for frame in (first, *frames)] == [b"abc", b"def"]
 
 
