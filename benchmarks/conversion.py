@@ -19,8 +19,8 @@ from PIL import Image, ImageChops
 
 from dataset.acquisition.readers.video_file import VideoFile, find
 from utils.command import CommandParser, positive_int, run_command
+from utils.ffmpeg import ffmpeg_command
 from utils.measurement import write_report
-from utils.video_writer import ffmpeg_command
 
 SIZE = (256, 256)
 CLIP_SIZE = "640x480"

@@ -9,7 +9,6 @@ A *row* numbers the frames of all videos, one video after the other. N rows, H h
 """
 
 import errno
-import fcntl
 import hashlib
 import itertools
 import math
@@ -30,7 +29,7 @@ from dataset.transforms import FrameTransform
 from dataset.video import FRAME_SUFFIXES, Video
 from utils.command import UserError, tell
 from utils.configuration import Cache
-from utils.files import replacing
+from utils.files import lock, replacing, user_cache
 
 FORMAT_VERSION = 1
 BLOCK_ROWS = 16
@@ -152,8 +151,8 @@ def _decode_to_disk(decoded: DecodedFrames) -> MappedFrames:
     for path in paths:
         if frames := _map_current(path, decoded, current):
             return frames
-    path, lock = _lock_first_writable(paths)
-    with lock:
+    path, locked = _lock_first_writable(paths)
+    with locked:
         if frames := _map_current(path, decoded, current):
             return frames
         _write(path, decoded, current)
@@ -178,8 +177,7 @@ def _possible_paths(decoded: DecodedFrames) -> list[Path]:
     selection = repr((decoded.transform, [video.path.name for video in decoded.videos]))
     width, height = decoded.transform.size
     name = f"{width}x{height}_{hashlib.blake2b(selection.encode(), digest_size=8).hexdigest()}.frames"
-    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "playable-video")
-    return [folder / ".cache" / name, user_cache.joinpath(*folder.parts[1:], name)]
+    return [folder / ".cache" / name, user_cache().joinpath(*folder.parts[1:], name)]
 
 
 def _map_current(path: Path, decoded: DecodedFrames, fingerprint: bytes) -> MappedFrames | None:
@@ -194,13 +192,9 @@ def _lock_first_writable(paths: Sequence[Path]) -> tuple[Path, IO[str]]:
     for path in paths:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = path.with_suffix(".lock").open("w")
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                tell(f"{path}: waiting for another process that is decoding frames")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            return path, lock
+            file = path.with_suffix(".lock").open("w")
+            lock(file, f"{path}: waiting for another process that is decoding frames")
+            return path, file
         except OSError as error:
             tell(f"warning: {path.parent}: decoded frames cannot be kept there ({error.strerror})")
     raise UserError(

@@ -15,9 +15,9 @@ import json
 import math
 import os
 import reprlib
-import shutil
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -29,6 +29,7 @@ from PIL import Image
 
 from dataset import restricted_pickle
 from utils.command import UserError, one_line
+from utils.files import unfinished_folder
 
 ANNOTATIONS_FILE = "annotations.json"
 FORMAT_VERSION = 1
@@ -151,24 +152,21 @@ class VideoWriter:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._unfinished = self.path.with_name(f".{self.path.name}.unfinished")
         self._columns: dict[str, list[Any]] = {field: [] for field in _FIELDS}
         self._size: tuple[int, int] | None = None
 
     def __enter__(self) -> Self:
         self._refuse_existing_target()
-        shutil.rmtree(self._unfinished, ignore_errors=True)
-        self._unfinished.mkdir(parents=True)
+        self._folder = ExitStack()
+        self._unfinished = self._folder.enter_context(unfinished_folder(self.path))
         return self
 
     def __exit__(
         self, exception_type: type[BaseException] | None, exception: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        with self._folder:
             if exception_type is None:
                 self._finish()
-        finally:
-            shutil.rmtree(self._unfinished, ignore_errors=True)
 
     def append(
         self,

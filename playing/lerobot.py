@@ -9,7 +9,6 @@ B batch, T frames of an episode, D action-space dimension.
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from model.playable import PlayableModel
 from playing.simulator import load_simulator
 from utils.command import UserError
 from utils.configuration import Batching, Configuration
-from utils.files import replacing
+from utils.files import replacing, unfinished_folder
 from utils.video_writer import VideoWriter
 
 CAMERA = "observation.image"
@@ -119,9 +118,7 @@ def export(takes: Sequence[Take], directory: Path, frame_rate: float, action_nam
     """
     refuse_existing(directory)
     size = _common_size(takes)
-    unfinished = directory.with_name(f".{directory.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
+    with unfinished_folder(directory) as unfinished:
         tables: list[dict[str, np.ndarray]] = []
         pixels: list[np.ndarray] = []
         first_rows = np.cumsum([0, *(len(take.actions) for take in takes)])
@@ -135,8 +132,6 @@ def export(takes: Sequence[Take], directory: Path, frame_rate: float, action_nam
         _write_json(unfinished / INFO_FILE, _info(takes, size, frame_rate, action_name))
         refuse_existing(directory)
         unfinished.rename(directory)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def refuse_existing(directory: Path) -> None:

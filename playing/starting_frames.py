@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import imageio_ffmpeg
+import ffmpeg
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -20,6 +20,7 @@ from dataset.video import Video
 from dataset.video_dataset import SequenceKey, VideoDataset
 from utils.command import UserError, one_line
 from utils.configuration import Configuration
+from utils.ffmpeg import Ffmpeg, FfmpegError
 
 NUM_STORED = 8
 """How many starting frames training stores with a checkpoint."""
@@ -127,17 +128,18 @@ def _video_frames(path: Path, seconds: float, count: int) -> list[Image.Image]:
     if not path.is_file():
         raise UserError(f"--initial_frame {path}: no such file")
     start = max(0.0, seconds - SECONDS_BEFORE)
-    reader = imageio_ffmpeg.read_frames(
-        path, input_params=["-ss", str(start)], output_params=["-t", str(seconds - start + SHORTEST_FRAME)]
-    )
+    part = ffmpeg.input(f"file:{path}", ss=start, t=seconds - start + SHORTEST_FRAME)
+    output = part.output("pipe:", map="0:V:0", format="image2pipe", vcodec="ppm", pix_fmt="rgb24")
     try:
-        size = next(reader)["size"]
-        last = deque(reader, maxlen=count)
-    except (OSError, RuntimeError, StopIteration) as error:
-        raise UserError(f"--initial_frame {path}: not a video that can be read up to {seconds} s") from error
+        with Ffmpeg(output.global_args("-nostdin", "-loglevel", "error")) as process:
+            last = deque(process.frames(), maxlen=count)
+            if process.finish():
+                raise FfmpegError(process.last_words)
+    except FfmpegError as error:
+        raise UserError(f"--initial_frame {path}: not a video that can be read up to {seconds} s ({error})") from error
     if not last:
         raise UserError(f"--initial_frame {path}: the video is shorter than {seconds} s")
-    return [Image.frombytes("RGB", size, pixels) for pixels in last]
+    return [Image.fromarray(frame) for frame in last]
 
 
 def _fitted(config: Configuration, image: Image.Image) -> np.ndarray:

@@ -1,14 +1,15 @@
-"""Writing files so that neither a crash nor a full disk leaves half of one."""
+"""Files and folders that appear when they are whole, locks between processes, and the user's cache."""
 
 import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from utils.command import UserError
+from utils.command import UserError, tell
 
 
 @contextmanager
@@ -21,7 +22,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         OSError: the disk is full, or the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished = _unfinished(path)
     try:
         with unfinished.open("wb") as file:
             yield file
@@ -33,6 +34,50 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def unfinished_folder(path: Path) -> Iterator[Path]:
+    """Give an empty hidden folder beside `path`, to be renamed to it or emptied; what is left is removed in the end.
+
+    If the process is killed it stays, until the next one of the same `path`. Missing folders are made.
+    """
+    unfinished = _unfinished(path)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.unfinished")
+
+
+def user_cache() -> Path:
+    """The folder of this project in the user's cache, which need not exist yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "playable-video")
+
+
+def lock(file: IO[Any], waiting: str | None = None) -> bool:
+    """Whether this process became the only one with the lock of an open file, which it keeps until that is closed.
+
+    Args:
+        file: The file, open for writing.
+        waiting: What to tell before waiting for the process that has the lock. None: do not wait.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if waiting is None:
+            return False
+        tell(waiting)
+        fcntl.flock(file, fcntl.LOCK_EX)
+    return True
 
 
 @contextmanager

@@ -6,7 +6,6 @@ browser, before it runs.
 
 import base64
 import hashlib
-import os
 import shutil
 import subprocess
 import tarfile
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from utils.command import UserError
-from utils.files import replacing
+from utils.files import replacing, user_cache
 
 RUNTIME_FOLDER = "runtime"
 """Where the files lie in an exported folder."""
@@ -94,7 +93,7 @@ def find_runtime(directory: Path | None = None) -> Path:
         return directory
     here = Path.cwd()
     installed = [folder / "node_modules/onnxruntime-web/dist" for folder in (here, *here.parents)]
-    cached = _user_cache() / PAGE_RUNTIME.package
+    cached = user_cache() / PAGE_RUNTIME.package
     for folder in (*installed, cached):
         if not unusable_files(folder):
             return folder
@@ -117,10 +116,6 @@ def _require_complete(directory: Path, remedy: str) -> None:
     unusable = unusable_files(directory)
     if unusable:
         raise UserError(f"{directory}: {', '.join(unusable)}: missing, or of another version; {remedy}")
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "playable-video")
 
 
 def _fetch(folder: Path) -> None:

@@ -15,13 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import IO
 
 from tqdm import tqdm
 
 from dataset.shards.storage import Storage
-from utils.command import tell
-from utils.files import require_writable
+from utils.files import lock, require_writable, user_cache
 
 LOCK = ".lock"
 USERS = ".users"
@@ -31,7 +29,7 @@ WHOLE = "whole"
 
 def default_directory() -> Path:
     """The folder in the user's cache where fetched shards are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "playable-video", "shards")
+    return user_cache() / "shards"
 
 
 @contextmanager
@@ -44,8 +42,8 @@ def claim_folder(directory: Path) -> Iterator[Path]:
     for number in itertools.count():
         folder = directory / str(number)
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOCK).open("w") as lock:
-            if _lock(lock):
+        with (folder / LOCK).open("w") as file:
+            if lock(file):
                 _remove_unfinished(folder)
                 yield folder
                 return
@@ -67,10 +65,8 @@ def fetch_split(data_root: str, split: str, directory: Path | None = None) -> li
     shards = storage.read_index().find(split, data_root).shards
     folder = directory / WHOLE / f"{split}-{hashlib.blake2b(storage.identity.encode(), digest_size=8).hexdigest()}"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as lock:
-        if not _lock(lock):
-            tell(f"{folder}: waiting for another process that is fetching shards")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with (folder / LOCK).open("w") as file:
+        lock(file, f"{folder}: waiting for another process that is fetching shards")
         _remove_unfinished(folder)
         _remove_unused(folder, {shard.sha256 for shard in shards})
         _use(folder)
@@ -82,19 +78,10 @@ def fetch_split(data_root: str, split: str, directory: Path | None = None) -> li
     return sorted(videos, key=lambda video: video.name)
 
 
-def _lock(file: IO[str]) -> bool:
-    """Whether this process got the lock of a file, which ends when it is closed."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _remove_unused(folder: Path, wanted: set[str]) -> None:
     """Remove the shards that are not wanted, unless a process uses the folder."""
     with (folder / USERS).open("w") as users:
-        if _lock(users):
+        if lock(users):
             for path in folder.glob("[!.]*/"):
                 if path.name not in wanted:
                     shutil.rmtree(path)

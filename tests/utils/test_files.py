@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults import file_size_limit
 from utils.command import UserError
-from utils.files import only_process, replacing, require_writable
+from utils.files import lock, only_process, replacing, require_writable, unfinished_folder, user_cache
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,3 +101,41 @@ def test_only_one_process_works_in_a_folder(tmp_path: Path) -> None:
         other.kill()
     with only_process(folder, "folder"):
         pass
+
+
+def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder"
+    (path.parent / ".folder.unfinished" / "left").mkdir(parents=True)
+    with unfinished_folder(path) as unfinished:
+        assert names(path.parent) == [".folder.unfinished"]
+        assert names(unfinished) == []
+        (unfinished / "file").touch()
+        unfinished.rename(path)
+    assert names(path) == ["file"]
+    assert names(path.parent) == ["folder"]
+
+
+def test_a_folder_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
+    def give_up() -> None:
+        with unfinished_folder(tmp_path / "folder") as unfinished:
+            (unfinished / "file").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        give_up()
+    assert names(tmp_path) == []
+
+
+def test_a_lock_is_had_once(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as first, (tmp_path / "lock").open("w") as second:
+        assert lock(first)
+        assert not lock(second)
+        first.close()
+        assert lock(second, "waiting")
+
+
+def test_the_cache_is_where_the_user_wants_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert user_cache() == tmp_path / "playable-video"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert user_cache() == Path.home() / ".cache" / "playable-video"

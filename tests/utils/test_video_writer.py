@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from utils.command import UserError
-from utils.video_writer import VideoWriter, ffmpeg_command
+from utils.video_writer import VideoWriter
 
 pytestmark = pytest.mark.usefixtures("each_ffmpeg")
 
@@ -69,17 +69,3 @@ def test_an_ffmpeg_that_ends_early_is_told(tmp_path: Path, fake_ffmpeg: Callable
     with pytest.raises(UserError, match=r"a\.mp4: ffmpeg could not write it \(it ended before the last frame\)"):
         write(tmp_path / "a.mp4", num_frames=100)
     assert (tmp_path / "a.mp4").read_text() == "part\n"
-
-
-def test_the_ffmpeg_of_the_system_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda _: "/system/ffmpeg")
-    assert ffmpeg_command() == "/system/ffmpeg"
-    monkeypatch.setattr("shutil.which", lambda _: None)
-    assert Path(ffmpeg_command()).is_file()
-
-    def missing() -> str:
-        raise RuntimeError("no ffmpeg")
-
-    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", missing)
-    with pytest.raises(UserError, match="ffmpeg is not installed; install it"):
-        ffmpeg_command()

@@ -5,12 +5,11 @@ A file is a sequence of records: their length (8 bytes, little-endian), its chec
 strings, floats or whole numbers; the last are passed over here.
 """
 
-import math
 import struct
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 
 Feature = list[bytes] | np.ndarray
@@ -20,7 +19,6 @@ _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 _MAX_RECORD_BYTES = 2**28
 
-_POLYNOMIAL = 0x82F63B78
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 """Wire types of protocol buffers."""
 
@@ -70,49 +68,8 @@ def _read_length(header: bytes) -> int:
 
 def masked_crc32c(data: bytes) -> int:
     """Return the checksum of some bytes as TFRecord files store it."""
-    checksum = crc32c(data)
+    checksum = google_crc32c.value(data)
     return (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def crc32c(data: bytes) -> int:
-    """Return the CRC-32C (Castagnoli) of some bytes.
-
-    The bytes are cut into B blocks of B, whose checksums are computed side by side and then joined, and a rest.
-    """
-    values = np.frombuffer(data, np.uint8)
-    side = math.isqrt(len(values))
-    rest, blocks = np.split(values, [len(values) - side * side])
-    register = int(_shift(np.array([0xFFFFFFFF], np.uint32), rest[:, np.newaxis])[0])
-    lookup = _zeros_tables(side)
-    for checksum in _shift(np.zeros(side, np.uint32), blocks.reshape(side, side).T).tolist():
-        for table, byte in zip(lookup, register.to_bytes(4, "little"), strict=True):
-            checksum ^= table[byte]
-        register = checksum
-    return register ^ 0xFFFFFFFF
-
-
-def _shift(registers: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Pass bytes (T, B) through registers (B), one after the other."""
-    table = _byte_table()
-    for column in columns:
-        registers = table[(registers ^ column) & 0xFF] ^ (registers >> 8)
-    return registers
-
-
-@cache
-def _byte_table() -> np.ndarray:
-    """What a register becomes when a byte is shifted out of it: uint32 (256)."""
-    registers: np.ndarray = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        registers = (registers >> 1) ^ (registers & 1) * np.uint32(_POLYNOMIAL)
-    return registers
-
-
-@cache
-def _zeros_tables(count: int) -> list[list[int]]:
-    """What each byte of a register, from the lowest, contributes to it after `count` zero bytes: (4, 256)."""
-    registers = np.arange(256, dtype=np.uint32) << (8 * np.arange(4, dtype=np.uint32)[:, np.newaxis])
-    return _shift(registers.ravel(), np.zeros((count, 1), np.uint8)).reshape(4, 256).tolist()
 
 
 def parse_example(data: bytes) -> dict[str, Feature]:

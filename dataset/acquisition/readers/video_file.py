@@ -8,31 +8,32 @@ Frames are uint8 (H, W, 3), times are seconds from the beginning of the file.
 """
 
 import functools
+import itertools
 import math
-import re
-import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import ffmpeg
-import numpy as np
 
 from dataset.acquisition.readers.files import folders_of, name_of
 from dataset.acquisition.readers.pictures import MAX_PIXELS
 from dataset.acquisition.readers.source import Probe, SourceError, SourceFrame
-from utils.video_writer import ffmpeg_command
+from utils.ffmpeg import SILENCE_SECONDS, Ffmpeg, FfmpegError, Header, input_file, read_header, read_length
 
 EXTENSIONS = frozenset(
     ["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "flv", "ogv", "3gp"]
 )
 """What video files are recognised by when any will do, in lower case."""
 
-_CONTAINERS = "mov,mp4,matroska,webm,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,h264,hevc"
-"""ffmpeg's names for what a file may contain: no playlists, which would name other files."""
+_CODECS_WITH_GROUPS = frozenset(["h264", "hevc", "mpeg2video"])
+"""Recordings of these may begin in the middle of a group of pictures."""
+
+_MAX_DELAY = 16
+"""How many frames a decoder keeps back at most."""
 
 _KEEP_ALL = "setpts=N/25/TB,fps=25"
 """Makes frames evenly timed, whatever their times were, so that ffmpeg neither drops nor repeats any."""
@@ -54,14 +55,17 @@ class VideoFile:
     def probe(self) -> Probe:
         """Look at the header and the first frame. `SourceError` if they cannot be read.
 
-        The number of frames follows from the duration and the average rate that the header tells.
+        The number of frames follows from the duration and the average rate. Where the header tells no duration, they
+        are counted without decoding.
         """
         header = self._header
         height, width, _ = next(self.frames()).pixels.shape
-        duration = None if header.duration is None else min(header.duration, self.end or header.duration)
+        if header.duration is None:
+            header = self._measured(header)
         num_frames = None
-        if duration is not None and header.frame_rate is not None:
-            num_frames = max(1, round((duration - (self.start or 0)) * header.frame_rate))
+        if header.duration is not None and header.frame_rate is not None:
+            duration = min(header.duration, self.end or header.duration) - (self.start or 0)
+            num_frames = max(1, round(duration * header.frame_rate))
         return Probe(width, height, header.frame_rate, num_frames)
 
     def frames(
@@ -83,105 +87,114 @@ class VideoFile:
             SourceError: there are no such frames, or ffmpeg complained of damage. It is raised last then, and the last
                 frame, which ffmpeg may have patched up, is withheld.
         """
-        command = self._command(frame_rate, filters, start, end)
-        with (
-            tempfile.TemporaryFile() as messages,
-            # A session of its own keeps Ctrl-C in the terminal from ending it, which would look like the video's end.
-            subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=messages, start_new_session=True
-            ) as process,
-        ):
+        first, length = self._part(start, end)
+        chain = [f"setpts=PTS-STARTPTS,fps={frame_rate}" if frame_rate else _KEEP_ALL]
+        chain += [_ON_WHITE] if self._header.has_alpha else []
+        chain += [_SQUARE_PIXELS, *filters, "format=rgb24"]
+        num_given = 0
+        for way in self._ways(first):
+            if way is _Way.TOLERANT and num_given:
+                break
             try:
-                assert process.stdout is not None
-                last = None
-                for pixels in _read_ppm(process.stdout):
+                for frame in itertools.islice(self._decoded(chain, first, length, way), num_given, None):
+                    yield frame
+                    num_given += 1
+                return
+            except _DamageError as error:
+                damage = error
+        raise damage
+
+    def _ways(self, first: float) -> list["_Way"]:
+        """How a part that begins at `first` seconds is decoded: the next way where one meets damage."""
+        ways = [_Way.FROM_KEYFRAME, _Way.FROM_BEGINNING] if first else [_Way.FROM_KEYFRAME]
+        return [*ways, _Way.TOLERANT] if self._header.codec in _CODECS_WITH_GROUPS else ways
+
+    def _decoded(self, filters: Sequence[str], first: float, length: float, way: "_Way") -> Iterator[SourceFrame]:
+        """The frames of a part of the file. `_DamageError` last, and without the last frame, if ffmpeg complains."""
+        reading: dict[str, Any] = {"threads": 1} if way is _Way.TOLERANT else {"err_detect:v": "explode"}
+        silence_seconds = SILENCE_SECONDS
+        if first and way is _Way.FROM_BEGINNING:
+            filters = [f"trim=start={first}", *filters]
+            silence_seconds += first  # what comes before is decoded at least as fast as it plays
+            length += first
+        elif first:
+            reading["ss"] = first
+        if length < math.inf:
+            reading["t"] = length
+        if self._header.decoder:
+            reading["c:v"] = self._header.decoder
+        stream = self._input(**reading).output(
+            "pipe:", map="0:V:0", vf=",".join(filters), format="image2pipe", vcodec="ppm"
+        )
+        quietly = stream.global_args("-nostdin", "-nostats", "-loglevel", "level+error")
+        last, num_decoded, num_heard = None, 0, 0
+        with Ffmpeg(quietly, silence_seconds=silence_seconds) as process:
+            try:
+                for pixels in process.frames():
+                    num_decoded += 1
+                    if num_decoded <= _MAX_DELAY:
+                        num_heard = process.num_heard
+                    elif way is _Way.TOLERANT and process.num_heard > num_heard:
+                        raise FfmpegError(process.complaint or process.last_words)
                     if last is not None:
                         yield SourceFrame(last)
                     last = pixels
-                code = process.wait()
-            finally:
-                process.kill()
-            messages.seek(0)
-            complaint = _complaint(messages.read().decode(errors="replace"))
-        if complaint or code:
-            raise SourceError(f"{self.name}: damaged or incomplete: {complaint or f'ffmpeg ended with code {code}'}")
+                code = process.finish()
+                problem = process.complaint or (f"ffmpeg ended with code {code}" if code else None)
+            except FfmpegError as error:
+                problem = str(error)
+        if problem:
+            raise _DamageError(f"{self.name}: damaged or incomplete: {problem}")
         if last is None:
             raise SourceError(f"{self.name}: has no frames there")
         yield SourceFrame(last)
 
-    def _command(
-        self, frame_rate: float | None, filters: Sequence[str], start: float | None, end: float | None
-    ) -> list[str]:
+    def _part(self, start: float | None, end: float | None) -> tuple[float, float]:
+        """Where a part of this video begins in the file, and how long it is, in seconds."""
         offset = self.start or 0.0
         first = offset + (start or 0.0)
         last = min(math.inf if self.end is None else self.end, math.inf if end is None else offset + end)
         if last <= first:
             raise SourceError(f"{self.name}: has no frames there")
-        reading: dict[str, Any] = {"err_detect:v": "explode"}
-        if first > 0:
-            reading["ss"] = first
-        if last < math.inf:
-            reading["t"] = last - first
-        if self._header.decoder:
-            reading["c:v"] = self._header.decoder
-        chain = [f"setpts=PTS-STARTPTS,fps={frame_rate}" if frame_rate else _KEEP_ALL]
-        chain += [_ON_WHITE] if self._header.has_alpha else []
-        chain += [_SQUARE_PIXELS, *filters, "format=rgb24"]
-        return (
-            _input(self.path, **reading)
-            .output("pipe:", map="0:V:0", vf=",".join(chain), format="image2pipe", vcodec="ppm")
-            .global_args("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+error")
-            .compile(cmd=ffmpeg_command())
-        )
+        return first, last - first
 
     @functools.cached_property
-    def _header(self) -> "_Header":
+    def _header(self) -> Header:
         try:
             if not self.path.stat().st_size:
                 raise SourceError(f"{self.name}: is empty")
         except OSError as error:
             raise SourceError(f"{self.name}: cannot be read: {error.strerror}") from error
-        # Nothing is decoded: with no duration, the null output ends before it begins.
-        ended = subprocess.run(
-            _input(self.path)
-            .output("pipe:", map="0:V:0", format="null", vcodec="copy", t=0)
-            .global_args("-hide_banner", "-nostdin", "-loglevel", "level+info")
-            .compile(cmd=ffmpeg_command()),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-        )
-        text = ended.stderr.decode(errors="replace")
-        stream = re.search(r" Stream #.*: Video: (?!.*\(attached pic\)).*", text)
-        if stream is None:
-            reason = _complaint(text) or "there is no such stream"
-            raise SourceError(f"{self.name}: holds no video that ffmpeg can read ({reason})")
-        return _Header.parse(text, stream[0])
+        try:
+            return read_header(self._input())
+        except FfmpegError as error:
+            raise SourceError(f"{self.name}: holds no video that ffmpeg can read ({error})") from error
+
+    def _measured(self, header: Header) -> Header:
+        """The header with the duration and the average rate that the whole file tells, as far as it can be read."""
+        try:
+            num_frames, seconds = read_length(self._input())
+        except FfmpegError:
+            return header
+        return replace(header, duration=seconds, frame_rate=round(Fraction(num_frames / seconds), 2))
+
+    def _input(self, **options: Any) -> ffmpeg.nodes.FilterableStream:
+        return input_file(self.path, max_pixels=MAX_PIXELS, **options)
 
 
-@dataclass(frozen=True)
-class _Header:
-    """What ffmpeg tells of a file before it decodes anything."""
+class _DamageError(SourceError):
+    """Frames that cannot be decoded as they were encoded."""
 
-    duration: float | None  # seconds
-    frame_rate: Fraction | None  # average, of two decimals
-    has_alpha: bool
-    decoder: str | None  # None: ffmpeg's choice
 
-    @staticmethod
-    def parse(text: str, stream: str) -> "_Header":
-        """Read all that ffmpeg said, and the line about the video stream."""
-        duration = re.search(r"Duration: (\d+):(\d+):([\d.]+)", text)
-        rate = re.search(r", ([\d.]+)(k?) fps", stream)
-        pixel_format = re.search(r", (?:yuva|gbrap|ya\d|rgba|bgra|argb|abgr|pal8)", stream)
-        hidden_alpha = re.search(r"alpha_mode +: 1", text)
-        codec = re.search(r"Video: (vp[89])\b", stream)
-        return _Header(
-            duration=int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration else None,
-            frame_rate=(Fraction(rate[1]) * (1000 if rate[2] else 1) or None) if rate else None,
-            has_alpha=bool(pixel_format or hidden_alpha),
-            # ffmpeg's own decoders leave the transparency of WebM aside.
-            decoder={"vp8": "libvpx", "vp9": "libvpx-vp9"}[codec[1]] if codec and hidden_alpha else None,
-        )
+class _Way(Enum):
+    """How frames are decoded."""
+
+    FROM_KEYFRAME = auto()
+    """From the keyframe before the first frame: what is damaged is left out."""
+    FROM_BEGINNING = auto()
+    """From the beginning of the file, since frames may refer to others before a keyframe: so is what is damaged."""
+    TOLERANT = auto()
+    """From the first keyframe there is, which frames before and behind refer past; to the first damage after that."""
 
 
 def find(path: Path, extension: str | None = None) -> list[VideoFile]:
@@ -197,34 +210,3 @@ def find(path: Path, extension: str | None = None) -> list[VideoFile]:
 
     candidates = [path] if path.is_file() else [file for folder in folders_of(path) for file in folder.iterdir()]
     return [VideoFile(file, name_of(file, path)) for file in sorted(filter(is_video, candidates))]
-
-
-def _input(file: Path, **options: Any) -> ffmpeg.nodes.FilterableStream:
-    # "file:" keeps names with colons, dashes and percent signs names.
-    return ffmpeg.input(
-        f"file:{file}",
-        protocol_whitelist="file",
-        format_whitelist=_CONTAINERS,
-        max_pixels=MAX_PIXELS,
-        **options,
-    )
-
-
-def _read_ppm(stream: IO[bytes]) -> Iterator[np.ndarray]:
-    """The pictures of a stream, which tell their own size, to its end."""
-    while len(header := [stream.readline() for _ in range(3)][1].split()) == 2:
-        width, height = map(int, header)
-        pixels = stream.read(width * height * 3)
-        if len(pixels) < width * height * 3:
-            return
-        yield np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
-
-
-def _complaint(messages: str) -> str | None:
-    """The first message that tells of damage, without the part of ffmpeg and the level that it begins with."""
-    for line in messages.splitlines():
-        message = re.sub(r"^(\[[^]]*\] )*", "", line)
-        origin = line.removesuffix(message)
-        if "[error]" in origin or "[fatal]" in origin:
-            return message.strip()
-    return None

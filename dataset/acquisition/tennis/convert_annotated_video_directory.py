@@ -6,14 +6,11 @@ and counts; that is done once for all clips of a segment. Clips that an earlier 
 """
 
 import argparse
-import subprocess
-import tempfile
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from itertools import groupby, islice
 from operator import attrgetter
 from pathlib import Path
-from typing import IO
 
 import ffmpeg
 from PIL import Image
@@ -22,10 +19,13 @@ from tqdm import tqdm
 from dataset.acquisition.tennis.annotations import Clip, read_clips
 from dataset.video import Video, write_video
 from utils.command import CommandParser, UserError, positive_int, run_command
+from utils.ffmpeg import SILENCE_SECONDS, Ffmpeg, FfmpegError
 from utils.files import only_process
-from utils.video_writer import ffmpeg_command
 
 TARGET_SIZE = (256, 96)
+
+FRAME_RATE = 25
+"""Frames of a match a second."""
 
 OTHER_MATCH = (
     "the match is not the one annotated, or has another size or frame rate: download it with another --format, or cut "
@@ -74,38 +74,34 @@ def clip_frames(segment: Path, clips: Sequence[Clip]) -> Generator[Image.Image, 
     """
     if not segment.is_file():
         raise UserError(f"{segment}: missing; cut the matches into segments first, under the names annotated")
-    with tempfile.TemporaryFile() as messages:
-        process = subprocess.Popen(
-            _decoding_command(segment, clips), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=messages
-        )
-        assert process.stdout is not None
-        try:
-            for clip in clips:
-                for number in range(clip.begin_frame, clip.end_frame + 1):
-                    frame = _read_frame(process.stdout)
+    # ffmpeg is silent while it passes over the frames before a clip, which it decodes at least as fast as they play.
+    silence_seconds = SILENCE_SECONDS + clips[-1].end_frame / FRAME_RATE
+    with Ffmpeg(_decoding(segment, clips), silence_seconds=silence_seconds) as process:
+        frames = process.frames()
+        for clip in clips:
+            for number in range(clip.begin_frame, clip.end_frame + 1):
+                try:
+                    frame = next(frames, None)
                     if frame is None:
-                        messages.seek(0)
-                        reason = messages.read().decode(errors="replace").strip().splitlines() or ["it ends before"]
-                        raise UserError(f"{segment}: has no frame {number} ({reason[-1]}); {OTHER_MATCH}")
-                    yield _crop(frame, clip, segment)
-        finally:
-            process.kill()
-            process.communicate()
+                        process.finish()
+                        raise FfmpegError(process.last_words if process.messages else "it ends before")
+                except FfmpegError as error:
+                    raise UserError(f"{segment}: has no frame {number} ({error}); {OTHER_MATCH}") from error
+                yield _crop(Image.fromarray(frame), clip, segment)
 
 
 def _write_clip(path: Path, frames: Iterable[Image.Image], size: tuple[int, int]) -> None:
     write_video(path, (frame.resize(size, Image.Resampling.BICUBIC) for frame in frames))
 
 
-def _decoding_command(segment: Path, clips: Sequence[Clip]) -> list[str]:
-    """ffmpeg that writes the frames of the clips to its output, as pictures that carry their size."""
+def _decoding(segment: Path, clips: Sequence[Clip]) -> ffmpeg.nodes.OutputStream:
+    """ffmpeg that writes the frames of the clips to its output."""
     frames = ffmpeg.input(f"file:{segment}")["v:0"].filter("select", _selection(clips))
     # Times without gaps at a constant rate, whichever: else ffmpeg would fill the gaps with copies.
-    frames = frames.filter("settb", "1/25").filter("setpts", "N")
+    frames = frames.filter("settb", f"1/{FRAME_RATE}").filter("setpts", "N")
     num_frames = sum(clip.num_frames for clip in clips)
-    output = frames.output("pipe:", format="image2pipe", vcodec="ppm", r=25, vframes=num_frames)
-    command: list[str] = output.global_args("-loglevel", "error").compile(cmd=ffmpeg_command())
-    return command
+    output = frames.output("pipe:", format="image2pipe", vcodec="ppm", r=FRAME_RATE, vframes=num_frames)
+    return output.global_args("-nostdin", "-loglevel", "error")
 
 
 def _selection(clips: Sequence[Clip]) -> str:
@@ -114,16 +110,6 @@ def _selection(clips: Sequence[Clip]) -> str:
         return f"between(n,{clips[0].begin_frame},{clips[0].end_frame})"
     middle = len(clips) // 2
     return f"if(lt(n,{clips[middle].begin_frame}),{_selection(clips[:middle])},{_selection(clips[middle:])})"
-
-
-def _read_frame(stream: IO[bytes]) -> Image.Image | None:
-    """Read a PPM picture of 8 bits a channel, which begins with the lines "P6", "<width> <height>" and "255"."""
-    if not stream.readline():
-        return None
-    width, height = map(int, stream.readline().split())
-    stream.readline()
-    pixels = stream.read(width * height * 3)
-    return Image.frombytes("RGB", (width, height), pixels) if len(pixels) == width * height * 3 else None
 
 
 def _crop(frame: Image.Image, clip: Clip, segment: Path) -> Image.Image:

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from dataset.acquisition.tennis.annotations import CLIPS_FILE, SPLITS_FILE, read_clips, read_splits
 from utils.command import CommandParser, UserError, one_line, run_command, tell
+from utils.ffmpeg import ffmpeg_command
 from utils.files import only_process, replacing
-from utils.video_writer import ffmpeg_command
 
 FORMAT = (
     "bestvideo[ext=mp4][vcodec^=avc1][height<=1080]/bestvideo[ext=mp4][height<=1080]/bestvideo[height<=1080]/"

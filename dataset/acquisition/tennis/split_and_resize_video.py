@@ -5,8 +5,6 @@ The first segment of a video appears last: a video whose first segment is there 
 """
 
 import argparse
-import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +12,8 @@ import ffmpeg
 from tqdm import tqdm
 
 from utils.command import CommandParser, UserError, positive_float, positive_int, run_command
-from utils.files import only_process
-from utils.video_writer import ffmpeg_command, is_written, last_message
+from utils.ffmpeg import FfmpegError, run_ffmpeg
+from utils.files import only_process, unfinished_folder
 
 SEGMENT_SECONDS = 3600.0
 
@@ -44,17 +42,12 @@ def split_video(
     """
     if (directory / f"{video.stem}_00000.mp4").exists():
         return
-    unfinished = directory / f".{video.stem}.unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
+    with unfinished_folder(directory / video.stem) as unfinished:
         _cut(video, unfinished, segment_seconds)
         for segment in sorted(unfinished.iterdir(), reverse=True):
             if target_size is not None:
                 _resize(segment, target_size)
             segment.replace(directory / segment.name)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _cut(video: Path, directory: Path, segment_seconds: float) -> None:
@@ -80,10 +73,10 @@ def _resize(segment: Path, size: tuple[int, int]) -> None:
 
 def _run(stream: ffmpeg.nodes.OutputStream, result: Path, failure: str) -> None:
     """Run ffmpeg, which is to write `result`. `UserError`, whose message begins with `failure`, if it does not."""
-    command = stream.global_args("-loglevel", "error", "-nostdin", "-y").compile(cmd=ffmpeg_command())
-    done = subprocess.run(command, stderr=subprocess.PIPE, check=False)
-    if done.returncode or not is_written(result):
-        raise UserError(f"{failure}: {last_message(done.stderr)}; remove the match and download it again")
+    try:
+        run_ffmpeg(stream, result)
+    except FfmpegError as error:
+        raise UserError(f"{failure}: {error}; remove the match and download it again") from error
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dataset.acquisition.tennis.annotations import read_splits
 from utils.command import CommandParser, UserError, run_command
-from utils.files import only_process
+from utils.files import only_process, unfinished_folder
 
 EXAMPLE = """\
 python -m dataset.acquisition.tennis.train_val_test_split --video_directory data/tennis_v4_256_ours_work/clips \\
@@ -46,10 +46,9 @@ def link_video(source: Path, target: Path) -> None:
         return
     if not source.is_dir():
         raise UserError(f"{source}: missing; convert all clips before they are split")
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(source, unfinished, copy_function=_link_or_copy)
-    unfinished.rename(target)
+    with unfinished_folder(target) as unfinished:
+        shutil.copytree(source, unfinished, copy_function=_link_or_copy, dirs_exist_ok=True)
+        unfinished.rename(target)
 
 
 def _link_or_copy(source: str, target: str) -> None:

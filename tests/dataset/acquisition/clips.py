@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.video_writer import ffmpeg_command
+from utils.ffmpeg import ffmpeg_command
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 

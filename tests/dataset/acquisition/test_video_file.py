@@ -181,6 +181,41 @@ def test_frames_that_are_damaged_on_the_way_are_left_out(tmp_path: Path) -> None
     assert problem.startswith("damaged.mp4: damaged or incomplete: ")
 
 
+OPEN_GROUPS = ("-c:v", "libx264", "-x264-params", "open-gop=1:keyint=20:scenecut=0:bframes=3:b-pyramid=normal:ref=4")
+
+
+def moving(num_frames: int) -> np.ndarray:
+    """Frames of noise that moves, for which an encoder makes use of both earlier and later frames."""
+    noise = np.random.default_rng(0).integers(0, 256, (12, 40, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    return np.stack([np.roll(noise, 4 * index, axis=1)[:, :160] for index in range(num_frames)])
+
+
+def test_a_part_that_begins_in_an_open_group_of_pictures(tmp_path: Path) -> None:
+    whole = video(encode(tmp_path / "open.mp4", moving(120), *OPEN_GROUPS, "-pix_fmt", "yuv420p", frame_rate=30))
+    frames = [frame.pixels.tobytes() for frame in whole.frames()]
+    for start in (1, 2.5):
+        part = [frame.pixels.tobytes() for frame in whole.frames(start=start)]
+        assert part == frames[round(30 * start) :]
+
+
+def test_a_recording_that_begins_in_the_middle_of_a_group_gives_what_follows_and_says_so(tmp_path: Path) -> None:
+    whole = video(encode(tmp_path / "whole.ts", moving(120), *OPEN_GROUPS, "-pix_fmt", "yuv420p", frame_rate=30))
+    packets = whole.path.read_bytes()
+    recording = video(tmp_path / "recording.ts")
+    recording.path.write_bytes(packets[len(packets) * 3 // 10 // 188 * 188 :])
+    frames, problem = read_to_the_problem(recording)
+    assert 50 < len(frames) < 90
+    assert frames == [frame.pixels.tobytes() for frame in whole.frames()][-len(frames) - 1 : -1]
+    assert problem.startswith("recording.ts: damaged or incomplete: ")
+
+
+def test_an_uneven_rate_is_measured_where_the_header_tells_no_duration(tmp_path: Path) -> None:
+    uneven = ("-vf", r"setpts=if(lt(N\,10)\,N\,5*N-40)", "-c:v", "ffv1")
+    probe = video(encode(tmp_path / "streamed.mkv", numbered(30), *uneven, "-live", "1")).probe()
+    assert probe.num_frames == 30
+    assert float(probe.frame_rate or 0) == pytest.approx(30 / 11, rel=0.05)
+
+
 def test_what_is_no_video_is_refused(tmp_path: Path, twelve: VideoFile) -> None:
     contents = {
         "empty.mp4": b"",

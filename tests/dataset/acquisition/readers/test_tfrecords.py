@@ -2,10 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from google_crc32c import value as crc32c
 
 from dataset.acquisition.readers.tfrecords import (
     RecordError,
-    crc32c,
     masked_crc32c,
     parse_example,
     read_record,
