@@ -19,6 +19,14 @@ WITHOUT_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there i
 FFMPEGS = ["bundled", "system"] if shutil.which("ffmpeg") else ["bundled"]
 
 
+def pytest_configure() -> None:
+    """Share the processor's cores among the processes that test side by side, and the commands that they start."""
+    if num_processes := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+        num_threads = max(1, (os.cpu_count() or 1) // int(num_processes))
+        torch.set_num_threads(num_threads)
+        os.environ["OMP_NUM_THREADS"] = str(num_threads)
+
+
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=WITHOUT_CUDA)])
 def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
     """Each kind of processor in turn; CUDA computes in full float32."""
