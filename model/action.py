@@ -66,6 +66,7 @@ class ActionNetwork(nn.Module):
         if config.initial_direction_variance is not None:
             nn.init.zeros_(self.variance_fc.weight)
             nn.init.constant_(self.variance_fc.bias, config.initial_direction_variance)
+        self.variance_fc.requires_grad_(not config.fixed_variance)
         if config.initial_classifier_spread is not None:
             _spread_classifier(self.final_fc, config.initial_classifier_spread)
         self.final_fc.requires_grad_(not config.fixed_classifier)

@@ -140,10 +140,10 @@ class RenderingNetwork(Section):
 class ActionNetwork(Section):
     """The action network A.
 
-    `initial_direction_variance` starts the variance head at this constant for each of two observations' states;
-    `initial_classifier_spread` starts the classifier with the actions side by side along the first axis of the action
-    space. Both default to the authors' random initialisation. With `fixed_classifier` it stays there: what an action
-    means cannot drift, and directions have to come to it.
+    `initial_direction_variance` starts the variance head at this constant for each of two observations' states, and
+    with `fixed_variance` it stays there; `initial_classifier_spread` starts the classifier with the actions side by
+    side along the first axis of the action space. Both default to the authors' random initialisation. With
+    `fixed_classifier` it stays there: what an action means cannot drift, and directions have to come to it.
     """
 
     use_gumbel: bool = True
@@ -153,11 +153,14 @@ class ActionNetwork(Section):
     action_space_dimension: PositiveInt
     use_variations: bool = True
     initial_direction_variance: PositiveFloat | None = None
+    fixed_variance: bool = False
     initial_classifier_spread: PositiveFloat | None = None
     fixed_classifier: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.fixed_variance and self.initial_direction_variance is None:
+            raise ValueError("fixed_variance keeps initial_direction_variance, which is not set: set it to 0.005")
         if self.fixed_classifier and self.initial_classifier_spread is None:
             raise ValueError("fixed_classifier keeps initial_classifier_spread, which is not set: set it to 2.0")
         return self

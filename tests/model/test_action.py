@@ -84,9 +84,15 @@ def test_each_observation_has_an_action_state_of_its_own(network: ActionNetwork)
         torch.testing.assert_close(together.variance[:, [t]], alone.variance)
 
 
-def test_a_fixed_classifier_stays_as_it_began() -> None:
-    spread = "model.action_network.initial_classifier_spread=6.0"
-    config = small_configuration(spread, "model.action_network.fixed_classifier=true")
+FIXED = {
+    "final_fc": ("initial_classifier_spread=6.0", "fixed_classifier=true"),
+    "variance_fc": ("initial_direction_variance=0.005", "fixed_variance=true"),
+}
+
+
+@pytest.mark.parametrize("head", FIXED)
+def test_a_fixed_head_stays_as_it_began(head: str) -> None:
+    config = small_configuration(*(f"model.action_network.{override}" for override in FIXED[head]))
     step = TrainingStep(build_model(config), Objective(config))
     state = TrainingState(config, step.model, step.objective)
     network = step.model.get_submodule("action_network.0")
@@ -95,12 +101,22 @@ def test_a_fixed_classifier_stays_as_it_began() -> None:
     state.update(step(torch.rand(2, 4, 3, 16, 32) * 2 - 1, Phase(False, 2, 1.0)).loss.total)
 
     after = network.state_dict()
-    assert all(torch.equal(after[f"final_fc.{name}"], before[f"final_fc.{name}"]) for name in ("weight", "bias"))
+    assert all(torch.equal(after[f"{head}.{name}"], before[f"{head}.{name}"]) for name in ("weight", "bias"))
     assert not torch.equal(after["mean_fc.weight"], before["mean_fc.weight"])
+
+
+def test_a_spread_classifier_tells_actions_along_the_first_axis() -> None:
+    config = small_configuration(*(f"model.action_network.{override}" for override in FIXED["final_fc"]))
     middles = torch.tensor([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
-    assert network.get_submodule("final_fc")(middles).argmax(dim=-1).tolist() == [0, 1, 2]
+    classifier = build_model(config).get_submodule("action_network.0.final_fc")
+
+    assert classifier(middles).argmax(dim=-1).tolist() == [0, 1, 2]
 
 
-def test_only_a_spread_classifier_can_be_fixed() -> None:
-    with pytest.raises(ConfigurationError, match=r"fixed_classifier keeps initial_classifier_spread.*set it to 2.0"):
-        small_configuration("model.action_network.fixed_classifier=true")
+@pytest.mark.parametrize(
+    ("key", "start"),
+    [("fixed_classifier", "initial_classifier_spread"), ("fixed_variance", "initial_direction_variance")],
+)
+def test_only_what_starts_somewhere_can_be_fixed(key: str, start: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{key} keeps {start}, which is not set: set it to"):
+        small_configuration(f"model.action_network.{key}=true")
