@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from utils.command import UserError, one_line
+from utils.command import UserError, one_line, tell
 
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
@@ -27,6 +27,10 @@ Side = Annotated[int, Field(ge=16, multiple_of=16)]
 
 ARCHITECTURES = ("model.main_model.model", "model.reduced_model.model", "model.seeing_model.model")
 """The values of `model.architecture`: the names in the table of `model.build`, which takes seconds to import."""
+
+
+RETIRED_KEYS = {"training.joint_decoding": "it saved no time that could be measured"}
+"""Keys that are accepted and do nothing any more, each with the reason."""
 
 
 class ConfigurationError(UserError):
@@ -303,8 +307,7 @@ class Training(Section):
     `precision`: `bf16` runs convolutions in bfloat16 (losses, batch-norm statistics, action space and centroids stay in
     float32), `tf32` lets CUDA round what is multiplied, as PyTorch's convolutions do by default, and `fp32` does not.
     `compile` compiles the networks; with `cuda_graphs` each is launched at once. `auto` of both is settled by
-    `training.compilation`. `joint_decoding` renders the steps that true observations drive together, with the
-    statistics of each. `activation_checkpointing` takes less memory and more time, and learns the same.
+    `training.compilation`. `activation_checkpointing` takes less memory and more time, and learns the same.
     `sync_batchnorm` normalises by the images of all ranks.
 
     `pretraining_frames`: in pretraining the decoder paints what the encoder saw, as published, or what the dynamics
@@ -319,7 +322,6 @@ class Training(Section):
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     compile: Literal["auto", True, False] = "auto"
     cuda_graphs: bool = False
-    joint_decoding: bool = False
     activation_checkpointing: bool = False
     sync_batchnorm: bool = False
     learning_rate: PositiveFloat = 4e-4
@@ -538,6 +540,8 @@ def load_sections(kind: type[SectionKind], path: str | Path, overrides: list[str
         raise ConfigurationError(f"{path}: not a configuration (sections {sections}, ... expected)")
     for override in overrides or []:
         _override(values, override)
+    for key in RETIRED_KEYS.keys() & flatten(values).keys():
+        tell(f"{path}: {key} does nothing any more, since {RETIRED_KEYS[key]}; remove it")
     return _parse_sections(kind, values, str(path))
 
 
@@ -552,10 +556,19 @@ def parse_configuration(values: dict[str, Any], where: str) -> Configuration:
 
 def _parse_sections(kind: type[SectionKind], values: dict[str, Any], where: str) -> SectionKind:
     try:
-        return kind.model_validate(values)
+        return kind.model_validate(_without_retired_keys(values))
     except ValidationError as error:
         problems = "; ".join(_explain(kind, details) for details in error.errors())
         raise ConfigurationError(f"{where}: {problems}") from error
+
+
+def _without_retired_keys(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A copy of nested mappings that lacks `RETIRED_KEYS`."""
+    return {
+        key: _without_retired_keys(value, f"{prefix}{key}.") if isinstance(value, dict) else value
+        for key, value in values.items()
+        if f"{prefix}{key}" not in RETIRED_KEYS
+    }
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
