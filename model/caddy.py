@@ -112,6 +112,7 @@ class Caddy(PlayableModel):
         )
         self.representation_network = RepresentationNetwork(3 * stacking, features, model.width_multiplier)
         self.rendering_network = build_renderer(config)
+        self.gives_log_probabilities = self.rendering_network.gives_log_probabilities
         self.centroid_estimator = CentroidEstimator(actions_count, dimension, model.centroid_estimator.alpha)
         set_momentum(self, model.batch_norm_momentum)
         self.to(memory_format=torch.channels_last)

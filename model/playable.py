@@ -77,9 +77,11 @@ class PlayableModel(nn.Module, ABC):
 
     Attributes:
         stack_shape: (S, height, width, 3), the shape of the frames of an observation.
+        gives_log_probabilities: whether the frames of a rollout come with them, as the cross-entropy needs it.
     """
 
     stack_shape: tuple[int, int, int, int]
+    gives_log_probabilities: bool = False
 
     @property
     @abstractmethod

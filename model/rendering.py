@@ -50,7 +50,13 @@ class Frames:
 
 
 class Renderer(nn.Module, ABC):
-    """Shows what follows an observation."""
+    """Shows what follows an observation.
+
+    Attributes:
+        gives_log_probabilities: whether its frames have log-probabilities.
+    """
+
+    gives_log_probabilities = False
 
     @abstractmethod
     def forward(self, hidden_states: Tensor, observations: Tensor) -> Frames:

@@ -6,7 +6,6 @@ to the authors' behaviour. Everything wrong with a file is reported in one messa
 
 import difflib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -253,47 +252,25 @@ class LossWeights(Section):
     action_divergence_lambda: NonNegativeFloat = 0.0
     action_divergence_lambda_pretraining: NonNegativeFloat = 0.0
 
-    def in_phase(self, pretraining: bool) -> "PhaseWeights":
-        """The weights in force during one of the two phases."""
+    def in_phase(self, pretraining: bool) -> dict[str, float]:
+        """The weight of each term during one of the two phases, by its key without `_pretraining`; 0 for none.
 
-        def weight(key: str) -> Any:
-            return getattr(self, f"{key}_pretraining" if pretraining else key)
+        That of the perceptual loss is 1 where a level has a weight.
+        """
+        keys = {name.removesuffix("_pretraining") for name in type(self).model_fields if "_lambda" in name}
+        suffix = "_pretraining" if pretraining else ""
+        weights = {key: getattr(self, key + suffix, 0.0) for key in keys - {"action_divergence_lambda"}}
+        return weights | {"perceptual_loss_lambda": float(any(self.perceptual_levels(pretraining)))}
 
-        perceptual = weight("perceptual_loss_lambda")
-        if not isinstance(perceptual, list):
-            perceptual = [perceptual * level for level in self.perceptual_level_weights]
-        return PhaseWeights(
-            scalars={
-                "reconstruction": weight("reconstruction_loss_lambda"),
-                "cross_entropy": weight("cross_entropy_lambda"),
-                "states": weight("states_rec_lambda"),
-                "hidden_states": self.hidden_states_rec_lambda_pretraining if pretraining else 0.0,
-                "entropy": weight("entropy_lambda"),
-                "action_directions_kl": weight("action_directions_kl_lambda"),
-                "action_directions_motion": weight("action_directions_motion_lambda"),
-                "action_mutual_information": -weight("action_mutual_information_lambda"),
-                "action_state_distribution_kl": weight("action_state_distribution_kl_lambda"),
-            },
-            perceptual_levels=perceptual,
-        )
+    def perceptual_levels(self, pretraining: bool) -> list[float]:
+        """The weights of the five levels of the perceptual loss during one of the two phases."""
+        weight = self.perceptual_loss_lambda_pretraining if pretraining else self.perceptual_loss_lambda
+        return weight if isinstance(weight, list) else [weight * level for level in self.perceptual_level_weights]
 
     @property
     def need_perceptual_network(self) -> bool:
         """Whether either phase uses the perceptual loss."""
-        return any(any(self.in_phase(pretraining).perceptual_levels) for pretraining in (False, True))
-
-
-@dataclass(frozen=True)
-class PhaseWeights:
-    """What each term of the objective is multiplied by; mutual information is maximised, so its factor is negative."""
-
-    scalars: dict[str, float]
-    perceptual_levels: list[float]  # five
-
-    @property
-    def are_zero(self) -> bool:
-        """Whether nothing would be learned."""
-        return not any([*self.scalars.values(), *self.perceptual_levels])
+        return any(any(self.perceptual_levels(pretraining)) for pretraining in (False, True))
 
 
 MotionWeightsSource = Literal[
@@ -363,9 +340,9 @@ class Training(Section):
             raise ValueError(
                 "ground_truth_observations_end is more than ground_truth_observations_start, which it falls from"
             )
-        if self.pretraining_steps and self.loss_weights.in_phase(pretraining=True).are_zero:
+        if self.pretraining_steps and not any(self.loss_weights.in_phase(pretraining=True).values()):
             raise ValueError("all loss_weights of the pretraining are 0: raise one, or set pretraining_steps to 0")
-        if self.max_steps > self.pretraining_steps and self.loss_weights.in_phase(pretraining=False).are_zero:
+        if self.max_steps > self.pretraining_steps and not any(self.loss_weights.in_phase(pretraining=False).values()):
             raise ValueError("all loss_weights after pretraining are 0: raise one")
         shortest = self.batching.observations_count_start or self.batching.observations_count
         if self.ground_truth_observations_end >= shortest:
