@@ -246,9 +246,8 @@ class Caddy(PlayableModel):
         states, attention = encode(_merge_time(observations))
         return Encoding(_split_time(states, len(observations)), _split_time(attention, len(observations)))
 
-    def infer_actions(self, observations: Tensor, noise: Noise | None = None) -> InferredActions:
+    def infer_actions(self, observations: Tensor, noise: Noise) -> InferredActions:
         """As `PlayableModel.infer_actions`, by one network of the ensemble."""
-        noise = noise or Noise()
         inferred: InferredActions = self._draw_action_network(noise)(*self.encode(observations), noise)
         return inferred
 
