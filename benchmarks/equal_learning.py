@@ -34,7 +34,6 @@ RUNS: dict[str, tuple[str, ...]] = {
     "activation_checkpointing": ("training.activation_checkpointing=true",),
     "bf16": ("training.precision=bf16",),
     "compile": ("training.compile=true",),
-    "joint_decoding": ("training.joint_decoding=true",),
     "two_ranks": ("training.sync_batchnorm=true",),
     "two_ranks_own_norms": (),
 }

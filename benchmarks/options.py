@@ -37,7 +37,6 @@ CONFIGURATIONS = ("00_breakout_demo", "01_bair", "02_breakout", "03_tennis")
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "fp32": ("training.precision=fp32",),
-    "fp32, joint decoding": ("training.precision=fp32", "training.joint_decoding=true"),
     "tf32": ("training.precision=tf32",),
     "bf16": ("training.precision=bf16",),
     "bf16, compiled": ("training.precision=bf16", "training.compile=true"),

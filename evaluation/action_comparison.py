@@ -4,8 +4,11 @@ generated frames (SPEC section 5).
 Dimensions: G sequences, B of them in a batch, T frames of each, D coordinates of a position, K actions, N steps.
 """
 
+from typing import Any
+
 import numpy as np
 
+from evaluation.metric import Batch, Metric
 from evaluation.metrics import action_classifiers
 from evaluation.metrics.action_accuracy import confusion_matrix, match_actions
 from evaluation.metrics.action_information import action_information
@@ -14,10 +17,9 @@ from evaluation.metrics.bootstrap import bootstrap_interval
 from evaluation.metrics.detection import detection_errors
 from evaluation.movement.tracker import Tracker
 from evaluation.results import Results
-from evaluation.sequence_pairs import Pairs
 
 
-class ActionComparison:
+class ActionComparison(Metric):
     """Gathers actions and positions."""
 
     def __init__(self, actions_count: int, tracker: Tracker | None, *, knows_actions: bool) -> None:
@@ -36,14 +38,15 @@ class ActionComparison:
         self._positions: list[np.ndarray] = []  # (B, T, D) each
         self._generated_positions: list[np.ndarray] = []
 
-    def add(self, batch: Pairs) -> None:
+    def add(self, batch: Batch) -> None:
         """Take in a batch."""
-        self._inferred.append(batch.inferred_actions)
-        self._true.append(batch.true_actions)
+        pairs = batch.pairs
+        self._inferred.append(pairs.inferred_actions)
+        self._true.append(pairs.true_actions)
         if self.tracker:
-            self._positions.append(self.tracker.positions(batch.reference, batch.reference_metadata))
+            self._positions.append(self.tracker.positions(pairs.reference, pairs.reference_metadata))
             if self.tracker.sees_frames:
-                found = self.tracker.positions(batch.generated, batch.generated_metadata)
+                found = self.tracker.positions(pairs.generated, pairs.generated_metadata)
                 self._generated_positions.append(found)
 
     @property
@@ -86,6 +89,19 @@ class ActionComparison:
         if self.knows_actions:
             results.include(self._agreement())
         return results
+
+    def evidence(self) -> dict[str, Any]:
+        """How often actions are used, what moves during each, and how they agree with the true ones."""
+        movements, movement_actions, _ = self.movements() if self.tracker else (None, None, None)
+        return {
+            "actions_count": self.actions_count,
+            "action_usage": self.usage,
+            "movements": movements,
+            "movement_actions": movement_actions,
+            "movement_unit": self.tracker.unit if self.tracker else "",
+            "confusion": self.confusion if self.knows_actions else None,
+            "true_actions": self.true_actions if self.knows_actions else [],
+        }
 
     def _agreement(self) -> Results:
         inferred, true = np.concatenate(self._inferred), np.concatenate(self._true)

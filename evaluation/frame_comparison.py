@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from torch import Tensor
 
+from evaluation.metric import Batch, Metric
 from evaluation.metrics.bootstrap import bootstrap_interval
 from evaluation.results import Results
+from utils.command import UserError
 
 FrameMetric = Callable[[Tensor, Tensor], Tensor]
 """Compares true and generated frames (B, T, 3, H, W) in [0, 1] and returns (B, T)."""
@@ -20,7 +22,7 @@ PROTOCOL = (
 )
 
 
-class FrameComparison:
+class FrameComparison(Metric):
     """Gathers some metrics of each frame."""
 
     def __init__(self, metrics: Mapping[str, FrameMetric], num_sequences: int, num_frames: int) -> None:
@@ -32,13 +34,17 @@ class FrameComparison:
         self._values = {name: np.empty((num_sequences, num_frames)) for name in metrics}
         self._num_added = 0
 
-    def add(self, reference: Tensor, generated: Tensor) -> dict[str, np.ndarray]:
-        """Compare frames (B, T, 3, H, W) in [0, 1]; returns the value of each metric in each: (B, T)."""
-        added = slice(self._num_added, self._num_added + len(reference))
+    def add(self, batch: Batch) -> None:
+        """Compare the frames of a batch. `UserError` if a metric of one is not finite."""
+        added = slice(self._num_added, self._num_added + len(batch.reference))
         self._num_added = added.stop
         for name, metric in self._metrics.items():
-            self._values[name][added] = metric(reference, generated).cpu()
-        return {name: values[added] for name, values in self._values.items()}
+            values = metric(batch.reference, batch.generated).cpu().numpy()
+            is_finite = np.isfinite(values).all(axis=1)
+            if not is_finite.all():
+                sequence = batch.pairs.names[int(np.flatnonzero(~is_finite)[0])]
+                raise UserError(f"{name} of the sequence '{sequence}' is not finite; mend its frames, or leave it out")
+            self._values[name][added] = values
 
     def results(self) -> Results:
         """Averages, variances and averages by position of each metric, with intervals."""

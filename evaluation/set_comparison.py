@@ -3,8 +3,7 @@
 Dimensions: B sequences in a batch, T frames of each, H x W pixels, N frames, F features.
 """
 
-from torch import Tensor
-
+from evaluation.metric import Batch, Metric
 from evaluation.metrics import inception_score, kernel_distance
 from evaluation.metrics.frechet_distance import GaussianStatistics, few_samples_warning, frechet_distance
 from evaluation.metrics.inception_score import InceptionScore
@@ -19,7 +18,7 @@ NUM_INCEPTION_FEATURES, NUM_I3D_FEATURES = 2048, 400
 SIDES = ("reference", "generated")
 
 
-class SetComparison:
+class SetComparison(Metric):
     """Gathers the statistics of what networks see in frames and in sequences."""
 
     def __init__(self, inception: InceptionNetwork | None, i3d: VideoNetwork | None) -> None:
@@ -31,9 +30,9 @@ class SetComparison:
         self._scores: dict[str, InceptionScore] = {}
         self._sequences = {side: GaussianStatistics(NUM_I3D_FEATURES) for side in SIDES}
 
-    def add(self, reference: Tensor, generated: Tensor) -> None:
-        """Look at frames (B, T, 3, H, W) in [0, 1]. `UserError` if a network gives values that are not finite."""
-        for side, sequences in zip(SIDES, (reference, generated), strict=True):
+    def add(self, batch: Batch) -> None:
+        """Look at the frames of a batch. `UserError` if a network gives values that are not finite."""
+        for side, sequences in zip(SIDES, (batch.reference, batch.generated), strict=True):
             if self._inception:
                 features = extract_features(self._inception, sequences.flatten(0, 1), FRAME_CHUNK)
                 self._frames[side].add(features)

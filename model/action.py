@@ -49,6 +49,11 @@ class InferredActions:
         """(B, T-1, K)."""
         return torch.softmax(self.logits, dim=-1)
 
+    @property
+    def most_probable(self) -> Tensor:
+        """(B, T-1) the most probable action, from 0 to K - 1."""
+        return self.logits.argmax(dim=-1)
+
 
 class ActionNetwork(nn.Module):
     """A of the paper, section 3.2 (SPEC section 1)."""

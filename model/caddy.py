@@ -6,46 +6,68 @@ dimension, F state features, H hidden size, h x w state resolution (an eighth of
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from model.action import ActionNetwork, InferredActions
 from model.dynamics import DynamicsNetwork, DynamicsState
-from model.layers.batch_norm import BatchNorm2d, set_momentum
+from model.layers.batch_norm import set_momentum
 from model.layers.centroid_estimator import CentroidEstimator
 from model.layers.conv_lstm import FusedGates
 from model.layers.convolution import conv3x3
 from model.layers.gumbel_softmax import gumbel_softmax
 from model.noise import Noise
 from model.playable import ActionSampler, ImaginedStep, PlayableModel, Rollout
-from model.recomputation import P, R, recomputed
+from model.recomputation import recomputed
 from model.rendering import Frames, Renderer, published_renderer
 from model.representation import Encoding, RepresentationNetwork
 from utils.configuration import Configuration
 
 
 @dataclass(frozen=True)
-class Current:
-    """Where B sequences are in a rollout, and what is done there."""
+class StepInput:
+    """Where B sequences are, and what is done there."""
 
     observation: Tensor  # (B, 3S, height, width)
     state: Tensor  # (B, F, h, w) of this observation
-    actions: Tensor  # (B, K)
-    variations: Tensor  # (B, D)
+    action: Tensor  # (B, K)
+    variation: Tensor  # (B, D)
     memory: DynamicsState
-    disturbance: Tensor | None  # (B, 3, height, width) what is added to the frame that follows before it is fed back
 
 
-@dataclass(frozen=True)
-class Advance:
-    """What one step of a rollout leads to."""
+class StepOutput(NamedTuple):
+    """What one step leads to."""
 
     hidden_state: Tensor  # (B, H, h, w)
     memory: DynamicsState
-    frames: Frames | None  # (B, ...), if rendered
-    observation: Tensor | None  # (B, 3S, height, width) with the new frame on top, if that drives the next step
-    encoding: Encoding | None  # of this observation
+    frames: Frames  # (B, ...)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is known of B sequences before the dynamics run."""
+
+    observations: Tensor  # (B, T, 3S, height, width), all true
+    encoding: Encoding  # (B, T, ...) of these
+    inferred: InferredActions
+    actions: Tensor  # (B, T-1, K)
+    variations: Tensor  # (B, T-1, D)
+
+    def step(self, t: int, observation: Tensor, state: Tensor, memory: DynamicsState) -> StepInput:
+        """The step from observation t to t + 1."""
+        return StepInput(observation, state, self.actions[:, t], self.variations[:, t], memory)
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What becomes of B sequences; R frames of each, T-1 or T."""
+
+    hidden_states: Tensor  # (B, T-1, H, h, w) from the dynamics network
+    frames: Frames  # (B, R, ...)
+    encoding: Encoding  # (B, T, ...) of what was reconstructed, and of what was given
+    encoded_hidden_states: Tensor | None = None  # (B, T, H, h, w) from state-to-hidden
 
 
 class Caddy(PlayableModel):
@@ -70,7 +92,6 @@ class Caddy(PlayableModel):
         self.pretrains_on_predictions = config.training.pretraining_frames == "predicted"
         self.fed_back_noise = config.training.fed_back_noise
         self.recomputes = config.training.activation_checkpointing
-        self.decodes_jointly = config.training.joint_decoding
         features = model.representation_network.state_features
         hidden_features = model.dynamics_network.hidden_state_size
         height, width = model.representation_network.state_resolution
@@ -91,6 +112,7 @@ class Caddy(PlayableModel):
         )
         self.representation_network = RepresentationNetwork(3 * stacking, features, model.width_multiplier)
         self.rendering_network = build_renderer(config)
+        self.gives_log_probabilities = self.rendering_network.gives_log_probabilities
         self.centroid_estimator = CentroidEstimator(actions_count, dimension, model.centroid_estimator.alpha)
         set_momentum(self, model.batch_norm_momentum)
         self.to(memory_format=torch.channels_last)
@@ -112,123 +134,120 @@ class Caddy(PlayableModel):
     ) -> Rollout:
         """As `PlayableModel.forward`.
 
-        The pretraining pass decodes the true states through state-to-hidden instead of the dynamics' hidden states; or,
-        if the decoder is to see nothing newer than the current frame, it is a full pass on true observations.
+        With `pretraining_frames: predicted` the pretraining pass is a full pass on true observations.
         """
-        batch_size, num_observations = observations.shape[:2]
         if pretraining and self.pretrains_on_predictions:
-            pretraining, ground_truth_observations = False, num_observations - 1
-        saving = recomputed if self.recomputes and torch.is_grad_enabled() else _unchanged
-        encode, advance, render = saving(self.encode), saving(self._advance), saving(self._render)
-        states, attention = encode(observations)
+            pretraining, ground_truth_observations = False, observations.shape[1] - 1
         noise = noise or Noise()
         action_network = self._draw_action_network(noise)
-        inferred = action_network(states, attention, noise)
+        given = self._infer(observations, action_network, temperature, action_sampler, zero_variations, noise)
+        made = self._pretrain(given) if pretraining else self._roll_out(given, ground_truth_observations, noise)
+        return Rollout(
+            states=given.encoding.states,
+            attention=given.encoding.attention,
+            inferred_actions=given.inferred,
+            actions=given.actions,
+            variations=given.variations,
+            hidden_states=made.hidden_states,
+            frames=made.frames,
+            reconstructed_states=made.encoding.states,
+            reconstructed_attention=made.encoding.attention,
+            reconstructed_actions=action_network(*made.encoding, noise),
+            encoded_hidden_states=made.encoded_hidden_states,
+        )
+
+    def _infer(
+        self,
+        observations: Tensor,
+        action_network: ActionNetwork,
+        temperature: float,
+        action_sampler: ActionSampler | None,
+        zero_variations: bool,
+        noise: Noise,
+    ) -> Given:
+        """Encode the true observations, infer the actions between them, and choose those that are taken."""
+        encoding = self.encode(observations)
+        inferred: InferredActions = action_network(*encoding, noise)
         if self.training:
             self.centroid_estimator.update(inferred.directions.mean.detach(), inferred.probabilities.detach())
         actions = action_sampler(inferred) if action_sampler else self._sample_actions(inferred, temperature, noise)
         variations = self.centroid_estimator.variations(inferred.sampled_directions, actions)
         if zero_variations or not self.action_config.use_variations:
             variations = torch.zeros_like(variations)
+        return Given(observations, encoding, inferred, actions, variations)
 
-        if pretraining:
-            ground_truth_observations = num_observations
-        driving_states = states.detach() if pretraining and self.pretraining_detach else states
-        memory = self.dynamics_network.initial_state(batch_size)
-        gates = self.dynamics_network.fused_gates()
-        num_joined = ground_truth_observations - 1 if self.decodes_jointly else 0
-        state, observation = driving_states[:, 0], observations[:, 0]
-        hidden_states: list[Tensor] = []
-        frames: list[Frames] = []
+    def _roll_out(self, given: Given, ground_truth_observations: int, noise: Noise) -> Reconstruction:
+        """The full pass: each frame is rendered, and drives the next step once the true observations are used up."""
+        step = recomputed(self._step, self, self.recomputes)
+        encode = recomputed(self.representation_network, self, self.recomputes)
+        gates = self.prepare()
+        memory = self.initial_state(len(given.observations))
+        observation, state = given.observations[:, 0], given.encoding.states[:, 0]
+        taken: list[StepOutput] = []
         generated: list[Encoding] = []
-        for t in range(1, num_observations):
-            is_true = t < ground_truth_observations
-            disturbance = None if is_true else self._disturbance(observation, noise)
-            step = advance(
-                Current(observation, state, actions[:, t - 1], variations[:, t - 1], memory, disturbance),
-                gates,
-                renders=not pretraining and t > num_joined,
-                observes=not is_true,
-            )
-            memory = step.memory
-            hidden_states.append(step.hidden_state)
-            if step.frames is not None:
-                frames.append(step.frames)
-            elif t == num_joined and not pretraining:
-                joined = render(torch.cat(hidden_states), _merge_time(observations[:, :num_joined]), num_joined)
-                frames += joined.chunk(num_joined)
-            if step.observation is None or step.encoding is None:
-                state, observation = driving_states[:, t], observations[:, t]
+        for t in range(1, given.observations.shape[1]):
+            taken.append(step(given.step(t - 1, observation, state, memory), gates, self.rendering_network))
+            memory = taken[-1].memory
+            if t < ground_truth_observations:
+                observation, state = given.observations[:, t], given.encoding.states[:, t]
             else:
-                state, observation = step.encoding.states, step.observation
-                generated.append(step.encoding)
-
-        encoded_hidden_states = None
-        if pretraining:
-            encoded_hidden_states = _split_time(
-                self.state_to_hidden_state_layer(_merge_time(states)).to(states.dtype), batch_size
-            )
-            all_frames = render(_merge_time(encoded_hidden_states), _merge_time(observations))
-            rendered = all_frames.map(lambda frames: _split_time(frames, batch_size))
-            reconstruction = encode(_stack_frames(rendered.full, observations.shape[2] // 3))
-        else:
-            rendered = Frames.joined(frames, _stack_time)
-            true_part = (maps[:, :ground_truth_observations].unbind(dim=1) for maps in (states, attention))
-            reconstruction = Encoding(
-                *(
-                    _stack_time([*true, *maps])
-                    for true, maps in zip(true_part, zip(*generated, strict=True), strict=True)
-                )
-            )
-        return Rollout(
-            states=states,
-            attention=attention,
-            inferred_actions=inferred,
-            actions=actions,
-            variations=variations,
-            hidden_states=_stack_time(hidden_states),
-            frames=rendered,
-            reconstructed_states=reconstruction.states,
-            reconstructed_attention=reconstruction.attention,
-            reconstructed_actions=action_network(reconstruction.states, reconstruction.attention, noise),
-            encoded_hidden_states=encoded_hidden_states,
+                observation = _push_frame(observation, self._disturbed(taken[-1].frames.full, noise))
+                generated.append(encode(observation))
+                state = generated[-1].states
+        true = (maps[:, :ground_truth_observations].unbind(dim=1) for maps in given.encoding)
+        maps = (_stack_time([*first, *later]) for first, later in zip(true, zip(*generated, strict=True), strict=True))
+        return Reconstruction(
+            hidden_states=_stack_time([output.hidden_state for output in taken]),
+            frames=Frames.joined([output.frames for output in taken], _stack_time),
+            encoding=Encoding(*maps),
         )
 
-    def _advance(self, current: Current, gates: tuple[FusedGates, ...], renders: bool, observes: bool) -> Advance:
-        """Take one step of a rollout.
+    def _pretrain(self, given: Given) -> Reconstruction:
+        """The pretraining pass: the dynamics run on true states, and frames show these through state-to-hidden."""
+        batch_size, num_observations, channels = given.observations.shape[:3]
+        states = given.encoding.states
+        driving_states = states.detach() if self.pretraining_detach else states
+        dynamics = recomputed(self.dynamics_network, self, self.recomputes)
+        gates = self.prepare()
+        memory = self.initial_state(batch_size)
+        hidden_states: list[Tensor] = []
+        for t in range(num_observations - 1):
+            hidden_state, memory = dynamics(
+                driving_states[:, t], given.actions[:, t], given.variations[:, t], memory, gates
+            )
+            hidden_states.append(hidden_state)
+
+        encoded = self.state_to_hidden_state_layer(_merge_time(states)).to(states.dtype)
+        shown = recomputed(self.rendering_network, self, self.recomputes)(encoded, _merge_time(given.observations))
+        frames = shown.map(lambda frames: _split_time(frames, batch_size))
+        return Reconstruction(
+            hidden_states=_stack_time(hidden_states),
+            frames=frames,
+            encoding=self.encode(_stack_frames(frames.full, channels // 3)),
+            encoded_hidden_states=_split_time(encoded, batch_size),
+        )
+
+    def _step(
+        self, given: StepInput, gates: tuple[FusedGates, ...], render: Callable[[Tensor, Tensor], Frames]
+    ) -> StepOutput:
+        """One step, of training and of play.
 
         Args:
-            current: where the sequences are, and the actions taken there.
+            given: where the sequences are, and what is done there.
             gates: the dynamics network's `fused_gates()`.
-            renders: whether to render the hidden state.
-            observes: whether the frame that is rendered drives the next step.
+            render: shows hidden states (B, H, h, w), given the observations before, as `Renderer.forward`.
         """
-        hidden_state, memory = self.dynamics_network(
-            current.state, current.actions, current.variations, current.memory, gates
-        )
-        frames = self.rendering_network(hidden_state, current.observation) if renders else None
-        if frames is None or not observes:
-            return Advance(hidden_state, memory, frames, None, None)
-        frame = frames.full
-        if current.disturbance is not None:
-            frame = (frame + current.disturbance).clamp(-1, 1)
-        observation = _push_frame(current.observation, frame)
-        return Advance(hidden_state, memory, frames, observation, self.representation_network(observation))
-
-    def _render(self, hidden_states: Tensor, observations: Tensor, num_steps: int = 1) -> Frames:
-        """Frames of hidden states (num_steps * B, H, h, w), normalised step by step, as `Renderer.forward`."""
-        with BatchNorm2d.joined(num_steps):
-            frames: Frames = self.rendering_network(hidden_states, observations)
-        return frames
+        hidden_state, memory = self.dynamics_network(given.state, given.action, given.variation, given.memory, gates)
+        return StepOutput(hidden_state, memory, render(hidden_state, given.observation))
 
     def encode(self, observations: Tensor) -> Encoding:
         """States (B, T, F, h, w) and attention (B, T, 1, h, w) of observations (B, T, 3S, height, width)."""
-        states, attention = self.representation_network(_merge_time(observations))
+        encode = recomputed(self.representation_network, self, self.recomputes)
+        states, attention = encode(_merge_time(observations))
         return Encoding(_split_time(states, len(observations)), _split_time(attention, len(observations)))
 
-    def infer_actions(self, observations: Tensor, noise: Noise | None = None) -> InferredActions:
+    def infer_actions(self, observations: Tensor, noise: Noise) -> InferredActions:
         """As `PlayableModel.infer_actions`, by one network of the ensemble."""
-        noise = noise or Noise()
         inferred: InferredActions = self._draw_action_network(noise)(*self.encode(observations), noise)
         return inferred
 
@@ -250,11 +269,13 @@ class Caddy(PlayableModel):
     ) -> ImaginedStep:
         """As `PlayableModel.step`."""
         encoding = self.representation_network(observation)
-        hidden_state, state = self.dynamics_network(
-            encoding.states, action, variation, state, prepared or self.prepare()
+        taken = self._step(
+            StepInput(observation, encoding.states, action, variation, state),
+            prepared or self.prepare(),
+            lambda *shown: Frames(self.rendering_network.full_frame(*shown)),
         )
-        frame = self.rendering_network.full_frame(hidden_state, observation)
-        return ImaginedStep(frame, _push_frame(observation, frame), state)
+        frame = taken.frames.full
+        return ImaginedStep(frame, _push_frame(observation, frame), taken.memory)
 
     def compilable_networks(self) -> list[nn.Module]:
         """Encoder, dynamics and decoder; the action network draws noise."""
@@ -266,20 +287,16 @@ class Caddy(PlayableModel):
         assert isinstance(network, ActionNetwork)
         return network
 
-    def _disturbance(self, observation: Tensor, noise: Noise) -> Tensor | None:
-        """Noise (B, 3, height, width) for a generated frame that is fed back in training, if there is to be some."""
+    def _disturbed(self, frame: Tensor, noise: Noise) -> Tensor:
+        """A generated frame (B, 3, height, width) as it is fed back: in training with noise, if there is to be some."""
         if not (self.training and self.fed_back_noise):
-            return None
-        return self.fed_back_noise * noise.normal_like(observation[:, :3])
+            return frame
+        return (frame + self.fed_back_noise * noise.normal_like(frame)).clamp(-1, 1)
 
     def _sample_actions(self, inferred: InferredActions, temperature: float, noise: Noise) -> Tensor:
         if not self.action_config.use_gumbel:
             return inferred.probabilities
         return gumbel_softmax(inferred.log_probabilities, temperature, self.action_config.hard_gumbel, noise)
-
-
-def _unchanged(function: Callable[P, R]) -> Callable[P, R]:
-    return function
 
 
 # Tensors are time-major in memory, channels last, so that merging and splitting time move nothing.

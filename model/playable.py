@@ -59,7 +59,7 @@ class ImaginedStep:
 def most_probable_actions(inferred: InferredActions) -> Tensor:
     """The action sampler of evaluation: one-hot of the most probable action, (B, T-1, K)."""
     logits = inferred.logits
-    return functional.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
+    return functional.one_hot(inferred.most_probable, logits.shape[-1]).to(logits.dtype)
 
 
 def given_actions(weights: Tensor) -> ActionSampler:
@@ -77,9 +77,11 @@ class PlayableModel(nn.Module, ABC):
 
     Attributes:
         stack_shape: (S, height, width, 3), the shape of the frames of an observation.
+        gives_log_probabilities: whether the frames of a rollout come with them, as the cross-entropy needs it.
     """
 
     stack_shape: tuple[int, int, int, int]
+    gives_log_probabilities: bool = False
 
     @property
     @abstractmethod
@@ -123,10 +125,12 @@ class PlayableModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def infer_actions(self, observations: Tensor, noise: Noise | None = None) -> InferredActions:
-        """The actions between consecutive observations (B, T, 3S, height, width), as `forward` infers them first.
+    def infer_actions(self, observations: Tensor, noise: Noise) -> InferredActions:
+        """The actions between consecutive observations (B, T, 3S, height, width), as `forward` infers them.
 
-        Where several networks could infer them, the noise, by default from the global source, chooses one.
+        With the same noise they are the same as a rollout's `inferred_actions`. Logits are those of sampled
+        directions; `model.noise.NoNoise` makes them those of the mean directions. Where several networks could infer
+        the actions, the noise chooses one.
         """
 
     @abstractmethod

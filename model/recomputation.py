@@ -1,30 +1,37 @@
-"""Less memory for more time: what a pass computes on its way is computed anew when the gradient needs it."""
+"""Activation checkpointing: what a pass computes is computed anew when the gradient needs it, not kept."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+import torch
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from model.layers.batch_norm import BatchNorm2d
+from model.layers.batch_norm import repeating
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
-def recomputed(function: Callable[P, R]) -> Callable[P, R]:
-    """Return a function that does the same and keeps its inputs for the backward pass in place of all in between.
+def recomputed(function: Callable[Arguments, Result], model: nn.Module, enabled: bool) -> Callable[Arguments, Result]:
+    """Return a function that does the same but keeps only its inputs for the backward pass.
 
-    It must draw no random numbers. Batch normalisations follow the first of the two passes alone.
+    Args:
+        function: a part of the model's pass that draws no random numbers.
+        model: its batch normalisations follow the first of the two passes alone.
+        enabled: if not, or where no gradient is asked for, the function is returned as it is.
     """
+    if not (enabled and torch.is_grad_enabled()):
+        return function
 
-    def call(*arguments: P.args, **named: P.kwargs) -> R:
-        result: R = checkpoint(
+    def call(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+        result: Result = checkpoint(
             partial(function, *arguments, **named),
             use_reentrant=False,
             preserve_rng_state=False,
-            context_fn=lambda: (nullcontext(), BatchNorm2d.recomputing()),
+            context_fn=lambda: (nullcontext(), repeating(model)),
         )
         return result
 

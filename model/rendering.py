@@ -42,12 +42,6 @@ class Frames:
         """What a function makes of each tensor that is there."""
         return Frames.joined([self], lambda tensors: function(tensors[0]))
 
-    def chunk(self, num_chunks: int) -> "list[Frames]":
-        """Parts of equal size, along the first dimension."""
-        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
-        chunks = {name: tensor.chunk(num_chunks) for name, tensor in tensors.items() if tensor is not None}
-        return [Frames(**{name: parts[number] for name, parts in chunks.items()}) for number in range(num_chunks)]
-
     @classmethod
     def joined(cls, parts: "Sequence[Frames]", join: Callable[[Sequence[Tensor]], Tensor]) -> Self:
         """Parts of one renderer as one, given how the tensors of all parts are joined."""
@@ -56,14 +50,20 @@ class Frames:
 
 
 class Renderer(nn.Module, ABC):
-    """Shows what follows an observation."""
+    """Shows what follows an observation.
+
+    Attributes:
+        gives_log_probabilities: whether its frames have log-probabilities.
+    """
+
+    gives_log_probabilities = False
 
     @abstractmethod
     def forward(self, hidden_states: Tensor, observations: Tensor) -> Frames:
         """Render hidden states (N, H, h, w) as frames of 8h x 8w pixels and perhaps less.
 
         Args:
-            hidden_states: (N, H, h, w) what is to be shown, in training of N / B steps one after the other.
+            hidden_states: (N, H, h, w) what is to be shown.
             observations: (N, 3S, 8h, 8w) in [-1, 1], from which each of the frames follows, newest frame first.
         """
 

@@ -76,6 +76,8 @@ class NormalizedConvolution(nn.Module):
 class SeeingRenderer(Renderer):
     """Dilated convolutions at full resolution over what is there, what moves and the hidden state."""
 
+    gives_log_probabilities = True
+
     def __init__(self, hidden_features: int, stacking: int, width: int, reach: int) -> None:
         """Make one with random weights.
 

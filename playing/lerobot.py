@@ -100,7 +100,7 @@ def _most_probable_actions(
         make_loader(dataset, batches, batching.num_workers, device), "inferring", len(batches), disable=None
     ):
         inferred = model.infer_actions(batch.to(device).observations(), NoNoise())
-        actions.append(inferred.logits.argmax(dim=-1).flatten().cpu().numpy())  # (B)
+        actions.append(inferred.most_probable.flatten().cpu().numpy())  # (B)
     return np.concatenate(actions)
 
 

@@ -2,6 +2,8 @@
 
 import ast
 import json
+import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from model.plain import plain_model
 from model.playable import ActionSampler, ImaginedStep, PlayableModel, Rollout
 from model.rendering import Frames
 from playing.simulator import load_simulator, play_games
+from tests.configurations import MODELS, small_configuration
 from tests.synthetic import SIDE, square_configuration, write_square_videos
 from training import run
 from utils.command import UserError
@@ -54,6 +57,7 @@ class ToyModel(PlayableModel):
         zero_variations: bool = False,
         noise: Noise | None = None,
     ) -> Rollout:
+        noise = noise or Noise()
         inferred = self.infer_actions(observations, noise)
         actions = action_sampler(inferred) if action_sampler else torch.softmax(inferred.logits / temperature, dim=-1)
         state, frames = self.initial_state(len(observations)), list[Tensor]()
@@ -82,7 +86,7 @@ class ToyModel(PlayableModel):
             encoded_hidden_states=None,
         )
 
-    def infer_actions(self, observations: Tensor, noise: Noise | None = None) -> InferredActions:
+    def infer_actions(self, observations: Tensor, noise: Noise) -> InferredActions:
         means = self.direction(observations[:, :, :3].mean(dim=(3, 4)))
         action_states = Gaussian(means, torch.full_like(means, 0.1))
         directions = Gaussian(means.diff(dim=1), torch.full_like(means[:, 1:], 0.2))
@@ -153,6 +157,18 @@ def test_there_is_no_page_of_it_and_nothing_to_compare_with(config: Configuratio
         plain_model(config)
 
 
+NOT_ONLY_OF_NETWORKS = {"norm", "movement"}
+NETWORKS = re.compile(r"model\.(caddy|dynamics|representation|layers\.(?!batch_norm$).+)")
+
+
+@cache
+def network_names() -> set[str]:
+    """What the parts of models are called that a configuration can choose."""
+    models = [build_model(small_configuration(*options)) for options in MODELS.values()]
+    names = {name.rpartition(".")[2] for model in models for name, _ in model.named_modules()}
+    return {name for name in names if name and not name.isdigit()} - NOT_ONLY_OF_NETWORKS
+
+
 def network_uses(source: str) -> list[str]:
     """Where networks are read off a model, rather than their sections off a configuration; or made."""
     sections = {
@@ -168,17 +184,23 @@ def network_uses(source: str) -> list[str]:
         and isinstance(node.value, ast.Attribute)
         and node.attr in sections.get(node.value.attr, ())
     }
-    found = [node for node in nodes if isinstance(node, ast.Attribute) and node.attr in sections]
-    uses = [f"{node.lineno}: .{node.attr}" for node in found if id(node) not in configured]
-    made = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "model.caddy"]
-    return uses + [f"{node.lineno}: model.caddy" for node in made]
+    names = sections.keys() | network_names()
+    found = [node for node in nodes if isinstance(node, ast.Attribute) and node.attr in names]
+    inner = configured | {id(node) for node in found}
+    uses = [
+        f"{node.lineno}: .{node.attr}" for node in found if id(node) not in configured and id(node.value) not in inner
+    ]
+    made = [node for node in nodes if isinstance(node, ast.ImportFrom) and NETWORKS.fullmatch(node.module or "")]
+    return uses + [f"{node.lineno}: {node.module}" for node in made]
 
 
 def test_uses_of_networks_are_found() -> None:
     assert network_uses("x = config.model.action_network.use_gumbel") == []
     assert network_uses("x = model.action_network[0]") == ["1: .action_network"]
     assert network_uses("x = model.representation_network.conv1") == ["1: .representation_network"]
+    assert network_uses("x = network.final_fc(directions)") == ["1: .final_fc"]
     assert network_uses("\nfrom model.caddy import Caddy") == ["2: model.caddy"]
+    assert network_uses("from model.layers.conv_lstm import ConvLSTM") == ["1: model.layers.conv_lstm"]
 
 
 def test_no_other_folder_knows_what_a_model_is_made_of() -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.configurations import AUTHORS_CONFIGURATIONS, published_configuration
-from utils.configuration import ConfigurationError, flatten, load_configuration, parse_configuration
+from utils.configuration import RETIRED_KEYS, ConfigurationError, flatten, load_configuration, parse_configuration
 
 REPOSITORY = Path(__file__).parent.parent
 SHIPPED = sorted((REPOSITORY / "configs").glob("0*.yaml"))
@@ -201,6 +201,20 @@ def test_published_values(name: str, form: str) -> None:
     for key, value in values.items():
         twin = f"{key}_pretraining"
         assert values.get(twin, value) == value, f"{twin} differs from {key}"
+
+
+@pytest.mark.parametrize("key", RETIRED_KEYS)
+def test_a_retired_key_does_nothing_and_says_so(key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    config = published_configuration("01_bair", f"{key}=true")
+
+    assert config == published_configuration("01_bair")
+    assert capsys.readouterr().out == (
+        f"{AUTHORS_CONFIGURATIONS['01_bair']}: {key} does nothing any more, since {RETIRED_KEYS[key]}; remove it\n"
+    )
+    section, name = key.split(".")
+    saved = config.model_dump(mode="json")
+    saved[section][name] = True
+    assert parse_configuration(saved, "an older checkpoint") == config
 
 
 @pytest.mark.parametrize("path", [*SHIPPED, *AUTHORS_CONFIGURATIONS.values()], ids=str)

@@ -256,6 +256,11 @@ def test_a_missing_perceptual_network(
     assert "the perceptual loss needs torchvision's VGG19 weights" in told
 
 
+def test_a_loss_that_the_model_cannot_have(command: TrainCommand) -> None:
+    told = command.refused("training.loss_weights.cross_entropy_lambda=1")
+    assert told.startswith("training.loss_weights.cross_entropy_lambda: the frames of this model have no log-prob")
+
+
 def test_frames_too_small_for_the_perceptual_network(command: TrainCommand) -> None:
     told = command.refused("training.loss_weights.perceptual_loss_lambda=1")
     assert "the perceptual loss needs sides of at least 64, not 32" in told

@@ -1,20 +1,43 @@
 """The objective: a rollout and its true frames become one loss and its terms (SPEC section 3).
 
+A new term is a function here or in a file of its own, an entry in `TERMS`, and a weight in
+`utils.configuration.LossWeights`.
+
 Dimensions: B batch, T observations in a sequence, R reconstructed frames (T-1, or T in pretraining).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from model.perceptual import PerceptualNetwork
-from model.playable import Rollout
-from model.rendering import Frames
+from model.playable import PlayableModel, Rollout
 from training import losses
-from training.perceptual_loss import PerceptualLoss
+from training.perceptual_loss import PerceptualDistance, PerceptualLoss
+from utils.command import UserError
 from utils.configuration import Configuration
+
+
+class Resolution(NamedTuple):
+    """Reconstructed frames of one size beside the true ones."""
+
+    truth: Tensor  # (B, R, 3, H, W) in [-1, 1]
+    frames: Tensor  # (B, R, 3, H, W) in [-1, 1]
+    motion: Tensor | None  # (B, R, 1, H, W) weights of the pixels, None for equal ones
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A rollout beside its true frames: what terms are computed of."""
+
+    rollout: Rollout
+    true_frames: Tensor  # (B, T, 3, H, W) in [-1, 1]
+    resolutions: list[Resolution]  # the largest first
+    perceptual_levels: list[float]  # weights of the five levels
 
 
 @dataclass(frozen=True)
@@ -46,55 +69,52 @@ class Objective(nn.Module):
                 config.data.actions_count, self.settings.mutual_information_estimation_alpha
             )
 
+    def require_terms(self, model: PlayableModel) -> None:
+        """Refuse a weight whose term this model cannot have. `UserError` names key and remedy."""
+        settings = self.settings
+        phases = {True: settings.pretraining_steps > 0, False: settings.max_steps > settings.pretraining_steps}
+        for pretraining in (phase for phase, is_passed in phases.items() if is_passed):
+            weights = settings.loss_weights.in_phase(pretraining)
+            for term in TERMS:
+                obstacle = term.obstacle(model) if term.obstacle and weights[term.key] else None
+                if obstacle:
+                    key = f"training.loss_weights.{term.key}{'_pretraining' if pretraining else ''}"
+                    raise UserError(f"{key}: {obstacle}, or set it to 0")
+
     def forward(self, rollout: Rollout, true_frames: Tensor, pretraining: bool) -> Loss:
         """Compute the loss of a rollout whose true frames (B, T, 3, H, W) in [-1, 1] are given."""
-        weights = self.settings.loss_weights.in_phase(pretraining)
-        num_frames = rollout.frames.full.shape[1]
-        truth = true_frames[:, -num_frames:]
-        motion = None
-        if self.settings.use_motion_weights:
-            motion = self._motion_weights(rollout, true_frames)[:, -num_frames:]
-
-        reconstruction_losses, perceptual_distances = [], []
-        for _, frames in rollout.frames.resolutions():
-            size = (frames.shape[-2], frames.shape[-1])
-            resized = losses.resize_frames(truth, size)
-            resized_motion = None if motion is None else losses.resize_frames(motion, size)
-            reconstruction_losses.append(losses.reconstruction_loss(resized, frames, resized_motion))
-            if any(weights.perceptual_levels):
-                assert self.perceptual_loss is not None, "a perceptual weight above zero needs the perceptual network"
-                perceptual_distances.append(
-                    self.perceptual_loss(resized, frames, resized_motion, weights.perceptual_levels)
-                )
-
-        inferred, reconstructed = rollout.inferred_actions, rollout.reconstructed_actions
-        probabilities = inferred.probabilities
-        joint = losses.joint_action_matrix(probabilities, reconstructed.probabilities)
-        if self.mi_estimator is not None:
-            joint = self.mi_estimator(joint)
-        terms = {
-            "reconstruction": torch.stack(reconstruction_losses).mean(),
-            **self._cross_entropy(rollout.frames, truth, motion),
-            "states": losses.states_loss(rollout.reconstructed_states, rollout.states),
-            "action_directions_kl": losses.kl_to_standard_normal(inferred.directions),
-            "action_mutual_information": losses.mutual_information(
-                joint, self.settings.action_mutual_information_entropy_lambda
-            ),
-            "action_state_distribution_kl": losses.kl_between_action_states(
-                reconstructed.action_states, inferred.action_states
-            ),
-            "entropy": losses.entropy(probabilities),
-        }
-        if weights.scalars["action_directions_motion"]:
-            terms["action_directions_motion"] = losses.motion_alignment_loss(inferred.directions.mean, true_frames)
-        if rollout.encoded_hidden_states is not None:
-            terms["hidden_states"] = losses.states_loss(rollout.hidden_states, rollout.encoded_hidden_states[:, 1:])
-        weighted = [weights.scalars[name] * term for name, term in terms.items() if weights.scalars[name]]
-        if perceptual_distances:
-            weighted.append(torch.stack([distance.weighted for distance in perceptual_distances]).mean())
-            terms["perceptual"] = torch.stack([distance.plain for distance in perceptual_distances]).mean()
+        loss_weights = self.settings.loss_weights
+        weights = loss_weights.in_phase(pretraining)
+        assert {term.key for term in TERMS} == weights.keys(), "every term has a weight, and every weight a term"
+        comparison = Comparison(
+            rollout, true_frames, self._resolutions(rollout, true_frames), loss_weights.perceptual_levels(pretraining)
+        )
+        terms: dict[str, Tensor] = {}
+        weighted: list[Tensor] = []
+        for term in TERMS:
+            weight = weights[term.key]
+            if not (weight or term.is_always_logged):
+                continue
+            value = term.compute(comparison, self)
+            if isinstance(value, PerceptualDistance):
+                terms[term.name] = value.plain
+                weighted.append(value.weighted)
+            elif value is not None:
+                terms[term.name] = value
+                if weight:
+                    weighted.append(term.sign * weight * value)
         total = torch.stack(weighted).sum()
         return Loss(total, {"loss": total.detach(), **{name: term.detach() for name, term in terms.items()}})
+
+    def joint_actions(self, rollout: Rollout) -> Tensor:
+        """The joint distribution (K, K) of the actions read from true and from reconstructed sequences.
+
+        The smooth variant blends it into the running one.
+        """
+        joint = losses.joint_action_matrix(
+            rollout.inferred_actions.probabilities, rollout.reconstructed_actions.probabilities
+        )
+        return joint if self.mi_estimator is None else self.mi_estimator(joint)
 
     def mi_estimator_state(self) -> dict[str, dict[str, Tensor]]:
         """What a checkpoint holds of the objective: the published entry `mi_estimator`, of the smooth variant only."""
@@ -111,11 +131,17 @@ class Objective(nn.Module):
         if self.mi_estimator is not None:
             self.mi_estimator.load_state_dict({"estimated_matrix": state["matrix_estimator.estimated_matrix"]})
 
-    def _cross_entropy(self, frames: Frames, truth: Tensor, motion: Tensor | None) -> dict[str, Tensor]:
-        """The term of that name, if the renderer gives log-probabilities; there are none of what is kept in [-1, 1]."""
-        if frames.log_probability is None or frames.log_complement is None:
-            return {}
-        return {"cross_entropy": losses.cross_entropy(truth, frames.log_probability, frames.log_complement, motion)}
+    def _resolutions(self, rollout: Rollout, true_frames: Tensor) -> list[Resolution]:
+        num_frames = rollout.frames.full.shape[1]
+        truth, motion = true_frames[:, -num_frames:], None
+        if self.settings.use_motion_weights:
+            motion = self._motion_weights(rollout, true_frames)[:, -num_frames:]
+        resolutions = []
+        for _, frames in rollout.frames.resolutions():
+            size = (frames.shape[-2], frames.shape[-1])
+            resized_motion = None if motion is None else losses.resize_frames(motion, size)
+            resolutions.append(Resolution(losses.resize_frames(truth, size), frames, resized_motion))
+        return resolutions
 
     def _motion_weights(self, rollout: Rollout, true_frames: Tensor) -> Tensor:
         """(B, T, 1, H, W)."""
@@ -136,3 +162,109 @@ class Objective(nn.Module):
             limit=settings.motion_weights_limit,
             reconstruction_share=settings.motion_weights_reconstruction_share,
         )
+
+
+Compute = Callable[[Comparison, Objective], Tensor | PerceptualDistance | None]
+"""The value of a term, with gradient, before it is weighted; None where the rollout has not what it takes."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of the objective."""
+
+    name: str
+    """Under which it is logged."""
+    key: str
+    """Of its weight in `training.loss_weights`, and of that in pretraining with `_pretraining` behind it."""
+    compute: Compute
+    sign: int = 1
+    """-1 if it is maximised."""
+    is_always_logged: bool = False
+    """Whether it is computed where its weight is zero, too."""
+    obstacle: Callable[[PlayableModel], str | None] | None = None
+    """What a model lacks for it, with the remedy."""
+
+
+def _reconstruction(comparison: Comparison, _: Objective) -> Tensor:
+    return torch.stack([losses.reconstruction_loss(*resolution) for resolution in comparison.resolutions]).mean()
+
+
+def _cross_entropy(comparison: Comparison, _: Objective) -> Tensor | None:
+    frames, full = comparison.rollout.frames, comparison.resolutions[0]
+    if frames.log_probability is None or frames.log_complement is None:
+        return None
+    return losses.cross_entropy(full.truth, frames.log_probability, frames.log_complement, full.motion)
+
+
+def _no_log_probabilities(model: PlayableModel) -> str | None:
+    if model.gives_log_probabilities:
+        return None
+    return "the frames of this model have no log-probabilities; set model.architecture to model.seeing_model.model"
+
+
+def _states(comparison: Comparison, _: Objective) -> Tensor:
+    return losses.states_loss(comparison.rollout.reconstructed_states, comparison.rollout.states)
+
+
+def _action_directions_kl(comparison: Comparison, _: Objective) -> Tensor:
+    return losses.kl_to_standard_normal(comparison.rollout.inferred_actions.directions)
+
+
+def _action_mutual_information(comparison: Comparison, objective: Objective) -> Tensor:
+    entropy_lambda = objective.settings.action_mutual_information_entropy_lambda
+    return losses.mutual_information(objective.joint_actions(comparison.rollout), entropy_lambda)
+
+
+def _action_state_distribution_kl(comparison: Comparison, _: Objective) -> Tensor:
+    rollout = comparison.rollout
+    return losses.kl_between_action_states(
+        rollout.reconstructed_actions.action_states, rollout.inferred_actions.action_states
+    )
+
+
+def _entropy(comparison: Comparison, _: Objective) -> Tensor:
+    return losses.entropy(comparison.rollout.inferred_actions.probabilities)
+
+
+def _action_directions_motion(comparison: Comparison, _: Objective) -> Tensor:
+    return losses.motion_alignment_loss(comparison.rollout.inferred_actions.directions.mean, comparison.true_frames)
+
+
+def _hidden_states(comparison: Comparison, _: Objective) -> Tensor | None:
+    encoded = comparison.rollout.encoded_hidden_states
+    return None if encoded is None else losses.states_loss(comparison.rollout.hidden_states, encoded[:, 1:])
+
+
+def _perceptual(comparison: Comparison, objective: Objective) -> PerceptualDistance:
+    assert objective.perceptual_loss is not None, "a perceptual weight above zero needs the perceptual network"
+    levels = comparison.perceptual_levels
+    distances = [objective.perceptual_loss(*resolution, levels) for resolution in comparison.resolutions]
+    return PerceptualDistance(*(torch.stack(values).mean() for values in zip(*distances, strict=True)))
+
+
+TERMS: tuple[Term, ...] = (
+    Term("reconstruction", "reconstruction_loss_lambda", _reconstruction, is_always_logged=True),
+    Term(
+        "cross_entropy", "cross_entropy_lambda", _cross_entropy, is_always_logged=True, obstacle=_no_log_probabilities
+    ),
+    Term("states", "states_rec_lambda", _states, is_always_logged=True),
+    Term("action_directions_kl", "action_directions_kl_lambda", _action_directions_kl, is_always_logged=True),
+    Term(
+        "action_mutual_information",
+        "action_mutual_information_lambda",
+        _action_mutual_information,
+        sign=-1,
+        is_always_logged=True,
+    ),
+    Term(
+        "action_state_distribution_kl",
+        "action_state_distribution_kl_lambda",
+        _action_state_distribution_kl,
+        is_always_logged=True,
+    ),
+    Term("entropy", "entropy_lambda", _entropy, is_always_logged=True),
+    Term("action_directions_motion", "action_directions_motion_lambda", _action_directions_motion),
+    Term("hidden_states", "hidden_states_rec_lambda", _hidden_states, is_always_logged=True),
+    Term("perceptual", "perceptual_loss_lambda", _perceptual),
+)
+"""In the order in which they are added up."""

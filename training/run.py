@@ -72,6 +72,7 @@ def _train(
         synchronize_batch_norms(model)
     allow_tf32(config.training.precision != "fp32")
     objective = Objective(config, perceptual_network).to(device)
+    objective.require_terms(model)
     if config.training.compile:
         compile_networks(model, objective, device)
     state = TrainingState(config, model, objective)

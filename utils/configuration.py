@@ -6,7 +6,6 @@ to the authors' behaviour. Everything wrong with a file is reported in one messa
 
 import difflib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -14,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from utils.command import UserError, one_line
+from utils.command import UserError, one_line, tell
 
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
@@ -27,6 +26,10 @@ Side = Annotated[int, Field(ge=16, multiple_of=16)]
 
 ARCHITECTURES = ("model.main_model.model", "model.reduced_model.model", "model.seeing_model.model")
 """The values of `model.architecture`: the names in the table of `model.build`, which takes seconds to import."""
+
+
+RETIRED_KEYS = {"training.joint_decoding": "it saved no time that could be measured"}
+"""Keys that are accepted and do nothing any more, each with the reason."""
 
 
 class ConfigurationError(UserError):
@@ -252,47 +255,25 @@ class LossWeights(Section):
     action_divergence_lambda: NonNegativeFloat = 0.0
     action_divergence_lambda_pretraining: NonNegativeFloat = 0.0
 
-    def in_phase(self, pretraining: bool) -> "PhaseWeights":
-        """The weights in force during one of the two phases."""
+    def in_phase(self, pretraining: bool) -> dict[str, float]:
+        """The weight of each term during one of the two phases, by its key without `_pretraining`; 0 for none.
 
-        def weight(key: str) -> Any:
-            return getattr(self, f"{key}_pretraining" if pretraining else key)
+        That of the perceptual loss is 1 where a level has a weight.
+        """
+        keys = {name.removesuffix("_pretraining") for name in type(self).model_fields if "_lambda" in name}
+        suffix = "_pretraining" if pretraining else ""
+        weights = {key: getattr(self, key + suffix, 0.0) for key in keys - {"action_divergence_lambda"}}
+        return weights | {"perceptual_loss_lambda": float(any(self.perceptual_levels(pretraining)))}
 
-        perceptual = weight("perceptual_loss_lambda")
-        if not isinstance(perceptual, list):
-            perceptual = [perceptual * level for level in self.perceptual_level_weights]
-        return PhaseWeights(
-            scalars={
-                "reconstruction": weight("reconstruction_loss_lambda"),
-                "cross_entropy": weight("cross_entropy_lambda"),
-                "states": weight("states_rec_lambda"),
-                "hidden_states": self.hidden_states_rec_lambda_pretraining if pretraining else 0.0,
-                "entropy": weight("entropy_lambda"),
-                "action_directions_kl": weight("action_directions_kl_lambda"),
-                "action_directions_motion": weight("action_directions_motion_lambda"),
-                "action_mutual_information": -weight("action_mutual_information_lambda"),
-                "action_state_distribution_kl": weight("action_state_distribution_kl_lambda"),
-            },
-            perceptual_levels=perceptual,
-        )
+    def perceptual_levels(self, pretraining: bool) -> list[float]:
+        """The weights of the five levels of the perceptual loss during one of the two phases."""
+        weight = self.perceptual_loss_lambda_pretraining if pretraining else self.perceptual_loss_lambda
+        return weight if isinstance(weight, list) else [weight * level for level in self.perceptual_level_weights]
 
     @property
     def need_perceptual_network(self) -> bool:
         """Whether either phase uses the perceptual loss."""
-        return any(any(self.in_phase(pretraining).perceptual_levels) for pretraining in (False, True))
-
-
-@dataclass(frozen=True)
-class PhaseWeights:
-    """What each term of the objective is multiplied by; mutual information is maximised, so its factor is negative."""
-
-    scalars: dict[str, float]
-    perceptual_levels: list[float]  # five
-
-    @property
-    def are_zero(self) -> bool:
-        """Whether nothing would be learned."""
-        return not any([*self.scalars.values(), *self.perceptual_levels])
+        return any(any(self.perceptual_levels(pretraining)) for pretraining in (False, True))
 
 
 MotionWeightsSource = Literal[
@@ -306,8 +287,7 @@ class Training(Section):
     `precision`: `bf16` runs convolutions in bfloat16 (losses, batch-norm statistics, action space and centroids stay in
     float32), `tf32` lets CUDA round what is multiplied, as PyTorch's convolutions do by default, and `fp32` does not.
     `compile` compiles the networks; with `cuda_graphs` each is launched at once. `auto` of both is settled by
-    `training.compilation`. `joint_decoding` renders the steps that true observations drive together, with the
-    statistics of each. `activation_checkpointing` takes less memory and more time, and learns the same.
+    `training.compilation`. `activation_checkpointing` takes less memory and more time, and learns the same.
     `sync_batchnorm` normalises by the images of all ranks.
 
     `pretraining_frames`: in pretraining the decoder paints what the encoder saw, as published, or what the dynamics
@@ -322,7 +302,6 @@ class Training(Section):
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     compile: Literal["auto", True, False] = "auto"
     cuda_graphs: bool = False
-    joint_decoding: bool = False
     activation_checkpointing: bool = False
     sync_batchnorm: bool = False
     learning_rate: PositiveFloat = 4e-4
@@ -364,9 +343,9 @@ class Training(Section):
             raise ValueError(
                 "ground_truth_observations_end is more than ground_truth_observations_start, which it falls from"
             )
-        if self.pretraining_steps and self.loss_weights.in_phase(pretraining=True).are_zero:
+        if self.pretraining_steps and not any(self.loss_weights.in_phase(pretraining=True).values()):
             raise ValueError("all loss_weights of the pretraining are 0: raise one, or set pretraining_steps to 0")
-        if self.max_steps > self.pretraining_steps and self.loss_weights.in_phase(pretraining=False).are_zero:
+        if self.max_steps > self.pretraining_steps and not any(self.loss_weights.in_phase(pretraining=False).values()):
             raise ValueError("all loss_weights after pretraining are 0: raise one")
         shortest = self.batching.observations_count_start or self.batching.observations_count
         if self.ground_truth_observations_end >= shortest:
@@ -541,6 +520,8 @@ def load_sections(kind: type[SectionKind], path: str | Path, overrides: list[str
         raise ConfigurationError(f"{path}: not a configuration (sections {sections}, ... expected)")
     for override in overrides or []:
         _override(values, override)
+    for key in RETIRED_KEYS.keys() & flatten(values).keys():
+        tell(f"{path}: {key} does nothing any more, since {RETIRED_KEYS[key]}; remove it")
     return _parse_sections(kind, values, str(path))
 
 
@@ -555,10 +536,19 @@ def parse_configuration(values: dict[str, Any], where: str) -> Configuration:
 
 def _parse_sections(kind: type[SectionKind], values: dict[str, Any], where: str) -> SectionKind:
     try:
-        return kind.model_validate(values)
+        return kind.model_validate(_without_retired_keys(values))
     except ValidationError as error:
         problems = "; ".join(_explain(kind, details) for details in error.errors())
         raise ConfigurationError(f"{where}: {problems}") from error
+
+
+def _without_retired_keys(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A copy of nested mappings that lacks `RETIRED_KEYS`."""
+    return {
+        key: _without_retired_keys(value, f"{prefix}{key}.") if isinstance(value, dict) else value
+        for key, value in values.items()
+        if f"{prefix}{key}" not in RETIRED_KEYS
+    }
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

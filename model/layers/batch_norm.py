@@ -1,11 +1,10 @@
-"""Batch normalisation for ranks that share a batch, steps that are computed together and passes that are repeated.
+"""Batch normalisation for ranks that share a batch and for passes that are repeated.
 
 Dimensions: N images, C channels, H x W pixels.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,38 +14,16 @@ from utils import ranks
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """`torch.nn.BatchNorm2d` with three additions. It does not count batches, which only a variable momentum needs.
+    """`torch.nn.BatchNorm2d` with two additions. It does not count batches, which only a variable momentum needs.
 
-    `synchronized` makes the statistics those of all ranks' images, as `torch.nn.SyncBatchNorm` does on GPUs alone.
-    Otherwise each rank normalises by its own images, as the published training does on its GPUs.
-
-    While `recomputing`, running statistics stay as they are. Steps that are `joined` are normalised each by its own
-    maps, in their order, which running statistics follow. Both hold for all normalisations of the process.
+    Attributes:
+        is_synchronized: whether the statistics are those of all ranks' images, as `torch.nn.SyncBatchNorm` has them on
+            GPUs alone. Otherwise each rank normalises by its own images, as the published training does on its GPUs.
+        is_repeating: whether passes repeat earlier ones, so that running statistics stay as they are.
     """
 
-    synchronized = False
-    is_recomputing: ClassVar[bool] = False
-    num_joined: ClassVar[int] = 1
-
-    @classmethod
-    @contextmanager
-    def recomputing(cls) -> Iterator[None]:
-        """Within this block all passes repeat earlier ones."""
-        BatchNorm2d.is_recomputing = True
-        try:
-            yield
-        finally:
-            BatchNorm2d.is_recomputing = False
-
-    @classmethod
-    @contextmanager
-    def joined(cls, num_steps: int) -> Iterator[None]:
-        """Within this block maps are those of several steps, (num_steps * N, C, H, W), one step after the other."""
-        BatchNorm2d.num_joined = num_steps
-        try:
-            yield
-        finally:
-            BatchNorm2d.num_joined = 1
+    is_synchronized = False
+    is_repeating = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise maps (N, C, H, W)."""
@@ -58,15 +35,9 @@ class BatchNorm2d(nn.BatchNorm2d):
         """Normalise maps (N, C, H, W), with running statistics (C,) that follow in training mode."""
         if not self.training:
             return functional.batch_norm(x, running_mean, running_var, self.weight, self.bias, eps=self.eps)
-        if self.num_joined == 1:
-            return self._normalize_step(x, running_mean, running_var)
-        return torch.cat([self._normalize_step(step, running_mean, running_var) for step in x.chunk(self.num_joined)])
-
-    def _normalize_step(self, x: Tensor, running_mean: Tensor, running_var: Tensor) -> Tensor:
-        """Normalise maps by their own statistics, which the running ones follow."""
-        if self.synchronized and ranks.num_ranks() > 1:
+        if self.is_synchronized and ranks.num_ranks() > 1:
             return self._normalize_over_ranks(x, running_mean, running_var)
-        momentum = 0.0 if self.is_recomputing else self.momentum or 0.0
+        momentum = 0.0 if self.is_repeating else self.momentum or 0.0
         return functional.batch_norm(x, running_mean, running_var, self.weight, self.bias, True, momentum, self.eps)
 
     def _normalize_over_ranks(self, x: Tensor, running_mean: Tensor, running_var: Tensor) -> Tensor:
@@ -74,7 +45,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         mean = ranks.mean(x.mean(dim=(0, 2, 3)))
         centred = x - mean[:, None, None]
         variance = ranks.mean(centred.square().mean(dim=(0, 2, 3)))
-        if not self.is_recomputing:
+        if not self.is_repeating:
             with torch.no_grad():
                 count = ranks.num_ranks() * x.numel() / x.shape[1]
                 momentum = self.momentum or 0.0
@@ -87,13 +58,26 @@ class BatchNorm2d(nn.BatchNorm2d):
 def synchronize_batch_norms(model: nn.Module) -> None:
     """Let all batch normalisations of a model use the statistics of all ranks' images."""
     for norm in _batch_norms(model):
-        norm.synchronized = True
+        norm.is_synchronized = True
 
 
 def set_momentum(model: nn.Module, momentum: float) -> None:
     """Set the share of the newest pass in the running statistics of all batch normalisations of a model."""
     for norm in _batch_norms(model):
         norm.momentum = momentum
+
+
+@contextmanager
+def repeating(model: nn.Module) -> Iterator[None]:
+    """Within this block the passes of a model repeat earlier ones: its running statistics stay as they are."""
+    norms = list(_batch_norms(model))
+    for norm in norms:
+        norm.is_repeating = True
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.is_repeating = False
 
 
 def _batch_norms(model: nn.Module) -> Iterator[BatchNorm2d]:

@@ -12,6 +12,7 @@ from evaluation import networks
 from evaluation.action_comparison import ActionComparison
 from evaluation.dataset_evaluator import DATA_FILE, evaluate_dataset, read_demonstrations
 from evaluation.frame_comparison import FrameComparison
+from evaluation.metric import Batch
 from evaluation.metrics.frame_errors import mse
 from evaluation.networks import InceptionNetwork
 from evaluation.results import Results, read_results
@@ -45,6 +46,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("similarity_network", "lpips_network", "inception", "i3d"):
         monkeypatch.setattr(networks, f"load_{name}", _missing)
     return tmp_path
+
+
+def batch_of(reference: Tensor, generated: Tensor) -> Batch:
+    """Frames (B, T, 3, H, W) alone, without actions."""
+    nothing = np.empty(0)
+    names = [str(number) for number in range(len(reference))]
+    return Batch(Pairs(names, nothing, nothing, [], [], nothing, nothing), reference, generated)
 
 
 def number(results: Results, name: str) -> float:
@@ -172,8 +180,8 @@ def test_frame_comparison_averages_over_all_frames_and_resamples_sequences() -> 
     generated = reference.clone()
     generated[:, 1] = torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1, 1)
     comparison = FrameComparison({"mse": mse}, 3, 2)
-    comparison.add(reference[:2], generated[:2])
-    comparison.add(reference[2:], generated[2:])
+    comparison.add(batch_of(reference[:2], generated[:2]))
+    comparison.add(batch_of(reference[2:], generated[2:]))
     results = comparison.results()
     errors = np.array([[0, 0.01], [0, 0.04], [0, 0.09]])
     expected = {
@@ -195,8 +203,8 @@ def test_set_comparison_of_equal_and_of_different_sets() -> None:
     inception: InceptionNetwork = Brightness()  # type: ignore[assignment]
     equal, different = SetComparison(inception, None), SetComparison(inception, None)
     for batch in frames.split(4):
-        equal.add(batch, batch)
-        different.add(batch, 0.1 * batch)
+        equal.add(batch_of(batch, batch))
+        different.add(batch_of(batch, 0.1 * batch))
     found = equal.results()
     assert number(found, "fid") == pytest.approx(0, abs=1e-6)
     assert found.samples["fid"] == found.samples["kid"] == 12
@@ -215,7 +223,7 @@ def test_a_set_of_one_sequence_has_no_distance() -> None:
             return sequences.mean(dim=(1, 2, 3, 4)).unsqueeze(1).expand(-1, 400)
 
     comparison = SetComparison(None, Logits())  # type: ignore[arg-type]
-    comparison.add(torch.rand(1, 10, 3, 8, 8), torch.rand(1, 10, 3, 8, 8))
+    comparison.add(batch_of(torch.rand(1, 10, 3, 8, 8), torch.rand(1, 10, 3, 8, 8)))
     results = comparison.results()
     assert results.values == {"fvd": None}
     assert results.reasons == {"fvd": "it takes two samples at least"}
@@ -237,7 +245,8 @@ def test_action_comparison_pairs_true_movements_with_inferred_actions() -> None:
     true_x = [[{"x": 0.0}, {"x": 2.0}, {"x": 1.0}], [{"x": 5.0}, {}, {"x": 4.0}]]
     made_x = [[{"x": 0.0}, {"x": 3.0}, {}], [{"x": 5.0}, {"x": 5.0}, {"x": 4.0}]]
     inferred, true = np.array([[1, 0], [0, 0]]), np.array([[7, 3], [3, 7]])
-    comparison.add(Pairs(["a", "b"], frames, frames, true_x, made_x, inferred, true))
+    pairs = Pairs(["a", "b"], frames, frames, true_x, made_x, inferred, true)
+    comparison.add(Batch.of(pairs, torch.device("cpu")))
     movements, actions, sequences = comparison.movements()
     assert movements.tolist() == [[2], [-1]]
     assert actions.tolist() == [1, 0]

@@ -8,7 +8,7 @@ from torch.nn import functional
 from model.action import InferredActions
 from model.build import build_model
 from model.caddy import Caddy
-from model.noise import Noise
+from model.noise import Noise, NoNoise, SequenceNoise
 from model.playable import Rollout, most_probable_actions
 from tests.configurations import small_configuration
 
@@ -426,13 +426,32 @@ def test_both_starts_default_to_the_published_random_ones() -> None:
     assert networks[0].variance_fc.weight.count_nonzero() > 0  # type: ignore[union-attr, operator]
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("noise", ["sampled", "of each sequence", "none"])
+def test_actions_are_inferred_as_a_rollout_infers_them(noise: str) -> None:
+    model = build("model.action_network.ensamble_size=3")
+
+    def begin() -> Noise:
+        if noise == "sampled":
+            return Noise(torch.Generator().manual_seed(3))
+        return NoNoise() if noise == "none" else SequenceNoise([(0, number) for number in range(BATCH)])
+
+    inferred = model.infer_actions(random_observations(), begin())
+    rollout = model(random_observations(), 2, noise=begin())
+
+    assert torch.equal(inferred.sampled_directions, rollout.inferred_actions.sampled_directions)
+    assert torch.equal(inferred.logits, rollout.inferred_actions.logits)
+    assert torch.equal(inferred.most_probable, most_probable_actions(inferred).argmax(dim=-1))
+    assert torch.equal(inferred.sampled_directions, inferred.directions.mean) == (noise == "none")
+
+
 def test_running_statistics_take_over_the_share_that_is_set() -> None:
     observations = torch.rand(2, 4, 3, 16, 32) * 2 - 1
     means = {}
     for momentum in (0.0, 0.1, 0.5):
         torch.manual_seed(0)
         model = build_model(small_configuration(f"model.batch_norm_momentum={momentum}"))
-        model.infer_actions(observations)
+        model.infer_actions(observations, Noise())
         means[momentum] = model.get_buffer("representation_network.bn1.running_mean")
     assert means[0.1].abs().min() > 0
     torch.testing.assert_close(means[0.5], 5 * means[0.1])

@@ -11,7 +11,8 @@ from model.perceptual import PerceptualNetwork
 from model.playable import Rollout
 from tests.configurations import SEEING, small_configuration
 from training import losses
-from training.objective import Loss, Objective
+from training.objective import TERMS, Loss, Objective
+from utils.command import UserError
 
 BATCH, TIME = 2, 4
 PHASES = pytest.mark.parametrize("pretraining", [False, True], ids=["full", "pretraining"])
@@ -124,6 +125,13 @@ def test_terms_are_what_they_are_called(pretraining: bool, frames: Tensor) -> No
         expected["hidden_states"] = distance.square().mean()
     for name, value in expected.items():
         torch.testing.assert_close(terms[name], value.detach(), msg=name)
+
+
+@PHASES
+def test_every_term_has_a_weight_and_every_weight_a_term(pretraining: bool) -> None:
+    weights = small_configuration().training.loss_weights.in_phase(pretraining)
+    assert sorted(term.key for term in TERMS) == sorted(weights)
+    assert len({term.name for term in TERMS}) == len(TERMS)
 
 
 def test_hidden_states_follow_the_encoded_ones(frames: Tensor) -> None:
@@ -294,6 +302,18 @@ def test_cross_entropy_is_that_of_all_pixels_weighted_by_motion(
 def test_there_is_no_cross_entropy_of_frames_alone(frames: Tensor) -> None:
     loss = build(weight("cross_entropy_lambda", 1))(roll(frames, False), frames, False)
     assert "cross_entropy" not in loss.terms
+
+
+@pytest.mark.parametrize("key", ["cross_entropy_lambda", "cross_entropy_lambda_pretraining"])
+def test_a_weight_is_refused_whose_term_the_model_cannot_have(key: str) -> None:
+    published, seeing = build_model(small_configuration()), build_model(small_configuration(*SEEING))
+    objective = build(weight(key, 1))
+    with pytest.raises(UserError, match=f"^training.loss_weights.{key}: .* have no log-probabilities; set model.arch"):
+        objective.require_terms(published)
+    objective.require_terms(seeing)
+    build().require_terms(published)
+    if key.endswith("pretraining"):
+        build(weight(key, 1), "training.pretraining_steps=0").require_terms(published)  # it is never used
 
 
 # Mutual information

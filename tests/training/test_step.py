@@ -76,29 +76,6 @@ def test_activation_checkpointing_changes_nothing(phase: Phase, options: tuple[s
     assert_close(saving.buffers, plain.buffers, 1e-12)
 
 
-@pytest.mark.parametrize(
-    "options", [(), ("training.activation_checkpointing=true",), SEEING], ids=["", "recomputing", "seeing"]
-)
-@pytest.mark.parametrize("ground_truth_observations", [1, 2, 3, TIME - 1])
-def test_joint_decoding_changes_nothing(ground_truth_observations: int, options: tuple[str, ...]) -> None:
-    phase = Phase(False, ground_truth_observations, 0.7)
-    plain = take(build(*options, dtype=torch.float64), phase)
-    joint = take(build("training.joint_decoding=true", *options, dtype=torch.float64), phase)
-    assert_close(joint.loss.terms, plain.loss.terms, 1e-12)
-    assert_close(joint.gradients, plain.gradients, 1e-10)
-    assert_close(joint.buffers, plain.buffers, 1e-12)
-
-
-def test_joint_decoding_renders_what_true_observations_drive_at_once() -> None:
-    step = build("training.joint_decoding=true")
-    rendered: list[int] = []
-    step.model.get_submodule("rendering_network").register_forward_hook(
-        lambda _, inputs, __: rendered.append(len(inputs[0]))
-    )
-    take(step, Phase(False, 4, 0.7))
-    assert rendered == [3 * BATCH, BATCH]
-
-
 @pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)
 @pytest.mark.parametrize("phase", PHASES.values(), ids=PHASES)
 def test_bfloat16_is_near_and_keeps_what_decides_in_float32(phase: Phase, options: tuple[str, ...]) -> None:

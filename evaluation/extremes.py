@@ -1,0 +1,34 @@
+"""The sequences with the lowest and the highest mean squared error, which the report shows."""
+
+from typing import Any
+
+from evaluation.metric import Batch, Metric
+from evaluation.metrics.frame_errors import mse
+from evaluation.results import Results, SequencePair
+
+NUM_SHOWN_PAIRS = 3
+"""How many of the best and of the worst sequences there are."""
+
+
+class Extremes(Metric):
+    """Keeps the best and the worst sequences so far; it has no numbers."""
+
+    def __init__(self) -> None:
+        self._best: list[SequencePair] = []
+        self._worst: list[SequencePair] = []
+
+    def add(self, batch: Batch) -> None:
+        """Take in a batch."""
+        errors = mse(batch.reference, batch.generated).double().mean(dim=1).tolist()
+        entries = zip(batch.pairs.names, errors, batch.pairs.reference, batch.pairs.generated, strict=True)
+        pairs = [SequencePair(*entry) for entry in entries]
+        self._best = sorted(self._best + pairs, key=lambda pair: pair.mse)[:NUM_SHOWN_PAIRS]
+        self._worst = sorted(self._worst + pairs, key=lambda pair: -pair.mse)[:NUM_SHOWN_PAIRS]
+
+    def results(self) -> Results:
+        """None."""
+        return Results()
+
+    def evidence(self) -> dict[str, Any]:
+        """`best` and `worst`."""
+        return {"best": self._best, "worst": self._worst}
