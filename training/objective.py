@@ -1,4 +1,4 @@
-"""The objective: a rollout and its true frames become one loss and its terms (SPEC section 3).
+"""The objective: a rollout and its true frames become one loss and its terms (docs/method.md#objective).
 
 Dimensions: B batch, T observations in a sequence, R reconstructed frames (T-1, or T in pretraining).
 """
