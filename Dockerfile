@@ -1,5 +1,5 @@
 # docker build -t video-generation:1.0 .
-# docker run -it --gpus all --ipc=host -v "$PWD/data:/video-generation/data" video-generation:1.0    (README: as any user)
+# docker run -it --gpus all --ipc=host -v "$PWD/data:/video-generation/data" video-generation:1.0    (docs/options.md: as any user)
 
 # The base image brings the CUDA runtime alone: PyTorch's wheels bring the libraries of the same CUDA version.
 FROM nvidia/cuda:13.0.2-base-ubuntu24.04

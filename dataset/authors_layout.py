@@ -1,4 +1,4 @@
-"""Videos as the published code reads them: with pickled annotations (SPEC section 4)."""
+"""Videos as the published code reads them: with pickled annotations (docs/method.md#data-layout)."""
 
 import json
 import pickle

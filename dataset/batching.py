@@ -1,4 +1,4 @@
-"""Batches of sequences: how they look, in which order they come, and the loader that reads them (SPEC section 3).
+"""Batches of sequences: their contents, their order, and the loader that reads them (docs/method.md#optimisation).
 
 B batch, T observations in a sequence, S stacked frames in an observation, C = 3 channels, H height, W width.
 """

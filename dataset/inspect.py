@@ -1,7 +1,7 @@
 """Look at a data set: counts, sizes, durations, actions, damage, and a contact sheet of its frames.
 
 Every frame is decoded. A frame that shows exactly what the one before shows is counted, but no damage: games stand
-still. Works on videos in our layout and in the authors' (SPEC section 4), in split folders or one flat folder.
+still. Works on videos in our layout and in the authors' (docs/method.md#data-layout), in split folders or a flat one.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Which videos belong to which split of a dataset (SPEC section 4)."""
+"""Which videos belong to which split of a dataset (docs/method.md#data-layout)."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -16,7 +16,7 @@ from utils.command import UserError
 class FrameTransform:
     """Cut `crop` [left, top, right, bottom] out of a frame, then bilinearly resize it to `size` (width, height).
 
-    Both in pixels (SPEC section 4, `data.crop` and `model.representation_network.target_input_size`).
+    Both in pixels (docs/method.md#sequences, `data.crop` and `model.representation_network.target_input_size`).
     """
 
     crop: tuple[int, int, int, int]

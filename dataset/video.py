@@ -4,7 +4,8 @@
     annotations.json            our layout: {"format_version": 1, "actions": [...], "rewards": [...],
                                 "metadata": [...], "dones": [...]}, each list with one entry per frame
     actions.pkl rewards.pkl metadata.pkl dones.pkl
-                                instead of annotations.json in the authors' layout (SPEC section 4): the same lists
+                                the same lists, instead of annotations.json, in the authors' layout
+                                (docs/method.md#data-layout)
 
 A video without any annotation file, or with a list of null (None), has unknown annotations. All files are taken for
 untrusted: reading them runs no code and takes memory in proportion to their size. Other files in the folder are ignored

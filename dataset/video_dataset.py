@@ -1,4 +1,4 @@
-"""Sequences of observations cut out of videos (SPEC section 4).
+"""Sequences of observations cut out of videos (docs/method.md#sequences).
 
 T observations in a sequence, S stacked frames in an observation (`observation_stacking`), H height, W width.
 """

@@ -1,5 +1,5 @@
 """What the inferred actions stand for: the true movement during each, the true action, and what comes of it in
-generated frames (SPEC section 5).
+generated frames (docs/method.md#action-metrics).
 
 Dimensions: G sequences, B of them in a batch, T frames of each, D coordinates of a position, K actions, N steps.
 """

@@ -1,4 +1,4 @@
-"""The configuration of an evaluation: what `configs/evaluation/*.yaml` hold (SPEC section 3).
+"""The configuration of an evaluation: what `configs/evaluation/*.yaml` hold (docs/method.md#evaluation).
 
 A configuration written for the authors' code loads unchanged. Keys that only this project has are optional.
 """

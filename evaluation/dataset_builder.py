@@ -1,4 +1,4 @@
-"""The data set of reconstructions that the metrics are computed on (SPEC section 5, Evaluation dataset).
+"""The data set of reconstructions that the metrics are computed on (docs/method.md#evaluation-data-set).
 
     results/<run_name>/evaluation_dataset/
         test/00000 ...         every sequence of the test split in order: its first frame, then generated ones

@@ -1,4 +1,4 @@
-"""Measuring generated sequences against the true ones that they were generated from (SPEC section 5).
+"""Measuring generated sequences against the true ones that they were generated from (docs/method.md#evaluation).
 
 One pass over both data sets feeds all metrics: each frame is decoded once, and goes through each network once. Of a
 frame only some numbers are kept.

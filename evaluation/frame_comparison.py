@@ -1,4 +1,4 @@
-"""What metrics say of each generated frame beside the true one (SPEC section 5).
+"""What metrics say of each generated frame beside the true one (docs/method.md#frame-metrics).
 
 Dimensions: G sequences, B of them in a batch, T frames of each, H x W pixels.
 """

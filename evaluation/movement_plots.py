@@ -1,4 +1,4 @@
-"""How the controlled thing moves during each action: densities, alone and merged, and mean vectors (SPEC section 5).
+"""Movements during each action as densities, alone and merged, and as mean vectors (docs/method.md#action-metrics).
 
 Movements are in image coordinates: x grows to the right, y downwards, and plots show them that way.
 

@@ -23,7 +23,7 @@ Value = float | int | list[Any] | None
 Entry = TypeVar("Entry")
 
 DISTANCE = "detection/center_distance"
-"""The mean distance of detections, by position and `global` (SPEC section 5: ADD)."""
+"""The mean distance of detections, by position and `global` (docs/method.md#action-metrics: ADD)."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ HEADLINES = (
 
 @dataclass
 class Results:
-    """The numbers, under SPEC's names where it has them."""
+    """The numbers, under the published names where there are any."""
 
     values: dict[str, Value] = field(default_factory=dict)
     """Metric by name; None where it could not be computed, for which `reasons` has the reason. Averages per position
@@ -149,7 +149,7 @@ def entry(entries: Mapping[str, Entry], name: str) -> Entry | None:
 
 
 def write_results(path: Path, results: Results) -> None:
-    """Write a `data.yml`, whole or not at all: metrics at top level, then the sections (SPEC section 5).
+    """Write a `data.yml`, whole or not at all: metrics at top level, then the sections (docs/method.md#evaluation).
 
     Numbers keep nine significant digits. All types are YAML's own, and no number is NaN or infinite.
 

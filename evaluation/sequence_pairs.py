@@ -1,4 +1,4 @@
-"""Generated sequences beside the true ones that they were generated from (SPEC section 5).
+"""Generated sequences beside the true ones that they were generated from (docs/method.md#evaluation).
 
 Dimensions: B sequences in a batch, T frames of each, H x W pixels.
 """

@@ -1,4 +1,4 @@
-"""What metrics say of all generated frames and sequences beside all true ones: FID, KID, IS and FVD (SPEC section 5).
+"""All generated frames and sequences beside all true ones: FID, KID, IS and FVD (docs/method.md#set-metrics).
 
 Dimensions: B sequences in a batch, T frames of each, H x W pixels, N frames, F features.
 """

@@ -56,7 +56,7 @@ class InferredActions:
 
 
 class ActionNetwork(nn.Module):
-    """A of the paper, section 3.2 (SPEC section 1)."""
+    """A of the paper, section 3.2 (docs/method.md#action-network)."""
 
     def __init__(self, config: ActionNetworkConfiguration, state_features: int, actions_count: int) -> None:
         super().__init__()

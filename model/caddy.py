@@ -1,4 +1,4 @@
-"""The whole model: encode, infer actions, roll out, imagine one step (SPEC sections 1 and 2).
+"""The whole model: encode, infer actions, roll out, imagine one step (docs/method.md#rollout).
 
 Dimensions: B batch, T observations in a sequence, S stacked frames in an observation, K actions, D action-space
 dimension, F state features, H hidden size, h x w state resolution (an eighth of the frame's height x width).

@@ -23,7 +23,7 @@ class DynamicsState:
 
 
 class DynamicsNetwork(nn.Module):
-    """R of the paper, section 3.3: three ConvLSTMs, the middle one at half resolution (SPEC section 1)."""
+    """R of the paper, section 3.3: three ConvLSTMs, the middle one at half resolution (docs/method.md#dynamics)."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The frozen VGG19 whose features measure how alike two frames look (SPEC section 3)."""
+"""The frozen VGG19 whose features measure how alike two frames look (docs/method.md#perceptual-loss)."""
 
 import torch
 from torch import Tensor, nn

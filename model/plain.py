@@ -1,4 +1,4 @@
-"""The baseline of the training-step benchmark: SPEC section 1 transcribed operation by operation.
+"""The baseline of the training-step benchmark: docs/method.md#networks transcribed operation by operation.
 
 Same parameters and results as `model.caddy.Caddy`; four separate gate convolutions, every convolution at the resolution
 at which it is written down, contiguous memory layout.

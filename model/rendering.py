@@ -74,7 +74,7 @@ class Renderer(nn.Module, ABC):
 
 
 class RenderingNetwork(Renderer):
-    """D of the paper, section 3.4: three upsampling stages, each with a frame (SPEC section 1); no observations."""
+    """D of the paper, section 3.4: three upsampling stages, each with a frame (docs/method.md#decoder)."""
 
     def __init__(self, hidden_features: int, widths: tuple[int, int, int]) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ class Encoding(NamedTuple):
 
 
 class RepresentationNetwork(nn.Module):
-    """E of the paper, section 3.1 (SPEC section 1)."""
+    """E of the paper, section 3.1 (docs/method.md#encoder)."""
 
     def __init__(self, in_features: int, state_features: int, width_multiplier: float = 1.0) -> None:
         super().__init__()

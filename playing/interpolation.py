@@ -87,7 +87,7 @@ def interpolate(config: Configuration, options: Options) -> None:
 
 
 def between(centroids: np.ndarray, first: int, second: int, shares: np.ndarray) -> HeldActions:
-    """Return what lies between two actions (SPEC section 2, Interpolation).
+    """Return what lies between two actions (docs/method.md#interpolation).
 
     It is the nearer action, varied by how far the point between the two centroids lies from that action's own centroid;
     of two that are equally near, the first.

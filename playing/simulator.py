@@ -37,7 +37,7 @@ class Moment:
 
 
 class Simulator:
-    """A trained model that imagines what follows when an action is taken (SPEC section 2, Playing)."""
+    """A trained model that imagines what follows when an action is taken (docs/method.md#play)."""
 
     def __init__(self, model: PlayableModel) -> None:
         """Take a model with trained weights, on the device where it will compute; it is left in evaluation mode."""

@@ -24,10 +24,10 @@ USABLE_MEMORY = 0.8
 """The share of a device's memory that training may take."""
 
 CONTEXT_OBSERVATIONS = 4
-"""True observations that an evaluation begins with (SPEC section 5)."""
+"""True observations that an evaluation begins with (docs/method.md#evaluation-data-set)."""
 
 GROUND_TRUTH_OBSERVATIONS = 6
-"""True observations that drive the dynamics in training, as published (SPEC section 3)."""
+"""True observations that drive the dynamics in training, as published (docs/method.md#schedules)."""
 
 MAX_WORKERS = 8
 

@@ -19,7 +19,7 @@ MIN_OBSERVATIONS = 4
 """Observations in the shortest sequences worth training on."""
 
 PUBLISHED_OBSERVATIONS = 7
-"""Observations in the sequences that training begins with, as published (SPEC section 3)."""
+"""Observations in the sequences that training begins with, as published (docs/method.md#schedules)."""
 
 MAX_STRIDE = 8
 """Observations are at most so many frames apart."""

@@ -1,4 +1,4 @@
-"""Every command of README is right: recording, training and playing run, on less data and for fewer steps.
+"""Every command of README and of docs/ is right: recording, training and playing run, on less data, for fewer steps.
 
 What `make` does is tried by `test_packaging.py` and `test_demo.py`, what is measured by `benchmarks/`, `evaluation/`.
 """
@@ -33,7 +33,8 @@ from utils.command import EXIT_DONE, EXIT_TERMINATED
 from utils.configuration import load_configuration
 
 REPOSITORY = Path(__file__).parent.parent
-README = (REPOSITORY / "README.md").read_text()
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [README, *(path.read_text(encoding="utf-8") for path in sorted(REPOSITORY.glob("docs/*.md")))]
 
 SMALLER = {
     "dataset.acquisition.record_atari": {
@@ -58,11 +59,18 @@ QUICK_TRAINING = (
 )
 
 
-def commands() -> list[str]:
-    """The lines of README's shell blocks, continued lines joined, comments left out."""
-    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    return [" ".join(line.partition("#")[0].split()) for line in lines]
+def blocks(language: str, *documents: str) -> list[str]:
+    """The blocks of code in a language, in documents one after the other."""
+    return [block for text in documents for block in re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)]
+
+
+def commands(*documents: str) -> list[str]:
+    """The lines of the shell blocks of some documents, continued lines joined, comments left out, each command once."""
+    lines = "".join(blocks("bash", *documents)).replace("\\\n", " ").splitlines()
+    return list(dict.fromkeys(" ".join(line.partition("#")[0].split()) for line in lines))
+
+
+COMMANDS = commands(*DOCUMENTS)
 
 
 def shortened(command: str, folder: Path) -> list[str]:
@@ -109,7 +117,7 @@ def test_no_command_goes_untried() -> None:
         "python -m training.release ",
         "python -m benchmarks.",
     )
-    (installation,) = (command for command in commands() if not command.startswith(kinds))
+    (installation,) = (command for command in COMMANDS if not command.startswith(kinds))
     python, activation, pip = installation.split(" && ")
     assert python == "python3 -m venv .venv"
     assert activation == ". .venv/bin/activate"
@@ -119,17 +127,17 @@ def test_no_command_goes_untried() -> None:
 
 
 def test_readme_has_the_two_commands() -> None:
-    assert {"make demo", "make test"} <= set(commands())
+    assert {"make demo", "make test"} <= set(commands(README))
 
 
-@pytest.mark.parametrize("command", [command for command in commands() if command.startswith("make ")])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])
 def test_make_knows_its_targets(command: str) -> None:
     done = run([*shlex.split(command), "--dry-run"])
     assert done.returncode == 0, done.stderr
 
 
 def test_recording_and_training_run_one_after_the_other(tmp_path: Path) -> None:
-    for command in commands():
+    for command in COMMANDS:
         if "record_atari" in command or "train.py" in command:
             done = run(shortened(command, tmp_path))
             assert done.returncode == 0, f"{command}: {done.stderr}"
@@ -153,7 +161,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", [command for command in commands() if re.search("(play|interpolate).py", command)])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if re.search("(play|interpolate).py", command)])
 def test_playing(command: str, untrained: Path) -> None:
     overrides = (f"data.data_root={untrained}/data", f"logging.save_root={untrained}/checkpoints")
     arguments = [sys.executable, *shlex.split(command)[1:], "--play_root", str(untrained / "plays")]
@@ -170,7 +178,7 @@ def test_playing(command: str, untrained: Path) -> None:
         assert process.wait(timeout=60) == EXIT_TERMINATED
 
 
-@pytest.mark.parametrize("command", [command for command in commands() if " export.py " in command])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if " export.py " in command])
 def test_exporting(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,7 +197,7 @@ def test_exporting(
 
 
 def test_releasing(untrained: Path, tmp_path: Path) -> None:
-    (command,) = (command for command in commands() if "training.release" in command)
+    (command,) = (command for command in COMMANDS if "training.release" in command)
     arguments = shlex.split(command)
     arguments[arguments.index("--output") + 1] = str(tmp_path / "released.pth.tar")
     arguments += ["--set", "logging.run_name=00_breakout_play", "--set", f"logging.save_root={untrained}/checkpoints"]
@@ -206,7 +214,7 @@ def test_own_videos_become_data_sets(tmp_path: Path) -> None:
         encode(tmp_path / "videos" / f"{number}.mp4", clip)
     write_square_videos(tmp_path / "data/breakout_demo")
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    for command in commands():
+    for command in COMMANDS:
         arguments = shlex.split(command)
         if arguments[2:3] and arguments[2].startswith("dataset.") and "record_atari" not in command:
             done = subprocess.run(
@@ -242,7 +250,7 @@ def test_evaluating_runs_one_after_the_other(untrained: Path, tmp_path: Path) ->
             "logging.output_root": tmp_path / "evaluation_results",
         },
     }
-    for command in commands():
+    for command in COMMANDS:
         program, *arguments = shlex.split(command)[1:] or [""]
         if program in overrides:
             arguments += [f"--set={key}={value}" for key, value in overrides[program].items()]
@@ -260,7 +268,7 @@ def test_evaluating_runs_one_after_the_other(untrained: Path, tmp_path: Path) ->
 
 
 def test_the_environment(untrained: Path) -> None:
-    (script,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (script,) = (block for block in blocks("python", *DOCUMENTS) if "import gymnasium" in block)
     script = script.replace("checkpoints/", f"{untrained}/checkpoints/")
     script += "game.reset(seed=0)\ngame.step(1)\ngames.reset(seed=0)\ngames.step([0] * 8)\n"
     environment = {**os.environ, "SDL_VIDEODRIVER": "dummy"}
@@ -271,7 +279,7 @@ def test_the_environment(untrained: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [command for command in commands() if re.search(r"-m (benchmarks\.|evaluation.playability)", command)]
+    "command", [command for command in COMMANDS if re.search(r"-m (benchmarks\.|evaluation.playability)", command)]
 )
 def test_measurements_are_called_as_they_ask_to_be(command: str) -> None:
     arguments = shlex.split(command)
@@ -291,10 +299,10 @@ def test_figures_are_those_of_the_committed_results() -> None:
         results = committed(f"play.{path.stem}")
         ours, plain = (results[name]["frames_per_second"] for name in ("ours", "plain"))
         rows.append(f"| `{path.stem}` | {ours:.0f} | {plain:.0f} | {results['ours']['share_of_limit']:.0%} |")
-    assert "\n".join(rows) in README
+    assert any("\n".join(rows) in document for document in DOCUMENTS)
 
     results = committed("playability.00_breakout_play")
-    assert "\n".join(playability_rows(results)) in README
+    assert any("\n".join(playability_rows(results)) in document for document in DOCUMENTS)
     checkpoint = REPOSITORY / "checkpoints" / results["run_name"] / LATEST
     assert digest(checkpoint) == results["checkpoint_sha256"]
 
@@ -305,7 +313,7 @@ def test_the_evaluation_is_the_committed_one() -> None:
         f"| {title} | {format_value(results.values[name])} | {format_interval(results, name)} |"
         for title, name in EVALUATED.items()
     ]
-    assert "\n".join(rows) in README
+    assert any("\n".join(rows) in document for document in DOCUMENTS)
     assert results.provenance["checkpoint_sha256"] == digest(REPOSITORY / "checkpoints/00_breakout_play" / LATEST)
 
 
@@ -319,11 +327,11 @@ EVALUATED = {
     "the same, cross-validated": "linear/cross_validated_action_accuracy",
     "actions that are the true ones": "actions/hungarian_accuracy",
 }
-"""What README says of the evaluation, and the names of the metrics."""
+"""What the documents say of the evaluation, and the names of the metrics."""
 
 
 def committed(name: str) -> dict[str, Any]:
-    """The results of a measurement that README tells of, by its name without the machine's."""
+    """The results of a measurement that the documents tell of, by its name without the machine's."""
     (file,) = (REPOSITORY / "benchmarks/results").glob(f"{name}.*.json")
     results: dict[str, Any] = json.loads(file.read_text())["results"]
     return results
@@ -344,8 +352,3 @@ def playability_rows(results: dict[str, Any]) -> list[str]:
         row("difference of wall pixels, of 255", "walls_difference", ".1f"),
         row("frames until the ball is lost from sight", "ball_frames", ".0f"),
     ]
-
-
-def test_files_that_readme_names_exist() -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (REPOSITORY / target).exists(), target

@@ -1,4 +1,4 @@
-"""The terms of the objective, each a function of tensors (SPEC section 3, paper section 3.5).
+"""The terms of the objective, each a function of tensors (docs/method.md#objective, paper section 3.5).
 
 Dimensions: B batch, T observations in a sequence, K actions, D action-space dimension, C channels, H x W pixels.
 """

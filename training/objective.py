@@ -1,4 +1,4 @@
-"""The objective: a rollout and its true frames become one loss and its terms (SPEC section 3).
+"""The objective: a rollout and its true frames become one loss and its terms (docs/method.md#objective).
 
 A new term is a function here or in a file of its own, an entry in `TERMS`, and a weight in
 `utils.configuration.LossWeights`.

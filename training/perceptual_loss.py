@@ -1,4 +1,4 @@
-"""The perceptual term (SPEC section 3), a few frames at a time.
+"""The perceptual term (docs/method.md#perceptual-loss), a few frames at a time.
 
 Nothing but weights follows it in a step, so that its gradient is known as soon as its value is. What the network
 computed for some frames is let go then, before the next ones: it takes little memory, and nothing is computed twice.

@@ -1,4 +1,4 @@
-"""What changes with the global step g, which counts optimiser updates from 1 (SPEC section 3)."""
+"""What changes with the global step g, which counts optimiser updates from 1 (docs/method.md#schedules)."""
 
 import math
 

@@ -21,7 +21,7 @@ class TrainingState:
     """
 
     def __init__(self, config: Configuration, model: PlayableModel, objective: Objective) -> None:
-        """Stand before the first step, with Adam and the published learning rate schedule (SPEC section 3)."""
+        """Create Adam and its learning rate schedule at step 0 (docs/method.md#optimisation)."""
         self.config = config
         self.settings = config.training
         self.model = model

@@ -1,4 +1,4 @@
-"""The training loop: optimise, report, evaluate, save (SPEC section 3)."""
+"""The training loop: optimise, report, evaluate, save (docs/method.md#optimisation)."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Evaluation during training: how well held-out sequences are reconstructed and what the actions do (SPEC section 5).
+"""Evaluation during training: held-out reconstructions and what the actions do (docs/method.md#during-training).
 
 Dimensions: B batch, T observations in a sequence, K actions, D action-space dimension.
 """

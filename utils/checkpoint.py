@@ -1,9 +1,8 @@
 """Checkpoints on disk: written so that no crash can tear one, read so that no file can run code.
 
 A checkpoint is a dict with the published keys `model`, `optimizer`, `lr_scheduler`, `step` and `mi_estimator`, and with
-`config`, `random_state`, `data_state`, `starting_frames` and `format_version` of our own (SPEC section 1, Checkpoint
-names and shapes). A released one may also say how it is played: `action_names` and `real_time_fps`, which
-`playing/hints.py` describes.
+`config`, `random_state`, `data_state`, `starting_frames` and `format_version` of our own (docs/method.md#checkpoints).
+A released one may also say how it is played: `action_names` and `real_time_fps`, which `playing/hints.py` describes.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""The configuration of a run: the YAML's nesting as typed sections, validated once (SPEC section 3).
+"""The configuration of a run: the YAML's nesting as typed sections, validated once (docs/method.md#configurations).
 
 A configuration written for the authors' code loads unchanged. Keys that only this project has are optional and default
 to the authors' behaviour. Everything wrong with a file is reported in one message that names file, key and remedy.

@@ -14,7 +14,7 @@ from web.folding import folded, pooled
 from web.onnx_graph import OnnxGraph
 
 SLOPE = 0.2
-"""Of the LeakyReLU of every block (SPEC section 1)."""
+"""Of the LeakyReLU of every block (docs/method.md#blocks)."""
 
 
 class OnnxLayers(OnnxGraph):

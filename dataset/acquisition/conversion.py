@@ -1,4 +1,4 @@
-"""From footage of any kind to a data set: frames of one size and rate, one folder a video (SPEC section 4).
+"""From footage of any kind to a data set: frames of one size and rate, one folder a video (docs/method.md#data-layout).
 
     DIR/00000/00000.png ...           without splits; DIR/{train,val,test}/00000/00000.png ... with them
     DIR/00000_000/00000.png ...       with cut detection: scene after scene of the footage that has the number 00000

@@ -1,4 +1,4 @@
-"""Convert a folder of video files to a data set (SPEC section 4).
+"""Convert a folder of video files to a data set (docs/method.md#data-sets).
 
 `dataset.acquisition.conversion` describes what is written. Videos that an earlier run finished are kept, so the same
 command completes an interrupted conversion.

@@ -1,4 +1,4 @@
-"""How well discovered actions agree with true ones (SPEC section 5).
+"""How well discovered actions agree with true ones (docs/method.md#action-metrics).
 
 Dimensions: N steps, K discovered actions, G true actions that occur.
 """

@@ -1,4 +1,4 @@
-"""How well the action can be told from the movement: Delta-Acc (SPEC section 5).
+"""How well the action can be told from the movement: Delta-Acc (docs/method.md#action-metrics).
 
 Dimensions: N steps, D coordinates of a movement, K actions.
 """

@@ -1,4 +1,4 @@
-"""How uniform the movements are that an action stands for, and Delta-MSE (SPEC section 5).
+"""How uniform the movements are that an action stands for, and Delta-MSE (docs/method.md#action-metrics).
 
 Dimensions: N steps, D coordinates of a movement, K actions.
 """

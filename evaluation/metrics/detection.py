@@ -1,4 +1,4 @@
-"""How near the controlled thing is in generated frames to where it should be: ADD and MDR (SPEC section 5).
+"""Distance of the controlled thing from where it should be: ADD and MDR (docs/method.md#action-metrics).
 
 Dimensions: B sequences, T frames of each, D coordinates of a position.
 """

@@ -1,4 +1,4 @@
-"""How alike true and generated frames look to networks that were trained to recognise things (SPEC section 5).
+"""How alike true and generated frames are in the features of pretrained networks (docs/method.md#frame-metrics).
 
 Dimensions: B sequences, T frames of each, N frames, H x W pixels, at least 16 each. Frames are (B, T, 3, H, W) in
 [0, 1].

@@ -1,4 +1,4 @@
-"""How far generated frames are from true ones, pixel by pixel (SPEC section 5).
+"""How far generated frames are from true ones, pixel by pixel (docs/method.md#frame-metrics).
 
 Dimensions: B sequences, T frames of each, H x W pixels, N = B T frames. Frames are (B, T, 3, H, W) in [0, 1].
 """

@@ -1,4 +1,4 @@
-"""How far two sets of samples are from each other as Gaussians: FID and FVD, by their features (SPEC section 5).
+"""Distance of two sets of features as Gaussians: FID and FVD (docs/method.md#set-metrics).
 
 Dimensions: N samples, F features.
 """

@@ -1,4 +1,4 @@
-"""How alike the local structure of true and generated frames is: SSIM (SPEC section 5).
+"""How alike the local structure of true and generated frames is: SSIM (docs/method.md#frame-metrics).
 
 Dimensions: B sequences, T frames of each, N frames, H x W pixels.
 """

@@ -1,4 +1,4 @@
-"""Where the robot's arm of BAIR is: its annotations say so (SPEC section 5).
+"""Where the robot's arm of BAIR is: its annotations say so (docs/method.md#movement).
 
 Dimensions: B sequences, T frames of each, D = 2 coordinates.
 """

@@ -1,4 +1,4 @@
-"""Where things are in frames of Atari Breakout, found by colour (SPEC section 5).
+"""Where things are in frames of Atari Breakout, found by colour (docs/method.md#movement).
 
 Frames are uint8 (N, H, W, 3), or B sequences of T frames (B, T, H, W, 3), of any size and cut out of the screen in any
 way that leaves its whole width and the paddle. Positions are pixels from the left or top edge of the frame, so that the
@@ -26,7 +26,7 @@ BALL_SIZE = (2, 4)
 """Pixels of the screen: its width, what the visible part of a paddle is longer than, and the ball's width, height."""
 
 PUBLISHED_ROW, PUBLISHED_HEIGHT = 188, 208
-"""The row in which SPEC's rule looks for the paddle, in frames of some height that show the whole screen."""
+"""The row in which the published rule looks for the paddle, in frames of some height that show the whole screen."""
 
 ALMOST = 0.9
 """The share of the brightest row's redness from which the published row is as good."""

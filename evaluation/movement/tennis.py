@@ -1,4 +1,4 @@
-"""Where the nearer tennis player is, by a detector of persons (SPEC section 5).
+"""Where the nearer tennis player is, by a detector of persons (docs/method.md#movement).
 
 Dimensions: B sequences, T frames of each, D = 2 coordinates (x, y), N boxes in a frame, H x W pixels.
 """

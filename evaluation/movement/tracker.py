@@ -1,4 +1,4 @@
-"""What every way to find the controlled thing offers (SPEC section 5, Movement).
+"""What every way to find the controlled thing offers (docs/method.md#movement).
 
 Its movement is the difference between where it is in a frame and in the one before.
 

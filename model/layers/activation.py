@@ -5,5 +5,5 @@ from torch.nn import functional
 
 
 def activate(x: Tensor) -> Tensor:
-    """LeakyReLU(0.2), in place (SPEC section 1)."""
+    """LeakyReLU(0.2), in place (docs/method.md#blocks)."""
     return functional.leaky_relu(x, 0.2, inplace=True)

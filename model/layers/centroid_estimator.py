@@ -10,7 +10,7 @@ from utils import ranks
 
 
 class CentroidEstimator(nn.Module):
-    """One centroid per action, updated by moving average and never by gradient (SPEC section 1)."""
+    """One centroid per action, updated by moving average and never by gradient (docs/method.md#centroids)."""
 
     estimated_centroids: Tensor  # (K, D)
 

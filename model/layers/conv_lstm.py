@@ -44,7 +44,7 @@ class ConvLSTMCell(nn.Module):
 
 
 class ConvLSTM(nn.Module):
-    """ConvLSTM with a learned initial state (SPEC section 1)."""
+    """ConvLSTM with a learned initial state (docs/method.md#blocks)."""
 
     def __init__(self, in_features: int, hidden_features: int, resolution: tuple[int, int]) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 
 class FinalBlock(nn.Module):
-    """Convolution k x k to 3 channels with bias -> tanh (SPEC section 1).
+    """Convolution k x k to 3 channels with bias -> tanh (docs/method.md#blocks).
 
     Three output channels would fill few lanes of a vector unit, so that each 2x2 block of pixels is computed as the 12
     channels of one pixel: a convolution of stride 2 whose kernel holds the k x k one at the block's four places.

@@ -9,7 +9,7 @@ from model.layers.convolution import conv3x3, pooled_conv3x3
 
 
 class ResidualBlock(nn.Module):
-    """conv3x3 -> average-pool -> BN -> act -> conv3x3 -> BN, plus the identity, then act (SPEC section 1).
+    """conv3x3 -> average-pool -> BN -> act -> conv3x3 -> BN, plus the identity, then act (docs/method.md#blocks).
 
     The identity goes through conv1x1 -> average-pool -> BN where the resolution or the number of features changes.
     """

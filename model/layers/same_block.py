@@ -8,7 +8,7 @@ from model.layers.step_batch_norm import StepBatchNorm2d
 
 
 class SameBlock(nn.Module):
-    """conv3x3 -> average-pool -> BN -> act (SPEC section 1)."""
+    """conv3x3 -> average-pool -> BN -> act (docs/method.md#blocks)."""
 
     def __init__(self, in_features: int, out_features: int, downscale: int = 1, num_first_steps: int = 0) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from model.layers.step_batch_norm import StepBatchNorm2d
 
 
 class UpBlock(nn.Module):
-    """Bilinear x2 -> conv3x3 -> BN -> act; with `late` the x2 comes after the activation (SPEC section 1)."""
+    """Bilinear x2 -> conv3x3 -> BN -> act; with `late` the x2 comes after the activation (docs/method.md#blocks)."""
 
     def __init__(self, in_features: int, out_features: int, late: bool = False, num_first_steps: int = 0) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ def make_dataset(videos: list[Video], **arguments: Any) -> VideoDataset:
 
 
 def sequences_by_hand(lengths: list[int], observations_count: int, skip_frames: int) -> list[SequenceKey]:
-    """SPEC section 4, word for word."""
+    """docs/method.md#sequences, word for word."""
     return [
         SequenceKey(video, frame, observations_count)
         for video, length in enumerate(lengths)

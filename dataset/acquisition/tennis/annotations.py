@@ -1,4 +1,4 @@
-"""The two tables that make a data set of tennis matches (SPEC section 4).
+"""The two tables that make a data set of tennis matches (docs/method.md#data-sets).
 
     annotations.csv   a clip per row: original_filename, begin_frame, end_frame (frame numbers within the segment of
                       that name, from 0, both included), top, left, bottom, right (the box around one player's half of

@@ -1,4 +1,4 @@
-"""Take annotated clips out of the segments of matches, cropped and resized (SPEC section 4).
+"""Take annotated clips out of the segments of matches, cropped and resized (docs/method.md#data-sets).
 
 Writes `DIR/00000 DIR/00001 ...`, a video in our layout with unknown annotations for every row of `annotations.csv`,
 numbered as `read_clips` says. The frames are exactly the annotated ones, since ffmpeg decodes a segment from its start

@@ -1,4 +1,4 @@
-"""Download the tennis matches and the tables that say which parts of them are the data set (SPEC section 4).
+"""Download the tennis matches and the tables that say which parts of them are the data set (docs/method.md#data-sets).
 
 Writes `DIR/matches/<name>.mp4`, without sound, and `DIR/annotations/{annotations,splits}.csv`. Files that are there are
 kept, whoever put them there, and a download that was interrupted goes on.

@@ -1,4 +1,4 @@
-"""Cut long videos into segments `<name>_00000.mp4 <name>_00001.mp4 ...`, and resize them if asked (SPEC section 4).
+"""Cut long videos into segments `<name>_00000.mp4 ...`, and resize them if asked (docs/method.md#data-sets).
 
 The cut is made without encoding anew, at the first keyframe that is due, so that the frames stay the ones annotated.
 The first segment of a video appears last: a video whose first segment is there is finished and is not cut again.

@@ -1,4 +1,4 @@
-"""Make the splits that a model is evaluated on of short videos of one length and a lower frame rate (SPEC section 4).
+"""Turn evaluation splits into short videos of one length and a lower frame rate (docs/method.md#data-sets).
 
 Of every video of these splits each fifth frame is kept, and every sixteen of the kept ones become a video of their own,
 whose annotations are unknown; what remains at the end is left out. The other splits are taken over as they are, with

@@ -1,4 +1,4 @@
-"""Put clips into the folders of the splits that `splits.csv` gives them (SPEC section 4).
+"""Put clips into the folders of the splits that `splits.csv` gives them (docs/method.md#data-sets).
 
 Writes `DIR/{train,val,test}/00000 ...`, numbered within a split in the order of the table. The files are links to those
 of the clips where the disk can do that, and take no space. Videos that are there are kept.
