@@ -579,7 +579,7 @@ class TestForEveryone:
         page.press("h")
         page.wait_until(page["help"].is_displayed)
         terms = [term.text for term in page["keys"].find_elements("tag name", "dt")]
-        assert terms == ["1 to 3", "⌫", "0", "R", "Space", "T", "V", "H"]
+        assert terms == ["1 to 3", "← →", "⌫", "0", "R", "Space", "T", "V", "H"]
         page.press("1", Keys.ESCAPE)
         page.wait_until(lambda: not page["help"].is_displayed())
         assert page.num_steps == 0

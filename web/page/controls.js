@@ -2,6 +2,7 @@
 
 /** Other keys of actions that have such names. */
 const ARROWS = { left: "ArrowLeft", right: "ArrowRight", up: "ArrowUp", down: "ArrowDown" };
+const SIGNS = { left: "←", right: "→", up: "↑", down: "↓" };
 
 /** Actions that have a number key. */
 const MAX_NUMBER_KEY = 9;
@@ -60,6 +61,12 @@ export function listen(player, actions, group, rewind, commands) {
   });
   addEventListener("keyup", (event) => player.release(event.code.replace("Numpad", "Digit")));
   addEventListener("blur", () => player.releaseAll());
+}
+
+/** The arrows that take actions, such as "← →", by the actions' names. */
+export function arrowsOf(names) {
+  const lower = names.map((name) => name.toLowerCase());
+  return lower.filter((name) => Object.hasOwn(SIGNS, name)).map((name) => SIGNS[name]).join(" ");
 }
 
 function actionCodes(name, action) {

@@ -1,6 +1,6 @@
 // The page: loads a game, shows it, and says what is going on.
 
-import { Command, listen } from "./controls.js";
+import { Command, arrowsOf, listen } from "./controls.js";
 import { PageError, readFile } from "./files.js";
 import { Game } from "./game.js";
 import { Model } from "./model.js";
@@ -204,11 +204,13 @@ function connectIdle(player, actions) {
 /** Say how to play, shortly and at length. */
 function explain(actions, commands) {
   const keys = actions.length > 1 ? `1 to ${Math.min(actions.length, 9)}` : "1";
+  const arrows = arrowsOf(actions);
   element("hint").textContent = matchMedia("(pointer: coarse)").matches
     ? "Hold a button to play"
     : `Hold a key, ${keys}, or a button to play`;
   const rows = [
     [keys, "take an action; hold to go on"],
+    ...(arrows ? [[arrows, "the actions of these names"]] : []),
     ["⌫", "take the last step back; hold to go on"],
     ...commands.map(({ key, meaning }) => [key, meaning]),
   ];
