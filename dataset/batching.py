@@ -99,13 +99,13 @@ class TrainingSampler(Sampler[list[SequenceKey]]):
         """Prepare the batches of the steps `first_step`, `first_step` + 1, ...
 
         Args:
-            dataset: The videos to draw from.
-            batch_size: The number of sequences in a batch, that of all ranks; a multiple of their number.
-            observations_count: The schedule: the length T of the sequences at a step.
-            seed: What the random orders follow from.
-            first_step: The step of the first batch, which is then the same as in a run that started at step 1.
-            rank: Of each batch the sequences of this rank are named.
-            num_ranks: How many ranks share the batches.
+            dataset: the videos to draw from.
+            batch_size: the number of sequences in a batch, that of all ranks; a multiple of their number.
+            observations_count: the schedule: the length T of the sequences at a step.
+            seed: what the random orders follow from.
+            first_step: the step of the first batch, which is then the same as in a run that started at step 1.
+            rank: of each batch the sequences of this rank are named.
+            num_ranks: how many ranks share the batches.
         """
         self.dataset = dataset
         self.batch_size = batch_size
@@ -213,7 +213,11 @@ class BatchLoader:
     device: torch.device
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches in the order of their keys. `UserError` where a frame cannot be read."""
+        """Yield the batches in the order of their keys.
+
+        Raises:
+            UserError: a frame cannot be read.
+        """
         return self._read_in_workers() if self.num_workers else self._read_in_thread()
 
     def _read_in_thread(self) -> Iterator[Batch]:

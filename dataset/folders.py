@@ -65,7 +65,11 @@ class VideoFolders:
             self.find_videos(data, split)
 
     def find_videos(self, data: DataSource, split: str) -> list[Path]:
-        """Return the folders of a split's videos. `UserError` if there are none."""
+        """Return the folders of a split's videos.
+
+        Raises:
+            UserError: there are none.
+        """
         return find_videos(data.data_root, split, data.dataset_splits)
 
     def open_training_data(self, config: Configuration) -> TrainingVideos:

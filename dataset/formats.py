@@ -28,12 +28,15 @@ class TrainingData(HasActions, Protocol):
         """Return the endless batches of the steps from `first_step` on, this rank's share of each.
 
         They depend on nothing but the configuration and the step: a run that is resumed gets those of one that never
-        stopped. `UserError` or `OSError` where one cannot be read.
+        stopped.
 
         Args:
             observations_count: the schedule: the number of observations T of the sequences at a step, from 1.
             first_step: the step of the first batch.
             device: where the batches will go: they come in pinned memory for CUDA.
+
+        Raises:
+            UserError, OSError: one cannot be read.
         """
         ...
 

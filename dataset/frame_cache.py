@@ -47,8 +47,11 @@ def open_frames(videos: Sequence[Video], transform: FrameTransform, cache: Cache
     """Return a reader of the videos' frames, which worker processes share without copies.
 
     With `none` it decodes frames when they are asked for; with `memory` all are decoded now; with `disk` they are too,
-    unless an earlier run did so and no frame file has changed since. `UserError` if memory or disk do not suffice;
-    `dataset.video.VideoError` if a frame cannot be read.
+    unless an earlier run did so and no frame file has changed since.
+
+    Raises:
+        UserError: memory or disk do not suffice.
+        VideoError: a frame cannot be read.
     """
     decoded = DecodedFrames(videos, transform)
     if cache == "memory":
@@ -114,7 +117,11 @@ class MappedFrames:
     """Frames in one file, which every process maps for itself."""
 
     def __init__(self, path: Path, shape: tuple[int, int, int, int], fingerprint: bytes) -> None:
-        """Map a file. `OSError` or `ValueError` if it is not there, not whole, or not of this fingerprint."""
+        """Map a file.
+
+        Raises:
+            OSError, ValueError: it is not there, not whole, or not of this fingerprint.
+        """
         self._arguments = path, shape, fingerprint
         with path.open("rb") as file:
             if file.read(len(fingerprint)) != fingerprint:

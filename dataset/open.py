@@ -35,7 +35,8 @@ def find_videos(data: DataSource, split: str) -> list[Path]:
 def is_without_splits(data: DataSource) -> bool:
     """Whether a data set is one flat folder of videos, of which the configuration does not say which are whose.
 
-    `UserError` if the folder holds no videos.
+    Raises:
+        UserError: the folder holds no videos.
     """
     is_folder = isinstance(_format_of(data), VideoFolders) and Path(data.data_root).is_dir()
     return is_folder and data.dataset_splits is None and FLAT in find_all_videos(Path(data.data_root))

@@ -15,8 +15,10 @@ def find_videos(data_root: str | Path, split: str, dataset_splits: Sequence[floa
     """Return the folders of a split's videos, sorted by name.
 
     Without `dataset_splits` they are the folders `<data_root>/<split>/*`. With it (the fractions of train, val and
-    test) they are the split's share of `<data_root>/*` in sorted order. Hidden folders are no videos. `UserError` if
-    there are none.
+    test) they are the split's share of `<data_root>/*` in sorted order. Hidden folders are no videos.
+
+    Raises:
+        UserError: there are none.
     """
     root = Path(data_root)
     if not root.is_dir():
@@ -34,7 +36,8 @@ def find_videos(data_root: str | Path, split: str, dataset_splits: Sequence[floa
 def find_all_videos(root: Path) -> dict[str, list[Path]]:
     """Return the folders of a data set's videos by split, sorted by name; by `FLAT` if they lie in one flat folder.
 
-    `UserError` if there are none.
+    Raises:
+        UserError: there are none.
     """
     by_split = {split: _folders(root / split) for split in SPLITS}
     found = {split: videos for split, videos in by_split.items() if videos} or {FLAT: _folders(root)}

@@ -30,7 +30,11 @@ class FrameTransform:
         return cls((left, top, right, bottom), (width, height))
 
     def __call__(self, frame: Image.Image) -> np.ndarray:
-        """Return the pixels uint8 (H, W, 3) of an RGB frame. `UserError` if the box reaches outside of the frame."""
+        """Return the pixels uint8 (H, W, 3) of an RGB frame.
+
+        Raises:
+            UserError: the box reaches outside of the frame.
+        """
         left, top, right, bottom = self.crop
         if not (0 <= left < right <= frame.width and 0 <= top < bottom <= frame.height):
             raise UserError(

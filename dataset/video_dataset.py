@@ -71,14 +71,14 @@ class VideoDataset(Dataset[Samples]):
         """Index the videos and, with a `cache`, decode all their frames once.
 
         Args:
-            videos: The videos of one split.
-            crop: The box [left, top, right, bottom] to cut out of each frame, in pixels.
-            size: The frame size [width, height] to resize it to, in pixels.
-            observations_count: The longest T that will be asked for. A warning sums up the videos too short for it;
+            videos: the videos of one split.
+            crop: the box [left, top, right, bottom] to cut out of each frame, in pixels.
+            size: the frame size [width, height] to resize it to, in pixels.
+            observations_count: the longest T that will be asked for. A warning sums up the videos too short for it;
                 `UserError` if all are.
-            skip_frames: How many frames to leave out between two observations.
-            observation_stacking: The number of frames S in an observation.
-            cache: Where decoded frames are kept (see `dataset.frame_cache`).
+            skip_frames: how many frames to leave out between two observations.
+            observation_stacking: the number of frames S in an observation.
+            cache: where decoded frames are kept (see `dataset.frame_cache`).
         """
         self.stride = skip_frames + 1
         self.observation_stacking = observation_stacking
@@ -135,7 +135,8 @@ class VideoDataset(Dataset[Samples]):
     def __getitem__(self, keys: Sequence[SequenceKey]) -> Samples:
         """Read sequences of equal length, all their frames into one array.
 
-        `dataset.video.VideoError` if a frame cannot be read, `UserError` if the crop misses one.
+        Raises:
+            VideoError: a frame cannot be read, `UserError` if the crop misses one.
         """
         videos, first_frames, (observations_count, *_) = zip(*keys, strict=True)
         times = np.arange(1 - self.observation_stacking, observations_count)

@@ -118,7 +118,11 @@ PLAIN_MODELS: dict[str, Callable[[Configuration], PlayableModel]] = {
 
 
 def plain_model(config: Configuration) -> PlayableModel:
-    """The plain variant of a configuration's model. `UserError` if there is none."""
+    """The plain variant of a configuration's model.
+
+    Raises:
+        UserError: there is none.
+    """
     name = config.model.architecture
     if name not in PLAIN_MODELS:
         raise UserError(f"model.architecture: {name} has no plain variant to compare with; use another configuration")

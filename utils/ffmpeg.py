@@ -50,7 +50,11 @@ class FfmpegStalledError(FfmpegError):
 
 
 def ffmpeg_command() -> str:
-    """The ffmpeg of the system, or the one that comes with imageio-ffmpeg. `UserError` if there is neither."""
+    """The ffmpeg of the system, or the one that comes with imageio-ffmpeg.
+
+    Raises:
+        UserError: there is neither.
+    """
     try:
         return shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError as error:
@@ -80,9 +84,9 @@ class Ffmpeg:
         """Start it.
 
         Args:
-            stream: What it does, with the frames or files to come out.
-            takes_input: Whether it is written to; else its standard output is read.
-            silence_seconds: How long it may do nothing.
+            stream: what it does, with the frames or files to come out.
+            takes_input: whether it is written to; else its standard output is read.
+            silence_seconds: how long it may do nothing.
         """
         self._silence_seconds = silence_seconds
         self._messages = _Messages()
@@ -124,7 +128,11 @@ class Ffmpeg:
                 pipe.close()
 
     def write(self, data: bytes) -> None:
-        """Write to its standard input. `BrokenPipeError` if it no longer reads."""
+        """Write to its standard input.
+
+        Raises:
+            BrokenPipeError: it no longer reads.
+        """
         left = memoryview(data)
         while left:
             self._wait()
@@ -245,7 +253,11 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 def run_ffmpeg(stream: ffmpeg.nodes.OutputStream, result: Path) -> None:
-    """Run ffmpeg, which is to write a file. `FfmpegError` if it does not."""
+    """Run ffmpeg, which is to write a file.
+
+    Raises:
+        FfmpegError: it does not.
+    """
     quiet = stream.global_args("-loglevel", "error", "-nostdin", "-y", "-nostats", "-progress", "pipe:1")
     with Ffmpeg(quiet) as process:
         reached, since = b"", time.monotonic()
@@ -262,7 +274,8 @@ def run_ffmpeg(stream: ffmpeg.nodes.OutputStream, result: Path) -> None:
 def read_length(file: ffmpeg.nodes.FilterableStream) -> tuple[int, float]:
     """Return how many frames the first video in an input has, and seconds. The whole file is read, none decoded.
 
-    `FfmpegError` if there are no frames.
+    Raises:
+        FfmpegError: there are no frames.
     """
     stream = file.output("pipe:", map="0:V:0", vcodec="copy", format="framecrc")
     num_frames, begin, end, time_base = 0, math.inf, -math.inf, Fraction(1)

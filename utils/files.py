@@ -64,8 +64,8 @@ def lock(file: IO[Any], waiting: str | None = None) -> bool:
     """Whether this process became the only one with the lock of an open file, which it keeps until that is closed.
 
     Args:
-        file: The file, open for writing.
-        waiting: What to tell before waiting for the process that has the lock. None: do not wait.
+        file: the file, open for writing.
+        waiting: what to tell before waiting for the process that has the lock. None: do not wait.
 
     Raises:
         OSError: the file system has no locks.

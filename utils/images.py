@@ -18,7 +18,11 @@ VISIBLE_SIDE = 96
 
 
 def save_image(path: Path, pixels: np.ndarray) -> None:
-    """Write uint8 pixels (H, W, 3) as a PNG file, whole or not at all. `OSError` if it cannot be written."""
+    """Write uint8 pixels (H, W, 3) as a PNG file, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     with replacing(path) as file:
         Image.fromarray(pixels).save(file, format="png")
 
@@ -66,7 +70,11 @@ def labelled(pixels: np.ndarray, label: str) -> np.ndarray:
 
 
 def save_animation(path: Path, frames: np.ndarray, milliseconds: int) -> None:
-    """Write uint8 frames (T, H, W, 3) as a GIF that plays over and over. `OSError` if it cannot be written."""
+    """Write uint8 frames (T, H, W, 3) as a GIF that plays over and over.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     first, *others = (Image.fromarray(frame).quantize(dither=Image.Dither.NONE) for frame in frames)
     with replacing(path) as file:
         first.save(file, format="gif", save_all=True, append_images=others, duration=milliseconds, loop=0)

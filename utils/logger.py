@@ -53,7 +53,11 @@ class RunLogger:
         self._log_to_wandb({**scalars, "step": step})
 
     def log_image(self, step: int, name: str, pixels: np.ndarray) -> None:
-        """Write uint8 pixels (H, W, 3) to `images/<name>_<step>.png`. `OSError` if it cannot be written."""
+        """Write uint8 pixels (H, W, 3) to `images/<name>_<step>.png`.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         path = self.images_directory / f"{name}_{step:08d}.png"
         save_image(path, pixels)
         if self._wandb is not None:

@@ -39,7 +39,11 @@ class VideoWriter:
             raise self._failure(str(error)) from error
 
     def close(self) -> None:
-        """Finish the file. `UserError` if that fails; the part that was written stays."""
+        """Finish the file.
+
+        Raises:
+            UserError: that fails; the part that was written stays.
+        """
         if self._process is None:
             return
         try:

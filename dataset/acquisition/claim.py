@@ -13,10 +13,10 @@ def claim_folder(directory: Path, file_name: str, options: Mapping[str, Any], ve
     """Write the options into an empty or new folder, or find the same ones there.
 
     Args:
-        directory: The folder of the data set.
-        file_name: What the file with the options is called.
+        directory: the folder of the data set.
+        file_name: what the file with the options is called.
         options: JSON values by the names of the command's options.
-        verb: What was done with the options, in the past tense, for messages.
+        verb: what was done with the options, in the past tense, for messages.
 
     Raises:
         UserError: the folder cannot be used, holds something else, or was claimed with other options.

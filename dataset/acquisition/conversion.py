@@ -281,7 +281,11 @@ def _places(names: Sequence[str], splits: tuple[float, float, float] | None) -> 
 
 
 def _read_log(directory: Path, places: dict[str, str]) -> dict[str, ConvertedSource]:
-    """The sources whose videos are all there. `UserError` if others than `places` says have their numbers."""
+    """The sources whose videos are all there.
+
+    Raises:
+        UserError: others than `places` says have their numbers.
+    """
     done = {}
     for converted in _parse_log(directory / SOURCES_FILE):
         place = places.get(converted.name)

@@ -79,7 +79,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def options_of(arguments: argparse.Namespace) -> ConversionOptions:
-    """Return the validated options of a conversion. `UserError` if they are impossible."""
+    """Return the validated options of a conversion.
+
+    Raises:
+        UserError: they are impossible.
+    """
     return ConversionOptions(
         target_size=tuple(arguments.target_size),
         frame_rate=arguments.fps,
@@ -94,7 +98,11 @@ def options_of(arguments: argparse.Namespace) -> ConversionOptions:
 
 
 def find_videos(directory: Path, extension: str) -> list[video_file.VideoFile]:
-    """Return the files with an extension, or with any known one if it is `all`. `UserError` if there are none."""
+    """Return the files with an extension, or with any known one if it is `all`.
+
+    Raises:
+        UserError: there are none.
+    """
     if not directory.is_dir():
         raise UserError(f"--video_directory {directory}: there is no such folder; correct the path")
     videos = video_file.find(directory, None if extension == "all" else extension)

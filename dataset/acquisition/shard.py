@@ -116,7 +116,8 @@ class Plan:
 def plan_shards(videos: Mapping[str, Sequence[Video]], options: Options) -> Plan:
     """Decide which clips of the videos of each split go into which shard.
 
-    `UserError` if the frames differ in size or the first one of a video cannot be read.
+    Raises:
+        UserError: the frames differ in size or the first one of a video cannot be read.
     """
     return Plan(
         frame_size=_common_size([video for opened in videos.values() for video in opened]),
@@ -248,7 +249,11 @@ def _contents(video: Video) -> tuple[list[Path], Annotations]:
 
 
 def _open_videos(data_root: Path, dataset_splits: Sequence[float] | None) -> dict[str, list[Video]]:
-    """The videos of each split that there is. `UserError` if a video is refused or it is not known which are whose."""
+    """The videos of each split that there is.
+
+    Raises:
+        UserError: a video is refused or it is not known which are whose.
+    """
     if dataset_splits:
         paths = {
             split: find_videos(data_root, split, dataset_splits)

@@ -66,7 +66,11 @@ class HashingStream:
 
 
 def write_archive(stream: Stream, members: Iterable[Member]) -> None:
-    """Write a tar file of plain files without owner or time. `OSError` if a file changes meanwhile."""
+    """Write a tar file of plain files without owner or time.
+
+    Raises:
+        OSError: a file changes meanwhile.
+    """
     with tarfile.open(fileobj=cast(IO[bytes], stream), mode="w|", format=tarfile.USTAR_FORMAT) as archive:
         for member in members:
             header = tarfile.TarInfo(member.name)
@@ -79,10 +83,10 @@ def unpack(archive: Path, folder: Path, clips: Sequence[Clip], place: str) -> No
     """Unpack the clips of a shard into videos as `dataset.video` reads them.
 
     Args:
-        archive: The tar file.
-        folder: A new folder, which gets a folder for each clip, named by its key.
-        clips: What the archive has to hold, and nothing else.
-        place: What to call the archive in messages.
+        archive: the tar file.
+        folder: a new folder, which gets a folder for each clip, named by its key.
+        clips: what the archive has to hold, and nothing else.
+        place: what to call the archive in messages.
 
     Raises:
         UserError: a member is no plain file, has a name that no frame or annotation of these clips has, occurs twice or

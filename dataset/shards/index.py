@@ -97,7 +97,11 @@ class Index(_Entry):
 
 
 def parse_index(text: bytes, place: str) -> Index:
-    """Return the index that was read at a place. `UserError` if it is none."""
+    """Return the index that was read at a place.
+
+    Raises:
+        UserError: it is none.
+    """
     try:
         return Index.model_validate_json(text)
     except ValidationError as error:

@@ -47,17 +47,17 @@ class ShardedLoader:
         """Prepare the batches of the steps `first_step`, `first_step` + 1, ...
 
         Args:
-            split: What to draw from.
-            batch_size: The number of sequences in a batch, that of all ranks; a multiple of their number.
-            observations_count: The schedule: the length T of the sequences at a step.
-            seed: What the random orders follow from.
-            first_step: The step of the first batch, which is then the same as in a run that started at step 1.
-            num_workers: How many processes read batches, as `dataset.batching.make_loader` uses them.
-            device: Where the batches will go: they come in pinned memory for CUDA.
-            rank: Which part of each epoch's shards to read.
-            num_ranks: How many parts there are.
-            local_shards: The number of shards kept on disk by each rank, at least 2. It changes the order.
-            directory: Where they are kept (default: `default_directory`).
+            split: what to draw from.
+            batch_size: the number of sequences in a batch, that of all ranks; a multiple of their number.
+            observations_count: the schedule: the length T of the sequences at a step.
+            seed: what the random orders follow from.
+            first_step: the step of the first batch, which is then the same as in a run that started at step 1.
+            num_workers: how many processes read batches, as `dataset.batching.make_loader` uses them.
+            device: where the batches will go: they come in pinned memory for CUDA.
+            rank: which part of each epoch's shards to read.
+            num_ranks: how many parts there are.
+            local_shards: the number of shards kept on disk by each rank, at least 2. It changes the order.
+            directory: where they are kept (default: `default_directory`).
 
         Raises:
             UserError: there are fewer shards than ranks.
@@ -74,7 +74,11 @@ class ShardedLoader:
         self._order = ShardOrder(len(split.shards), local_shards // 2, seed, rank, num_ranks)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches. `UserError` or `OSError` if a shard cannot be had or a frame not be read."""
+        """Yield the batches.
+
+        Raises:
+            UserError, OSError: a shard cannot be had or a frame not be read.
+        """
         walk = self._walk_to_first_step()
         first_window = walk.window
         windows = self._order.windows(first_window)
@@ -121,7 +125,11 @@ class _LocalShards(Dataset[Samples]):
         self.is_decoded = split.is_decoded
 
     def __getitem__(self, keys: Sequence[SequenceKey]) -> Samples:
-        """Read sequences of equal length. `UserError` if a frame cannot be read."""
+        """Read sequences of equal length.
+
+        Raises:
+            UserError: a frame cannot be read.
+        """
         self._close_removed()
         positions: defaultdict[int, list[int]] = defaultdict(list)
         for position, key in enumerate(keys):

@@ -36,7 +36,10 @@ def default_directory() -> Path:
 def claim_folder(directory: Path) -> Iterator[Path]:
     """Give a folder in a directory that no other process uses as long as the block lasts. What was left there stays.
 
-    The folders are numbered: ranks and runs side by side have one each. `UserError` if they cannot be written.
+    The folders are numbered: ranks and runs side by side have one each.
+
+    Raises:
+        UserError: they cannot be written.
     """
     require_writable(directory, "choose another folder for shards")
     for number in itertools.count():

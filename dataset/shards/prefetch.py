@@ -37,10 +37,10 @@ class Shelf:
         """Prepare a shelf.
 
         Args:
-            split: What the shards are from.
-            windows: The shards of each window.
-            folder: Where to put them. Shards of earlier runs that are there are used.
-            capacity: How many shards there may be, at least two windows. It is exceeded only if more than two windows
+            split: what the shards are from.
+            windows: the shards of each window.
+            folder: where to put them. Shards of earlier runs that are there are used.
+            capacity: how many shards there may be, at least two windows. It is exceeded only if more than two windows
                 are required at once.
         """
         self._split = split
@@ -62,7 +62,10 @@ class Shelf:
     def require(self, first: int, last: int) -> None:
         """Wait for the windows `first` to `last`, counted from 0 on, and have the one after `first` fetched.
 
-        Windows before `first` may be removed from now on. `UserError` or `OSError` if a shard cannot be had.
+        Windows before `first` may be removed from now on.
+
+        Raises:
+            UserError, OSError: a shard cannot be had.
         """
         while len(self._sizes) <= max(first + 1, last):
             self._request(next(self._windows), first)
@@ -125,7 +128,11 @@ class _Process:
             self._connection.send(request)
 
     def wait(self) -> None:
-        """Wait until the next request is served. `UserError` or `OSError` if that failed."""
+        """Wait until the next request is served.
+
+        Raises:
+            UserError, OSError: that failed.
+        """
         try:
             outcome = self._connection.recv()
         except (EOFError, ConnectionError):

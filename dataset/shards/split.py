@@ -19,14 +19,14 @@ class ShardedSplit:
     """The sequences in the clips of a split, of which a `dataset.shards.loader.ShardedLoader` makes batches.
 
     Attributes:
-        storage: Where the shards lie.
-        shards: Their entries in the index.
-        videos: The clips of all shards. A `SequenceKey` names one of them as its video.
-        num_frames: The number of frames in them, those that two clips share counted twice.
-        actions: The true actions that occur; None if not all are known.
-        lengths: The number of frames of each clip, int64 (clips).
-        is_decoded: Whether the frames of shards are, once these are local.
-        first_clips: The number of the first clip of each shard and, last, the number of clips, int64 (shards + 1).
+        storage: where the shards lie.
+        shards: their entries in the index.
+        videos: the clips of all shards. A `SequenceKey` names one of them as its video.
+        num_frames: the number of frames in them, those that two clips share counted twice.
+        actions: the true actions that occur; None if not all are known.
+        lengths: the number of frames of each clip, int64 (clips).
+        is_decoded: whether the frames of shards are, once these are local.
+        first_clips: the number of the first clip of each shard and, last, the number of clips, int64 (shards + 1).
     """
 
     def __init__(
@@ -102,7 +102,8 @@ class ShardedSplit:
     def open_shard(self, shard: int, folder: Path) -> VideoDataset:
         """Return the sequences of a shard out of the folder it was fetched to; the cache `disk` decodes them once.
 
-        `dataset.video.VideoError` if a video or frame is refused.
+        Raises:
+            VideoError: a video or frame is refused.
         """
         videos = folder / self.shards[shard].sha256
         return VideoDataset(

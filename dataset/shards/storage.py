@@ -66,7 +66,11 @@ class Storage:
         return f"{self.root.rstrip('/')}/{file}"
 
     def read_index(self) -> Index:
-        """Return the index. `UserError` if it is missing, is none, or cannot be reached."""
+        """Return the index.
+
+        Raises:
+            UserError: it is missing, is none, or cannot be reached.
+        """
         return parse_index(self._retrying(INDEX_FILE, self._index_text), self.place(INDEX_FILE))
 
     def fetch(self, shard: Shard, folder: Path) -> Path:
@@ -163,7 +167,11 @@ class Storage:
 
 
 def _open_url(url: str, protocol: str) -> Any:
-    """A file behind a URL, read from its beginning to its end. `UserError` if a package for it is missing."""
+    """A file behind a URL, read from its beginning to its end.
+
+    Raises:
+        UserError: a package for it is missing.
+    """
     try:
         file_system = fsspec.get_filesystem_class(protocol)
         if protocol == "s3":

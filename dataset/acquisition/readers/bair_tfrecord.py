@@ -48,13 +48,21 @@ class BairVideo:
     offset: int
 
     def probe(self) -> Probe:
-        """Read the record and decode its first frame. `SourceError` if it is damaged or of another kind."""
+        """Read the record and decode its first frame.
+
+        Raises:
+            SourceError: it is damaged or of another kind.
+        """
         record = self._read()
         height, width, _ = record.pixels(0).shape
         return Probe(width, height, None, record.num_frames)
 
     def frames(self) -> Iterator[SourceFrame]:
-        """Yield the frames with their metadata. `SourceError` where one is damaged."""
+        """Yield the frames with their metadata.
+
+        Raises:
+            SourceError: one is damaged.
+        """
         record = self._read()
         for index in range(record.num_frames):
             yield SourceFrame(record.pixels(index), metadata=record.metadata(index))
@@ -83,7 +91,11 @@ class _Record:
         return next(index for index in count() if f"{index}/{self.camera}/encoded" not in self.features)
 
     def pixels(self, index: int) -> np.ndarray:
-        """Frame `index`, uint8 (H, W, 3). `SourceError` if it is damaged."""
+        """Frame `index`, uint8 (H, W, 3).
+
+        Raises:
+            SourceError: it is damaged.
+        """
         name = f"{self.name}: frame {index}"
         feature = self.features[f"{index}/{self.camera}/encoded"]
         encoded = feature[0] if isinstance(feature, list) else b""

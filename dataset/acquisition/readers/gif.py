@@ -39,7 +39,11 @@ class Animation:
     file: Path
 
     def probe(self) -> Probe:
-        """Go through the frames, whose durations stand between them. `SourceError` if one cannot be read."""
+        """Go through the frames, whose durations stand between them.
+
+        Raises:
+            SourceError: one cannot be read.
+        """
         durations = []
         for image in self._images():
             size = image.size
@@ -47,7 +51,11 @@ class Animation:
         return Probe(*size, 1000 * len(durations) / sum(durations, Fraction()), len(durations))
 
     def frames(self) -> Iterator[SourceFrame]:
-        """Yield the frames as they are shown, transparency on white. `SourceError` where one cannot be read."""
+        """Yield the frames as they are shown, transparency on white.
+
+        Raises:
+            SourceError: one cannot be read.
+        """
         for image in self._images():
             yield SourceFrame(upright_pixels(image))
 

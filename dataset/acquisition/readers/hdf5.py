@@ -33,7 +33,11 @@ _MAX_LENGTH = 2**22
 
 
 def find(path: Path) -> list[Source]:
-    """Return the videos of the .h5 and .hdf5 files at a path. `UserError` if there are any, but h5py is missing."""
+    """Return the videos of the .h5 and .hdf5 files at a path.
+
+    Raises:
+        UserError: there are any, but h5py is missing.
+    """
     return [source for file in find_files(path, {".h5", ".hdf5"}) for source in _videos(file, name_of(file, path))]
 
 
@@ -59,13 +63,21 @@ class Hdf5Video:
     """Where its frames and actions are within the arrays: (number of the video) or ()."""
 
     def probe(self) -> Probe:
-        """Look at the shape of the array. `SourceError` if there is none that can be read."""
+        """Look at the shape of the array.
+
+        Raises:
+            SourceError: there is none that can be read.
+        """
         with _arrays(self.file, self.name) as arrays:
             num_frames, height, width, _ = arrays.frames.shape[-4:]
         return Probe(width, height, None, num_frames)
 
     def frames(self) -> Iterator[SourceFrame]:
-        """Yield the frames with their actions. `SourceError` where the file is damaged."""
+        """Yield the frames with their actions.
+
+        Raises:
+            SourceError: the file is damaged.
+        """
         with _arrays(self.file, self.name) as arrays:
             num_frames = arrays.frames.shape[-4]
             block_length = _block_length(arrays.frames)

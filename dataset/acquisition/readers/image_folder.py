@@ -34,7 +34,11 @@ class ImageFolder:
     pictures: tuple[Path, ...]
 
     def probe(self) -> Probe:
-        """Look at the sizes of all pictures. `SourceError` if one cannot be read or has another size."""
+        """Look at the sizes of all pictures.
+
+        Raises:
+            SourceError: one cannot be read or has another size.
+        """
         sizes = []
         for picture in self.pictures:
             with self._open(picture) as image:

@@ -88,7 +88,8 @@ def episode_columns(camera: str) -> dict[str, str]:
 def find(path: Path) -> list[Source]:
     """Return the episodes of the data set in the folder `path`, if it is one, in their order.
 
-    `UserError` if it is of another version or has no videos, its tables cannot be read, or pyarrow is missing.
+    Raises:
+        UserError: it is of another version or has no videos, its tables cannot be read, or pyarrow is missing.
     """
     if not (path / INFO_FILE).is_file():
         return []
@@ -115,11 +116,19 @@ class LeRobotEpisode:
         return f"{self.root.resolve().name}/episode_{self.episode.index:06d}"
 
     def probe(self) -> Probe:
-        """Look at the video. `SourceError` if it cannot be read."""
+        """Look at the video.
+
+        Raises:
+            SourceError: it cannot be read.
+        """
         return replace(self._video.probe(), frame_rate=self.frame_rate, num_frames=self.episode.num_frames)
 
     def frames(self) -> Iterator[SourceFrame]:
-        """Yield the frames with their actions. `SourceError` where the video or its table is damaged or too short."""
+        """Yield the frames with their actions.
+
+        Raises:
+            SourceError: the video or its table is damaged or too short.
+        """
         frames = self._video.frames()
         for index, known in enumerate(self._annotations()):
             frame = next(frames, None)

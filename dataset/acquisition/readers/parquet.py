@@ -14,7 +14,11 @@ MAX_VALUES = 2**28
 
 
 def import_pyarrow() -> ModuleType:
-    """Return `pyarrow`, with `pyarrow.parquet`. `UserError` if it is not installed."""
+    """Return `pyarrow`, with `pyarrow.parquet`.
+
+    Raises:
+        UserError: it is not installed.
+    """
     try:
         import pyarrow.parquet
     except ImportError as error:
@@ -27,7 +31,8 @@ def import_pyarrow() -> ModuleType:
 def numeric_columns(file: Path) -> set[str]:
     """Return the names of a table's columns that hold numbers or lists of numbers.
 
-    `SourceError` if the table cannot be read or a column of these has too many values.
+    Raises:
+        SourceError: the table cannot be read or a column of these has too many values.
     """
     pyarrow = import_pyarrow()
     with explaining_damage(str(file)), pyarrow.parquet.ParquetFile(file) as table:
@@ -42,7 +47,8 @@ def numeric_columns(file: Path) -> set[str]:
 def read_columns(file: Path, columns: Sequence[str], **equal: int) -> dict[str, list[Any]]:
     """Return columns of numbers or lists of numbers, as far as the rows have some values in other columns.
 
-    `SourceError` if a column is missing or of another type, or the table cannot be read.
+    Raises:
+        SourceError: a column is missing or of another type, or the table cannot be read.
     """
     missing = {*columns, *equal} - numeric_columns(file)
     if missing:

@@ -48,7 +48,15 @@ class Source(Protocol):
         """Unique among the videos of one `find`, and the same every time; fit for messages."""
 
     def probe(self) -> Probe:
-        """Look at the video without decoding it. `SourceError` if it cannot be read."""
+        """Look at the video without decoding it.
+
+        Raises:
+            SourceError: it cannot be read.
+        """
 
     def frames(self) -> Iterator[SourceFrame]:
-        """Yield the frames in order. `SourceError` where they cannot be read on; frames yielded before are intact."""
+        """Yield the frames in order.
+
+        Raises:
+            SourceError: they cannot be read on; frames yielded before are intact.
+        """

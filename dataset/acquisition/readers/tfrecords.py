@@ -42,7 +42,11 @@ def record_offsets(file: Path) -> list[int]:
 
 
 def read_record(file: Path, offset: int) -> bytes:
-    """Return the data of the record that begins at an offset. `RecordError` if it is damaged."""
+    """Return the data of the record that begins at an offset.
+
+    Raises:
+        RecordError: it is damaged.
+    """
     with file.open("rb") as stream:
         stream.seek(offset)
         length = _read_length(stream.read(_HEADER.size))
@@ -73,7 +77,11 @@ def masked_crc32c(data: bytes) -> int:
 
 
 def parse_example(data: bytes) -> dict[str, Feature]:
-    """Return the byte strings and floats of a `tf.train.Example` by their names. `RecordError` if it is damaged."""
+    """Return the byte strings and floats of a `tf.train.Example` by their names.
+
+    Raises:
+        RecordError: it is damaged.
+    """
     return {
         name: feature
         for features in _messages(memoryview(data), 1)

@@ -78,10 +78,10 @@ class VideoFile:
         """Decode the frames, in order.
 
         Args:
-            frame_rate: Frames per second to drop and repeat frames for; all frames are given if None.
+            frame_rate: frames per second to drop and repeat frames for; all frames are given if None.
             filters: ffmpeg's video filters to apply to the frames.
-            start: Seconds into this video to begin at.
-            end: Seconds into this video to end before.
+            start: seconds into this video to begin at.
+            end: seconds into this video to end before.
 
         Raises:
             SourceError: there are no such frames, or ffmpeg complained of damage. It is raised last then, and the last

@@ -43,10 +43,10 @@ def convert_clips(clips: Sequence[Clip], segments: Path, directory: Path, size: 
     """Write the clips that a folder lacks, under a progress bar.
 
     Args:
-        clips: All clips, as `read_clips` sorts them.
-        segments: The folder of the segments that they are parts of.
-        directory: The folder for the clips.
-        size: Width and height of the frames written, bicubic.
+        clips: all clips, as `read_clips` sorts them.
+        segments: the folder of the segments that they are parts of.
+        directory: the folder for the clips.
+        size: width and height of the frames written, bicubic.
 
     Raises:
         UserError: a segment is missing or cannot be decoded, a clip does not lie within it, or the folder holds a clip
@@ -66,8 +66,8 @@ def clip_frames(segment: Path, clips: Sequence[Clip]) -> Generator[Image.Image, 
     """Yield the frames of one clip after the other, cropped, RGB.
 
     Args:
-        segment: The video file.
-        clips: Clips of it that do not overlap, by their first frame.
+        segment: the video file.
+        clips: clips of it that do not overlap, by their first frame.
 
     Raises:
         UserError: the file is missing, ends before the last clip, cannot be decoded, or its frames are too small.

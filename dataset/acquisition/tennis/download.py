@@ -54,8 +54,8 @@ def fetch_annotations(address: str | None, directory: Path) -> None:
     """Put `annotations.csv` and `splits.csv` into a folder, where they are not there yet.
 
     Args:
-        address: Where they are: a URL, to which `/` and the name of the file are added, or a folder.
-        directory: The folder, made if missing.
+        address: where they are: a URL, to which `/` and the name of the file are added, or a folder.
+        directory: the folder, made if missing.
 
     Raises:
         UserError: a file is neither there nor to be had, or is no such table.

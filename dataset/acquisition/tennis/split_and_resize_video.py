@@ -31,10 +31,10 @@ def split_video(
     """Cut a video into segments, unless that was done.
 
     Args:
-        video: The video file. Its sound is left out.
-        directory: The folder for the segments.
-        segment_seconds: How long a segment lasts before the next keyframe ends it.
-        target_size: Width and height, even, to resize the frames to, bicubic; that encodes the segments anew and keeps
+        video: the video file. Its sound is left out.
+        directory: the folder for the segments.
+        segment_seconds: how long a segment lasts before the next keyframe ends it.
+        target_size: width and height, even, to resize the frames to, bicubic; that encodes the segments anew and keeps
             the number of their frames. None leaves them as they are.
 
     Raises:

@@ -41,11 +41,11 @@ def subsample_dataset(
     """Write the videos that the folder of a data set lacks.
 
     Args:
-        data_root: The data set with videos of any length.
-        directory: The folder for the data set.
-        subsampled_splits: The splits that are subsampled and cut.
-        frame_step: Keep every such frame of them, from the first on.
-        length: The number of frames in each of their new videos.
+        data_root: the data set with videos of any length.
+        directory: the folder for the data set.
+        subsampled_splits: the splits that are subsampled and cut.
+        frame_step: keep every such frame of them, from the first on.
+        length: the number of frames in each of their new videos.
 
     Returns:
         The number of videos in each split.

@@ -24,9 +24,9 @@ def split_videos(videos: Path, splits: dict[str, list[int]], directory: Path) ->
     """Link videos into the folders of their splits, where they are not there yet.
 
     Args:
-        videos: The folder of the videos `00000`, `00001`, ...
-        splits: The numbers of each split's videos.
-        directory: The folder for the splits.
+        videos: the folder of the videos `00000`, `00001`, ...
+        splits: the numbers of each split's videos.
+        directory: the folder for the splits.
 
     Raises:
         UserError: a video is missing.
