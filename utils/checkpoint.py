@@ -1,7 +1,7 @@
 """Read and write checkpoints: writing is atomic, and reading runs no code from the file.
 
 A checkpoint is a dict with the published keys `model`, `optimizer`, `lr_scheduler`, `step` and `mi_estimator`, and with
-`config`, `random_state`, `data_state`, `starting_frames` and `format_version` of our own (docs/method.md#checkpoints).
+`config`, `random_state`, `data_state`, `starting_frames` and `format_version` in addition (docs/method.md#checkpoints).
 A released checkpoint may also hold `action_names` and `real_time_fps` for play, which `playing/hints.py` describes.
 """
 

@@ -42,11 +42,11 @@ _CONTAINERS = "mov,mp4,matroska,webm,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,h264,
 
 
 class FfmpegError(Exception):
-    """A failed ffmpeg process. The message is ffmpeg's own, one line."""
+    """A failed ffmpeg process, with ffmpeg's own message, one line."""
 
 
 class FfmpegStalledError(FfmpegError):
-    """An ffmpeg process killed because it stalled. The message includes its last line of output."""
+    """An ffmpeg process killed because it stalled, with its last line of output in the message."""
 
 
 def ffmpeg_command() -> str:

@@ -47,7 +47,7 @@ def write_report(
     device: torch.device | str = "cpu",
     path: str | Path | None = None,
 ) -> Path:
-    """Write the results of a benchmark as JSON and return the file's path.
+    """Write the results of a benchmark as JSON and return the path of the file.
 
     The default path is `benchmarks/results/<benchmark>.<configuration>.<device>.json`, so that the newest result for
     each machine replaces the previous one.

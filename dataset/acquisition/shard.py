@@ -138,7 +138,9 @@ def plan_shards(videos: Mapping[str, Sequence[Video]], options: Options) -> Plan
 
 
 def write_shards(plan: Plan, directory: Path) -> Index:
-    """Write the shards, then the index. Shards that an interrupted run wrote are kept.
+    """Write the shards, then the index.
+
+    Shards that an interrupted run wrote are kept and verified.
 
     Returns:
         The index.

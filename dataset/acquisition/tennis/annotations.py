@@ -2,7 +2,7 @@
 
     annotations.csv   a clip per row: original_filename, begin_frame, end_frame (frame numbers within the segment of
                       that name, from 0, both included), top, left, bottom, right (the box around one player's half of
-                      the court, in pixels of the segment; right and bottom lie just outside)
+                      the court, in pixels of the segment; right and bottom are exclusive)
     splits.csv        the split of a clip per row: sequence (the clip's number), split (train, validation or test)
 
 Other columns are ignored. The tables are untrusted: only the last part of a file name is used.
