@@ -1,4 +1,4 @@
-"""Videos as the published code reads them: with pickled annotations (docs/method.md#data-layout)."""
+"""Conversion of videos to the published code's layout, with pickled annotations (docs/method.md#data-layout)."""
 
 import json
 import pickle
@@ -7,17 +7,17 @@ from pathlib import Path
 from dataset.video import ANNOTATIONS_FILE
 
 _PROTOCOL = 4
-"""Which Python 3.7 reads too."""
+"""Pickle protocol, readable by Python 3.7."""
 
 
 def convert_to_authors_layout(video: Path) -> None:
-    """Put `actions.pkl`, `rewards.pkl`, `metadata.pkl` and `dones.pkl` in the place of a video's `annotations.json`.
+    """Replace a video's `annotations.json` by `actions.pkl`, `rewards.pkl`, `metadata.pkl` and `dones.pkl`.
 
-    They hold the same plain lists: an entry per frame, None where an annotation is unknown. A video that is converted
-    already is left alone; if the conversion is interrupted, another one completes it.
+    They hold the same plain lists: one entry per frame, None where an annotation is unknown. A converted video is left
+    unchanged; an interrupted conversion is completed by running it again.
 
     Args:
-        video: the folder of a video that a `dataset.video.VideoWriter` wrote.
+        video: folder of a video written by `dataset.video.VideoWriter`.
 
     Raises:
         OSError: the folder cannot be written.

@@ -1,6 +1,7 @@
 """Batches of sequences: their contents, their order, and the loader that reads them (docs/method.md#optimisation).
 
-B batch, T observations in a sequence, S stacked frames in an observation, C = 3 channels, H height, W width.
+Dimensions: B batch, T observations in a sequence, S stacked frames in an observation, C = 3 channels, H height, W
+width.
 """
 
 import itertools
@@ -22,28 +23,31 @@ from utils.command import UserError
 from utils.images import normalize
 
 BATCHES_AHEAD = 2
-"""How many batches a thread reads before they are asked for."""
+"""Number of batches that the reader thread prefetches."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Sequences of equal length. The frames stay uint8, and each is held once, until the device unfolds them."""
+    """Batch of sequences of equal length.
+
+    Frames stay uint8, and each is stored once, until `observations` stacks them on the device.
+    """
 
     keys: Sequence[SequenceKey]
     frames: Tensor
     """uint8 (B, T+S-1, C, H, W), oldest first, channels last in memory."""
     actions: Tensor
-    """int64 (B, T): the action chosen at each observation, 0 where unknown."""
+    """int64 (B, T): the action taken at each observation, 0 where unknown."""
     rewards: Tensor
     """float32 (B, T)."""
     dones: Tensor
     """bool (B, T)."""
     positions: Tensor | None
-    """float32 (B, T, 2): x, y as the metadata gives them, NaN where unknown; None if the dataset knows none."""
+    """float32 (B, T, 2): x, y as in the metadata, NaN where unknown; None if unknown in the whole dataset."""
 
     @classmethod
     def of(cls, samples: Samples) -> Self:
-        """Return the batch that shares the memory of some sequences."""
+        """Create a batch that shares the memory of `samples`."""
         return cls(
             keys=samples.keys,
             frames=torch.from_numpy(samples.frames).movedim(-1, 2),
@@ -54,9 +58,9 @@ class Batch:
         )
 
     def observations(self) -> Tensor:
-        """Return the observations in [-1, 1] as float32 (B, T, S*C, H, W), in memory time-major and channels last.
+        """Return the observations in [-1, 1] as float32 (B, T, S*C, H, W), time-major and channels last in memory.
 
-        The channels of an observation are those of its newest frame, then of the ones before.
+        The channels of an observation are those of its newest frame, then of the earlier ones.
         """
         num_observations = self.actions.shape[1]
         newest = self.frames.shape[1] - num_observations
@@ -80,10 +84,10 @@ class Batch:
 
 
 class TrainingSampler(Sampler[list[SequenceKey]]):
-    """An endless order of training batches, which depends on nothing but the seed and the steps before.
+    """Endless sampler of training batches, determined by the seed and the step alone.
 
-    Each epoch visits all frames of the dataset in a new random order, passing over those that are too near to their
-    video's end to start a sequence of the length of the moment. A batch may begin in one epoch and end in the next.
+    Each epoch visits all frames of the dataset in a new random order, skipping those too close to their video's end to
+    start a sequence of the current length. A batch may begin in one epoch and end in the next.
     """
 
     def __init__(
@@ -99,13 +103,13 @@ class TrainingSampler(Sampler[list[SequenceKey]]):
         """Prepare the batches of the steps `first_step`, `first_step` + 1, ...
 
         Args:
-            dataset: The videos to draw from.
-            batch_size: The number of sequences in a batch, that of all ranks; a multiple of their number.
-            observations_count: The schedule: the length T of the sequences at a step.
-            seed: What the random orders follow from.
-            first_step: The step of the first batch, which is then the same as in a run that started at step 1.
-            rank: Of each batch the sequences of this rank are named.
-            num_ranks: How many ranks share the batches.
+            dataset: the videos to draw from.
+            batch_size: number of sequences in a batch over all ranks; a multiple of `num_ranks`.
+            observations_count: schedule of the sequence length T, by step.
+            seed: seed of the random orders.
+            first_step: step of the first batch; batches are the same as in a run that started at step 1.
+            rank: the rank whose share of each batch is returned.
+            num_ranks: number of ranks that share the batches.
         """
         self.dataset = dataset
         self.batch_size = batch_size
@@ -126,7 +130,7 @@ class TrainingSampler(Sampler[list[SequenceKey]]):
 
 
 class _ShuffledWalk:
-    """A walk through epochs of shuffled rows that takes only the rows with enough frames ahead."""
+    """Iteration over epochs of shuffled rows that takes only rows with enough frames ahead."""
 
     def __init__(self, frames_ahead: np.ndarray, seed: int) -> None:
         self._frames_ahead = frames_ahead
@@ -136,7 +140,7 @@ class _ShuffledWalk:
         self._begin_epoch(0)
 
     def take(self, count: int, span: int) -> list[int]:
-        """The next `count` rows that have `span` frames ahead."""
+        """Return the next `count` rows that have `span` frames ahead."""
         self._require(span)
         rows: list[int] = []
         while len(rows) < count:
@@ -148,7 +152,7 @@ class _ShuffledWalk:
         return rows
 
     def skip(self, count: int, span: int) -> None:
-        """Go where `take` would, without shuffling the epochs in between."""
+        """Advance as `take` would, without shuffling the epochs in between."""
         self._require(span)
         if count > len(self._fitting):
             num_fitting = int(np.count_nonzero(self._frames_ahead >= span))
@@ -169,7 +173,7 @@ class _ShuffledWalk:
             self._find_fitting()
 
     def _find_fitting(self) -> None:
-        """Find the positions in this epoch's order that are still ahead and have enough frames."""
+        """Find the remaining positions in this epoch's order whose rows have enough frames ahead."""
         fits = self._frames_ahead[self._order] >= self._span
         assert fits.any(), f"no video has {self._span} frames"
         fits[: self._num_passed] = False
@@ -179,23 +183,23 @@ class _ShuffledWalk:
 def evaluation_keys(
     dataset: VideoDataset, observations_count: int, max_sequences: int | None = None
 ) -> list[SequenceKey]:
-    """Return the sequences of T observations in order: all, or `max_sequences` spread evenly over the dataset."""
+    """Return all sequences of T observations in order, or `max_sequences` spread evenly over the dataset."""
     num_sequences = dataset.num_sequences(observations_count)
     count = min(num_sequences, max_sequences or num_sequences)
     return [dataset.sequence(index * num_sequences // count, observations_count) for index in range(count)]
 
 
 def in_batches(keys: Sequence[SequenceKey], batch_size: int) -> list[Sequence[SequenceKey]]:
-    """Return the keys in groups of `batch_size`, the last one with what remains."""
+    """Split the keys into groups of `batch_size`; the last one may be smaller."""
     return [keys[first : first + batch_size] for first in range(0, len(keys), batch_size)]
 
 
 class SequenceReader(Protocol):
-    """What batches are read from."""
+    """Data from which batches are read."""
 
     @property
     def is_decoded(self) -> bool:
-        """Whether no frame is left to decode."""
+        """Whether all frames are already decoded."""
         ...
 
     def __getitem__(self, keys: Sequence[SequenceKey]) -> Samples:
@@ -205,7 +209,7 @@ class SequenceReader(Protocol):
 
 @dataclass(frozen=True)
 class BatchLoader:
-    """Reads batches ahead of time, by a thread or by worker processes. Made by `make_loader`."""
+    """Loader that prefetches batches in a thread or in worker processes; made by `make_loader`."""
 
     dataset: SequenceReader
     batches: Iterable[Sequence[SequenceKey]]
@@ -213,11 +217,15 @@ class BatchLoader:
     device: torch.device
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches in the order of their keys. `UserError` where a frame cannot be read."""
+        """Yield the batches in the order of their keys.
+
+        Raises:
+            UserError: a frame cannot be read.
+        """
         return self._read_in_workers() if self.num_workers else self._read_in_thread()
 
     def _read_in_thread(self) -> Iterator[Batch]:
-        """While a batch is used, the thread reads the next `BATCHES_AHEAD`; it ends with the iteration."""
+        """Prefetch `BATCHES_AHEAD` batches in a thread, which ends with the iteration."""
         being_read: deque[Future[Batch]] = deque()
         use_gpu = partial(torch.cuda.set_device, torch.cuda.current_device()) if self._is_pinned else None
         with ThreadPoolExecutor(1, "batches", use_gpu) as reader:
@@ -262,18 +270,18 @@ def make_loader(
     num_workers: int = 0,
     device: torch.device | str = "cpu",
 ) -> BatchLoader:
-    """Return a loader of the batches named by `batches`: a `TrainingSampler`, or `in_batches(evaluation_keys(...))`.
+    """Create a loader of `batches`, which is a `TrainingSampler` or `in_batches(evaluation_keys(...))`.
 
-    It can be iterated as often as `batches` can; the worker processes live as long as an iteration. Without any a
-    thread reads, and so it does if frames are decoded already: to hand over a batch takes a process longer than to read
-    it. For a CUDA `device` the batches come in pinned memory; `Batch.to` moves them. The global random state is not
-    touched.
+    It can be iterated as often as `batches` can; the worker processes live as long as an iteration. Without workers a
+    thread reads, and also if frames are already decoded, since sending a batch between processes takes longer than
+    reading it. For a CUDA `device` the batches are in pinned memory; `Batch.to` moves them. The global random state is
+    not changed.
     """
     return BatchLoader(dataset, batches, 0 if dataset.is_decoded else num_workers, torch.device(device))
 
 
 class _BatchReader(Dataset["Batch | UserError"]):
-    """Reads whole batches. A user's error is a value here, since a raised one would leave a worker as a traceback."""
+    """Reads whole batches; a `UserError` is returned, since raising it would make the worker print a traceback."""
 
     def __init__(self, dataset: SequenceReader) -> None:
         self._dataset = dataset
@@ -286,5 +294,5 @@ class _BatchReader(Dataset["Batch | UserError"]):
 
 
 def _leave_process_group(_worker: int) -> None:
-    """Keep signals that are meant for the command away from a worker: while it stops, it may still need batches."""
+    """Shield a worker from the terminal's signals: the command may still need batches while it stops."""
     os.setpgid(0, 0)

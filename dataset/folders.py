@@ -1,4 +1,4 @@
-"""Data sets in folders of videos, the usual form: what `dataset.formats` asks for."""
+"""Data sets in folders of videos, as a `dataset.formats.DataFormat`."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from utils.configuration import Batching, Configuration, DataSource, Training
 
 @dataclass(frozen=True)
 class TrainingVideos:
-    """All sequences of training videos, in an order that is shuffled anew in each epoch."""
+    """All sequences of the training videos, reshuffled in each epoch."""
 
     dataset: VideoDataset
     settings: Training
@@ -48,39 +48,52 @@ class TrainingVideos:
         }
 
     def true_actions(self) -> Iterable[tuple[str, Iterable[int] | None]]:
-        """Yield those of each video."""
+        """Yield the true actions of each video."""
         return self.dataset.true_actions()
 
 
 class VideoFolders:
-    """Videos in the folders `<data_root>/<split>/*`, or in `<data_root>/*` and cut into splits."""
+    """Videos in the folders `<data_root>/<split>/*`, or in `<data_root>/*` and divided into splits."""
 
     def holds(self, data_root: str) -> bool:  # noqa: ARG002
-        """True: what is missing is told when it is looked for."""
+        """Return True; a missing folder is reported when it is read."""
         return True
 
     def require_splits(self, data: DataSource, splits: Iterable[str]) -> None:
-        """`UserError` if there are no videos of one of them."""
+        """Check that the splits have videos.
+
+        Raises:
+            UserError: one has none.
+        """
         for split in splits:
             self.find_videos(data, split)
 
     def find_videos(self, data: DataSource, split: str) -> list[Path]:
-        """Return the folders of a split's videos. `UserError` if there are none."""
+        """Return the folders of a split's videos.
+
+        Raises:
+            UserError: there are no videos.
+        """
         return find_videos(data.data_root, split, data.dataset_splits)
 
     def open_training_data(self, config: Configuration) -> TrainingVideos:
-        """Return the videos of the training split. Exceptions are those of `open_videos`."""
+        """Return the videos of the training split.
+
+        Raises:
+            UserError: as `open_videos`, or there are none.
+            OSError: as `open_videos`.
+        """
         videos = self.find_videos(config.data, "train")
         return TrainingVideos(open_videos(videos, config, config.training.batching), config.training)
 
 
 def open_videos(paths: Sequence[Path], config: Configuration, batching: Batching) -> VideoDataset:
-    """Return the sequences of videos, as a configuration wants them.
+    """Open videos as a dataset of sequences with the configuration's crop, size and cache.
 
     Raises:
         UserError: a video is refused, all are too short, or the first sequence cannot be read.
         OSError: the disk is full.
     """
     dataset = VideoDataset([Video(path) for path in paths], **sequence_options(config, batching))
-    dataset[[dataset.sequence(0, batching.observations_count)]]  # finds a crop that reaches outside of the frames
+    dataset[[dataset.sequence(0, batching.observations_count)]]  # detects a crop outside of the frames
     return dataset

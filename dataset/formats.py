@@ -1,4 +1,4 @@
-"""In which forms data sets may come: what each has to offer. `dataset.open` lists those that there are."""
+"""Interface of data set formats; `dataset.open` lists the implementations."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,55 +15,61 @@ class HasActions(Protocol):
     """Data whose true actions may be known."""
 
     def true_actions(self) -> Iterable[tuple[str, Iterable[int] | None]]:
-        """Yield which true actions occur, by the path or URL of where; None where some are unknown."""
+        """Yield pairs of a path or URL and the true actions that occur there; None where some are unknown."""
         ...
 
 
 class TrainingData(HasActions, Protocol):
-    """The training split, as a run draws from it."""
+    """Training split from which a run draws batches."""
 
     def batches(
         self, observations_count: Callable[[int], int], first_step: int, device: torch.device
     ) -> Iterable[Batch]:
-        """Return the endless batches of the steps from `first_step` on, this rank's share of each.
+        """Return an endless iterable of this rank's share of the batches from `first_step` on.
 
-        They depend on nothing but the configuration and the step: a run that is resumed gets those of one that never
-        stopped. `UserError` or `OSError` where one cannot be read.
+        The batches depend only on the configuration and the step: a resumed run gets the same as an uninterrupted one.
 
         Args:
-            observations_count: the schedule: the number of observations T of the sequences at a step, from 1.
-            first_step: the step of the first batch.
-            device: where the batches will go: they come in pinned memory for CUDA.
+            observations_count: schedule of the sequence length T, by step, counted from 1.
+            first_step: step of the first batch.
+            device: device the batches are for; for CUDA they are in pinned memory.
+
+        Raises:
+            UserError, OSError: a batch cannot be read.
         """
         ...
 
     def state(self) -> dict[str, int]:
-        """Return what, with the step, decides which sequences come next. It is kept with a checkpoint."""
+        """Return the values that, with the step, determine the order of sequences; stored with a checkpoint."""
         ...
 
 
 class DataFormat(Protocol):
-    """A form that data sets come in."""
+    """A format of data sets."""
 
     def holds(self, data_root: str) -> bool:
-        """Whether the data set there has this form."""
+        """Whether the data set at `data_root` has this format."""
         ...
 
     def require_splits(self, data: DataSource, splits: Iterable[str]) -> None:
-        """`UserError` if one of some splits is missing, found out before anything large is fetched."""
+        """Check that the splits exist, before anything large is downloaded.
+
+        Raises:
+            UserError: one is missing.
+        """
         ...
 
     def find_videos(self, data: DataSource, split: str) -> list[Path]:
-        """Return the folders of a split's videos, sorted by name, on this machine: fetched if need be.
+        """Return the local folders of a split's videos, sorted by name; they are downloaded if necessary.
 
         Raises:
-            UserError: there are none, or they cannot be fetched.
+            UserError: there are none, or they cannot be downloaded.
             OSError: the disk is full.
         """
         ...
 
     def open_training_data(self, config: Configuration) -> TrainingData:
-        """Return the training split of a configuration.
+        """Open the training split of a configuration.
 
         Raises:
             UserError: there is none, it does not fit the configuration, or it cannot be read.
@@ -73,7 +79,7 @@ class DataFormat(Protocol):
 
 
 def sequence_options(config: Configuration, batching: Batching) -> dict[str, Any]:
-    """How the configuration wants frames and sequences: arguments of `dataset.video_dataset.VideoDataset`."""
+    """Return the arguments of `dataset.video_dataset.VideoDataset` that a configuration sets."""
     return {
         "crop": config.data.crop,
         "size": config.model.representation_network.target_input_size,
@@ -85,7 +91,11 @@ def sequence_options(config: Configuration, batching: Batching) -> dict[str, Any
 
 
 def require_known_actions(data: HasActions, actions_count: int) -> None:
-    """`UserError` if true actions are unknown, or others than 0 to `actions_count` - 1, to drive the model."""
+    """Check that all true actions are known and in 0 to `actions_count` - 1, so that they can drive the model.
+
+    Raises:
+        UserError: they are not.
+    """
     for place, actions in data.true_actions():
         if actions is None:
             raise UserError(

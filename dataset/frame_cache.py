@@ -1,11 +1,12 @@
-"""Where the frames of a dataset come from: decoded when asked for, or decoded once and kept in memory or on disk.
+"""Readers of a dataset's frames: decoded on demand, or decoded once and cached in memory or on disk.
 
-What is kept are cropped and resized frames. On disk those of all videos lie in one file that every process maps, in
+Cropped and resized frames are cached. On disk, the frames of all videos are in one file that every process maps, in
 `.cache/` beside the videos or, where that cannot be written, in the user's cache folder. Each choice of videos, crop
-and size has its own file. It begins with a fingerprint of the frame files it was made of and is replaced when they
-change.
+and size has its own file. It begins with a fingerprint of the source frame files and is replaced when they change.
 
-A *row* numbers the frames of all videos, one video after the other. N rows, H height, W width.
+A *row* numbers the frames of all videos, one video after the other.
+
+Dimensions: N rows, H height, W width.
 """
 
 import errno
@@ -36,7 +37,7 @@ BLOCK_ROWS = 16
 
 
 class FrameReader(Protocol):
-    """Gives frames by their rows."""
+    """Reader of frames by row."""
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return the frames of some rows (N) as uint8 (N, H, W, 3)."""
@@ -46,9 +47,12 @@ class FrameReader(Protocol):
 def open_frames(videos: Sequence[Video], transform: FrameTransform, cache: Cache) -> FrameReader:
     """Return a reader of the videos' frames, which worker processes share without copies.
 
-    With `none` it decodes frames when they are asked for; with `memory` all are decoded now; with `disk` they are too,
-    unless an earlier run did so and no frame file has changed since. `UserError` if memory or disk do not suffice;
-    `dataset.video.VideoError` if a frame cannot be read.
+    With `none` frames are decoded on demand; with `memory` all are decoded now; with `disk` too, unless an earlier run
+    did so and no frame file has changed since.
+
+    Raises:
+        UserError: there is too little memory or disk space.
+        VideoError: a frame cannot be read.
     """
     decoded = DecodedFrames(videos, transform)
     if cache == "memory":
@@ -59,7 +63,7 @@ def open_frames(videos: Sequence[Video], transform: FrameTransform, cache: Cache
 
 
 class DecodedFrames:
-    """Frames decoded from their files each time."""
+    """Frames decoded from their files at each read."""
 
     def __init__(self, videos: Sequence[Video], transform: FrameTransform) -> None:
         self.videos = videos
@@ -86,7 +90,7 @@ class DecodedFrames:
             raise UserError(f"{video.path}, frame {frame}: {error}") from error
 
     def read_all(self, description: str) -> Iterator[np.ndarray]:
-        """Yield all frames in order, in blocks uint8 (N, H, W, 3), decoded by threads and under a progress bar."""
+        """Yield all frames in order, in blocks uint8 (N, H, W, 3), decoded in threads with a progress bar."""
         num_rows, num_threads = self.shape[0], os.cpu_count() or 1
         blocks = (np.arange(row, min(row + BLOCK_ROWS, num_rows)) for row in range(0, num_rows, BLOCK_ROWS))
         with (
@@ -100,7 +104,10 @@ class DecodedFrames:
 
 
 class MemoryFrames:
-    """Frames in one tensor. Forked workers share its pages; for spawned ones torch moves it to shared memory."""
+    """Frames in one tensor, shared with workers.
+
+    Forked workers share its memory pages; for spawned ones torch moves it to shared memory.
+    """
 
     def __init__(self, frames: Tensor) -> None:
         self._frames = frames
@@ -111,10 +118,14 @@ class MemoryFrames:
 
 
 class MappedFrames:
-    """Frames in one file, which every process maps for itself."""
+    """Frames in one memory-mapped file."""
 
     def __init__(self, path: Path, shape: tuple[int, int, int, int], fingerprint: bytes) -> None:
-        """Map a file. `OSError` or `ValueError` if it is not there, not whole, or not of this fingerprint."""
+        """Map a file.
+
+        Raises:
+            OSError, ValueError: it is missing, incomplete, or has another fingerprint.
+        """
         self._arguments = path, shape, fingerprint
         with path.open("rb") as file:
             if file.read(len(fingerprint)) != fingerprint:
@@ -145,7 +156,7 @@ def _decode_to_memory(decoded: DecodedFrames) -> MemoryFrames:
 
 
 def _decode_to_disk(decoded: DecodedFrames) -> MappedFrames:
-    """Map the file of all frames, after making it if there is none or an outdated one."""
+    """Map the file of all frames, after writing it if it is missing or outdated."""
     current = fingerprint(decoded.videos, FORMAT_VERSION, decoded.transform)
     paths = _possible_paths(decoded)
     for path in paths:
@@ -160,7 +171,7 @@ def _decode_to_disk(decoded: DecodedFrames) -> MappedFrames:
 
 
 def fingerprint(videos: Sequence[Video], *settings: object) -> bytes:
-    """Digest settings and the frame files of videos, these by their names, sizes and modification times."""
+    """Return a digest of settings and of the names, sizes and modification times of the videos' frame files."""
     digest = hashlib.blake2b(repr(settings).encode(), digest_size=32)
     suffixes = tuple(FRAME_SUFFIXES)
     for video in videos:
@@ -188,7 +199,7 @@ def _map_current(path: Path, decoded: DecodedFrames, fingerprint: bytes) -> Mapp
 
 
 def _lock_first_writable(paths: Sequence[Path]) -> tuple[Path, IO[str]]:
-    """Become the only process that writes a file. The lock ends when it is closed, or with the process."""
+    """Lock the first writable path; the lock is released when the returned file is closed or the process ends."""
     for path in paths:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -204,7 +215,7 @@ def _lock_first_writable(paths: Sequence[Path]) -> tuple[Path, IO[str]]:
 
 
 def _write(path: Path, decoded: DecodedFrames, fingerprint: bytes) -> None:
-    """Decode all frames into the file. The caller holds the lock."""
+    """Decode all frames into the file; the caller holds the lock."""
     try:
         if shutil.disk_usage(path.parent).free < decoded.num_bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -1,6 +1,6 @@
-"""Look at a data set: counts, sizes, durations, actions, damage, and a contact sheet of its frames.
+"""Inspect a data set: counts, sizes, durations, actions, damage, and a contact sheet of its frames.
 
-Every frame is decoded. A frame that shows exactly what the one before shows is counted, but no damage: games stand
+Every frame is decoded. Frames identical to the previous one are counted, but not as damage, since games may stand
 still. Works on videos in our layout and in the authors' (docs/method.md#data-layout), in split folders or a flat one.
 """
 
@@ -25,25 +25,25 @@ from utils.images import VISIBLE_SIDE, save_image, tile
 
 SHEET_ROWS, SHEET_COLUMNS = 12, 8
 MAX_PROBLEMS = 3
-"""So many are told of a video."""
+"""Maximum number of problems listed per video."""
 
 EXAMPLE = "python -m dataset.inspect data/breakout_demo --output contact_sheet.png"
 
 
 @dataclass(frozen=True)
 class VideoReport:
-    """What was found in one video. Of one that cannot be opened nothing is known but the problem."""
+    """Result of inspecting one video; if it cannot be opened, only the path and the problem are given."""
 
     path: Path
     num_frames: int = 0
     size: tuple[int, int] | None = None
     """Width and height in pixels; None if no frame can be read."""
     num_repeated_frames: int = 0
-    """Frames with the same pixels as the one before."""
+    """Number of frames with the same pixels as the one before."""
     actions: Counter[int] | None = None
-    """How many frames have each true action; None if unknown."""
+    """Number of frames with each true action; None if unknown."""
     problems: tuple[str, ...] = ()
-    """What is damaged: a line each."""
+    """Damage found, one line each."""
 
 
 def inspect_video(path: Path) -> VideoReport:
@@ -69,7 +69,7 @@ def inspect_video(path: Path) -> VideoReport:
 
 
 def inspect_videos(paths: Sequence[Path]) -> list[VideoReport]:
-    """Inspect videos side by side, under a progress bar."""
+    """Inspect videos in parallel threads, with a progress bar."""
     executor = ThreadPoolExecutor(os.cpu_count())
     try:
         return list(tqdm(executor.map(inspect_video, paths), total=len(paths), unit="video", disable=None))
@@ -78,7 +78,7 @@ def inspect_videos(paths: Sequence[Path]) -> list[VideoReport]:
 
 
 def describe(reports: dict[str, list[VideoReport]], frame_rate: float) -> str:
-    """Return what was found, by split, in a few lines. Durations are those at a frame rate, in frames a second."""
+    """Summarise the reports of each split in a few lines; durations assume `frame_rate` frames per second."""
     everything = [report for split in reports.values() for report in split]
     damaged = [report for report in everything if report.problems]
     num_repeated = sum(report.num_repeated_frames for report in everything)
@@ -123,11 +123,11 @@ def _describe_actions(reports: list[VideoReport]) -> str:
 
 
 def contact_sheet(reports: Sequence[VideoReport]) -> np.ndarray | None:
-    """Return frames of videos spread evenly over some, a row each, in order of time.
+    """Draw a contact sheet of evenly spaced undamaged videos, one row of frames per video in temporal order.
 
     Returns:
-        uint8 pixels (height, width, 3), at most `SHEET_ROWS` by `SHEET_COLUMNS` frames of one size, or None if no
-        video is undamaged.
+        uint8 pixels (height, width, 3), at most `SHEET_ROWS` by `SHEET_COLUMNS` frames of one size, or None if all
+        videos are damaged.
     """
     intact = [report for report in reports if not report.problems]
     if not intact:
@@ -143,14 +143,14 @@ def contact_sheet(reports: Sequence[VideoReport]) -> np.ndarray | None:
 
 
 def _thumbnail_size(report: VideoReport) -> tuple[int, int]:
-    """Width and height with which the longer side has `VISIBLE_SIDE` pixels."""
+    """Return the width and height at which the longer side has `VISIBLE_SIDE` pixels."""
     assert report.size is not None
     width, height = (max(1, round(side * VISIBLE_SIDE / max(report.size))) for side in report.size)
     return width, height
 
 
 def _spread(length: int, count: int) -> list[int]:
-    """`count` indices of a sequence, from its first to its last."""
+    """Return `count` evenly spaced indices of a sequence, from the first to the last."""
     return np.linspace(0, length - 1, count).round().astype(int).tolist()
 
 
@@ -170,7 +170,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def main() -> int:
-    """Run the command; the exit code."""
+    """Run the command and return the exit code."""
     arguments = parse_arguments()
     videos = find_all_videos(arguments.directory)
     inspected = iter(inspect_videos([path for paths in videos.values() for path in paths]))

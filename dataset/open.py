@@ -1,6 +1,6 @@
-"""Where a configuration becomes data, in whichever form that lies: for training, evaluation and play alike.
+"""Open the data of a configuration, in any format, for training, evaluation and play.
 
-Another form is a `dataset.formats.DataFormat` in a file of its own, with a line in the table here.
+A new format is a `dataset.formats.DataFormat` in its own file, with an entry in the table here.
 """
 
 from collections.abc import Iterable
@@ -14,35 +14,40 @@ from dataset.video_dataset import VideoDataset
 from utils.configuration import Batching, Configuration, DataSource
 
 FORMATS: tuple[DataFormat, ...] = (Shards(), VideoFolders())
-"""The first that holds a data set opens it."""
+"""Formats in the order in which they are tried."""
 
 
 def require_splits(data: DataSource, splits: Iterable[str]) -> None:
-    """`UserError` if one of some splits is missing, found out before anything large is fetched."""
+    """Check that the splits exist, before anything large is downloaded.
+
+    Raises:
+        UserError: one is missing.
+    """
     _format_of(data).require_splits(data, splits)
 
 
 def find_videos(data: DataSource, split: str) -> list[Path]:
-    """Return the folders of a split's videos, sorted by name, on this machine: fetched if need be.
+    """Return the local folders of a split's videos, sorted by name; they are downloaded if necessary.
 
     Raises:
-        UserError: there are none, or they cannot be fetched; or they are for training, and only streamed.
+        UserError: there are none, or they cannot be downloaded; or they are training videos that are only streamed.
         OSError: the disk is full.
     """
     return _format_of(data).find_videos(data, split)
 
 
 def is_without_splits(data: DataSource) -> bool:
-    """Whether a data set is one flat folder of videos, of which the configuration does not say which are whose.
+    """Whether a data set is one flat folder of videos and the configuration does not divide it into splits.
 
-    `UserError` if the folder holds no videos.
+    Raises:
+        UserError: the folder holds no videos.
     """
     is_folder = isinstance(_format_of(data), VideoFolders) and Path(data.data_root).is_dir()
     return is_folder and data.dataset_splits is None and FLAT in find_all_videos(Path(data.data_root))
 
 
 def open_split(config: Configuration, split: str, batching: Batching, max_videos: int | None = None) -> VideoDataset:
-    """Return the sequences of one split, or of its first `max_videos` videos, as the configuration wants them.
+    """Open the sequences of a split, or of its first `max_videos` videos, as the configuration specifies.
 
     Raises:
         UserError: there are none, a video is refused, or the first sequence cannot be read.
@@ -52,7 +57,7 @@ def open_split(config: Configuration, split: str, batching: Batching, max_videos
 
 
 def open_training_data(config: Configuration) -> TrainingData:
-    """Return what training draws from: sequences on this machine, or those that are streamed.
+    """Open the training split, local or streamed.
 
     Raises:
         UserError: there is none, it does not fit the configuration, or it cannot be read.

@@ -1,12 +1,12 @@
-"""Reading a pickle as data: whatever the file says, none of it runs and none of it imports.
+"""Safe unpickler for plain data: it calls and imports nothing that the file names.
 
 A pickle is a program for a small stack machine. Python's own machine may call anything importable, so this module
-brings its own: `pickletools.genops`, which only splits the bytes, feeds the few operations that build plain values. The
-globals that numpy arrays need are recognised by name and stand for cases in `_reduce` and `_build`; numpy itself
-sees a shape, a dtype and bytes only after they were found to agree.
+implements one with only the operations that build plain values, on top of `pickletools.genops`, which just splits the
+bytes. The globals that numpy arrays need are recognised by name and handled in `_reduce` and `_build`; numpy itself
+gets a shape, a dtype and bytes only after they were checked for consistency.
 
-What is admitted: None, bool, int, float, str, bytes, list, tuple, dict, set, `collections.OrderedDict`, and numpy
-arrays and scalars of booleans, integers and floats, as numpy 1 and 2 pickle them with protocol 3 or later.
+Accepted: None, bool, int, float, str, bytes, list, tuple, dict, set, `collections.OrderedDict`, and numpy arrays and
+scalars of booleans, integers and floats, as numpy 1 and 2 pickle them with protocol 3 or later.
 """
 
 import itertools
@@ -39,11 +39,11 @@ _EMPTY_CONTAINERS = {"EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_DICT": dic
 
 
 class RestrictedPickleError(UserError):
-    """A pickle that is damaged, too large, or says more than plain data."""
+    """A pickle that is damaged, too large, or holds more than plain data."""
 
 
 class _Global(Enum):
-    """What an admitted global stands for; the objects of that name are never touched."""
+    """Accepted globals; the objects of those names are never accessed."""
 
     NDARRAY = auto()
     DTYPE = auto()
@@ -71,7 +71,7 @@ _GLOBALS = {
 
 @dataclass
 class _Dtype:
-    """A numpy dtype in the making: a pickle states the byte order after the dtype is already referred to."""
+    """A numpy dtype under construction: a pickle sets the byte order after it has referred to the dtype."""
 
     code: str
     byte_order: str = "="
@@ -81,15 +81,15 @@ class _Dtype:
 
 
 def load(path: Path | str, max_bytes: int = MAX_BYTES) -> Any:
-    """The value in the pickle file at `path`, made of the plain types that the module's docstring lists.
+    """Load the value in a pickle file, made of the plain types listed in the module's docstring.
 
-    Memory and time are bounded by `max_bytes`, not by what the file claims: the value, counted with every reference
-    unfolded, has at most `max_bytes` elements and characters and is at most 32 containers deep. So whoever receives it
-    may copy or convert it by plain recursion.
+    Memory and time are bounded by `max_bytes`, not by what the file claims: the value, with every reference expanded,
+    has at most `max_bytes` elements and characters and is at most 32 containers deep, so callers may copy or convert it
+    by plain recursion.
 
     Raises:
-        RestrictedPickleError: the file is larger than `max_bytes`, damaged, followed by other bytes, or holds anything
-            but plain data. The message names the file and the refused global or operation.
+        RestrictedPickleError: the file is larger than `max_bytes`, damaged, has trailing bytes, or holds anything but
+            plain data. The message names the file and the refused global or operation.
         OSError: the file cannot be read.
     """
     with open(path, "rb") as file:
@@ -113,7 +113,7 @@ def _refusal(path: Path | str, reason: str) -> RestrictedPickleError:
 
 
 def _operations(data: bytes) -> Iterator[tuple[str, Any]]:
-    """The operations that the pickle `data` consists of: their names and their arguments, None where there is none."""
+    """Yield the name and the argument (None if it has none) of each operation in the pickle `data`."""
     stream = BytesIO(data)
     for count, (opcode, argument, _) in enumerate(genops(stream)):
         if count == _MAX_OPERATIONS:
@@ -124,7 +124,10 @@ def _operations(data: bytes) -> Iterator[tuple[str, Any]]:
 
 
 class _Machine:
-    """One run over one pickle: `ValueError`, or the exception of a failed stack operation, if it is refused."""
+    """Stack machine for one run over one pickle.
+
+    A refused pickle raises `ValueError`, or the exception of a failed stack operation.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -237,7 +240,7 @@ class _Machine:
                 raise ValueError(f"it sets a state of {type(target).__name__} that numpy does not write")
 
     def _fill(self, array: np.ndarray, shape: Any, dtype: _Dtype, is_fortran: bool, raw: bytes) -> None:
-        """Let `array` become the array that `raw` holds, so that what refers to it already sees it."""
+        """Turn `array` in place into the array that `raw` holds, so that existing references see it."""
         if type(shape) is not tuple or len(shape) > _MAX_DEPTH or not all(type(n) is int and n >= 0 for n in shape):
             raise ValueError("it holds an array of an impossible shape")
         numpy_dtype = dtype.to_numpy()
@@ -248,7 +251,7 @@ class _Machine:
         array.__setstate__(state)
 
     def _spend_copied(self, amount: int) -> None:
-        """Hold what is copied within the size of the file: more can only come from copying the same data again."""
+        """Limit copied bytes to the size of the file: more can only come from copying the same data repeatedly."""
         self._copies_left -= amount
         if self._copies_left < 0:
             raise ValueError("it copies the same data again and again")
@@ -273,7 +276,7 @@ def _put(container: Any, items: list[Any]) -> None:
 
 
 def _keys(items: list[Any]) -> list[Any]:
-    """The items, if their hashes are quick to compute and hard to make collide."""
+    """Return the items if their hashes are fast to compute and hard to make collide, else raise `ValueError`."""
     for item in items:
         if type(item) not in _KEYS or (type(item) is int and item.bit_length() > 64):
             raise ValueError(f"it holds a {type(item).__name__} as a key or in a set; only short scalars can be there")
@@ -281,7 +284,7 @@ def _keys(items: list[Any]) -> list[Any]:
 
 
 def _spend(value: Any, budget: int, depth: int = 0) -> int:
-    """Return what is left of `budget` after every element and character in `value`, with all references unfolded."""
+    """Return `budget` minus the number of elements and characters in `value`, with all references expanded."""
     budget -= 1
     children: Iterable[Any] = ()
     if isinstance(value, np.ndarray):

@@ -1,4 +1,4 @@
-"""Which videos belong to which split of a dataset (docs/method.md#data-layout)."""
+"""Assignment of videos to the splits of a dataset (docs/method.md#data-layout)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,15 +8,17 @@ from utils.command import UserError
 SPLITS = ("train", "val", "test")
 
 FLAT = "all"
-"""Stands for the splits of a data set without any."""
+"""Name of the only split of a data set without splits."""
 
 
 def find_videos(data_root: str | Path, split: str, dataset_splits: Sequence[float] | None = None) -> list[Path]:
     """Return the folders of a split's videos, sorted by name.
 
     Without `dataset_splits` they are the folders `<data_root>/<split>/*`. With it (the fractions of train, val and
-    test) they are the split's share of `<data_root>/*` in sorted order. Hidden folders are no videos. `UserError` if
-    there are none.
+    test) they are the split's share of `<data_root>/*` in sorted order. Hidden folders are ignored.
+
+    Raises:
+        UserError: there are none.
     """
     root = Path(data_root)
     if not root.is_dir():
@@ -32,9 +34,10 @@ def find_videos(data_root: str | Path, split: str, dataset_splits: Sequence[floa
 
 
 def find_all_videos(root: Path) -> dict[str, list[Path]]:
-    """Return the folders of a data set's videos by split, sorted by name; by `FLAT` if they lie in one flat folder.
+    """Return the folders of a data set's videos by split, sorted by name; under `FLAT` if it is one flat folder.
 
-    `UserError` if there are none.
+    Raises:
+        UserError: there are none.
     """
     by_split = {split: _folders(root / split) for split in SPLITS}
     found = {split: videos for split, videos in by_split.items() if videos} or {FLAT: _folders(root)}
@@ -73,7 +76,7 @@ def _remedy(root: Path, split: str) -> str:
 
 
 def _folders(parent: Path) -> list[Path]:
-    """The visible folders in a folder, none if there is no such folder, sorted by name."""
+    """Return the visible folders in a folder, sorted by name; none if it does not exist."""
     if not parent.is_dir():
         return []
     return sorted(path for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -1,6 +1,8 @@
-"""From the pixels on disk to the pixels that the model takes.
+"""Cropping and resizing of stored frames to the model's input.
 
-H height, W width. A box is [left, top, right, bottom] in pixels, right and bottom exclusive.
+A box is [left, top, right, bottom] in pixels, right and bottom exclusive.
+
+Dimensions: H height, W width.
 """
 
 from collections.abc import Sequence
@@ -14,9 +16,9 @@ from utils.command import UserError
 
 @dataclass(frozen=True)
 class FrameTransform:
-    """Cut `crop` [left, top, right, bottom] out of a frame, then bilinearly resize it to `size` (width, height).
+    """Crop of a frame to the box `crop`, then bilinear resize to `size` (width, height).
 
-    Both in pixels (docs/method.md#sequences, `data.crop` and `model.representation_network.target_input_size`).
+    Both are in pixels (docs/method.md#sequences, `data.crop` and `model.representation_network.target_input_size`).
     """
 
     crop: tuple[int, int, int, int]
@@ -24,13 +26,17 @@ class FrameTransform:
 
     @classmethod
     def of(cls, crop: Sequence[int], size: Sequence[int]) -> "FrameTransform":
-        """The transform for a box and a size as a configuration lists them."""
+        """Create the transform from a box and a size as listed in a configuration."""
         left, top, right, bottom = crop
         width, height = size
         return cls((left, top, right, bottom), (width, height))
 
     def __call__(self, frame: Image.Image) -> np.ndarray:
-        """Return the pixels uint8 (H, W, 3) of an RGB frame. `UserError` if the box reaches outside of the frame."""
+        """Return the pixels uint8 (H, W, 3) of an RGB frame.
+
+        Raises:
+            UserError: the box extends beyond the frame.
+        """
         left, top, right, bottom = self.crop
         if not (0 <= left < right <= frame.width and 0 <= top < bottom <= frame.height):
             raise UserError(

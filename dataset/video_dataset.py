@@ -1,6 +1,7 @@
-"""Sequences of observations cut out of videos (docs/method.md#sequences).
+"""Datasets of observation sequences from videos (docs/method.md#sequences).
 
-T observations in a sequence, S stacked frames in an observation (`observation_stacking`), H height, W width.
+Dimensions: B sequences, T observations in a sequence, S stacked frames in an observation (`observation_stacking`), H
+height, W width.
 """
 
 import math
@@ -22,7 +23,7 @@ UNKNOWN_POSITION = (math.nan, math.nan)
 
 
 class SequenceKey(NamedTuple):
-    """Names one sequence: the video's index, the frame of its first observation, and its number of observations T."""
+    """Key of a sequence: index of the video, frame of the first observation, and number of observations T."""
 
     video: int
     first_frame: int
@@ -31,7 +32,7 @@ class SequenceKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Samples:
-    """B sequences of equal length. The frames of overlapping stacks are held once."""
+    """B sequences of equal length; frames of overlapping stacks are stored once."""
 
     keys: Sequence[SequenceKey]
     frames: np.ndarray
@@ -43,18 +44,20 @@ class Samples:
     dones: np.ndarray
     """bool (B, T)."""
     positions: np.ndarray | None
-    """float32 (B, T, 2): x, y as the metadata gives them, NaN where unknown; None if the dataset knows none."""
+    """float32 (B, T, 2): x, y as in the metadata, NaN where unknown; None if unknown in the whole dataset."""
 
 
 class VideoDataset(Dataset[Samples]):
-    """All sequences in some videos.
-
-    `knows_actions` says whether the true actions of all of them are known, `is_decoded` whether all frames are cached.
+    """All sequences of a list of videos.
 
     A sequence of T observations starts at any frame for which T + (T-1) * `skip_frames` frames remain. Observation t is
-    the frame first + t * (skip_frames + 1); its stack reaches back by the same stride and, where the video begins,
-    repeats the earliest frame reached. Sequences of every length can be asked for at any time, because the length is
-    part of the key.
+    the frame first + t * (skip_frames + 1); its stack reaches back by the same stride and, at the start of the video,
+    repeats the earliest frame reached. Sequences of any length can be read at any time, since the length is part of the
+    key.
+
+    Attributes:
+        knows_actions: whether the true actions of all videos are known.
+        is_decoded: whether all frames are cached.
     """
 
     def __init__(
@@ -71,14 +74,17 @@ class VideoDataset(Dataset[Samples]):
         """Index the videos and, with a `cache`, decode all their frames once.
 
         Args:
-            videos: The videos of one split.
-            crop: The box [left, top, right, bottom] to cut out of each frame, in pixels.
-            size: The frame size [width, height] to resize it to, in pixels.
-            observations_count: The longest T that will be asked for. A warning sums up the videos too short for it;
-                `UserError` if all are.
-            skip_frames: How many frames to leave out between two observations.
-            observation_stacking: The number of frames S in an observation.
-            cache: Where decoded frames are kept (see `dataset.frame_cache`).
+            videos: the videos of one split.
+            crop: box [left, top, right, bottom] to crop each frame to, in pixels.
+            size: frame size [width, height] to resize to, in pixels.
+            observations_count: the largest T that will be requested; a warning lists the videos too short for it.
+            skip_frames: number of frames to skip between two observations.
+            observation_stacking: number of frames S in an observation.
+            cache: where decoded frames are kept (see `dataset.frame_cache`).
+
+        Raises:
+            UserError: all videos are too short, or as `dataset.frame_cache.open_frames`.
+            VideoError: as `dataset.frame_cache.open_frames`.
         """
         self.stride = skip_frames + 1
         self.observation_stacking = observation_stacking
@@ -98,11 +104,11 @@ class VideoDataset(Dataset[Samples]):
 
     @property
     def num_frames(self) -> int:
-        """The number of frames in all videos: a *row* numbers them from 0, video after video."""
+        """Number of frames in all videos; a *row* numbers them from 0, video after video."""
         return self._first_rows[-1]
 
     def span(self, observations_count: int) -> int:
-        """Return how many frames of a video a sequence of T observations covers, from its first to its last."""
+        """Return the number of frames that a sequence of T observations spans, from its first to its last."""
         return (observations_count - 1) * self.stride + 1
 
     def num_sequences(self, observations_count: int) -> int:
@@ -110,7 +116,7 @@ class VideoDataset(Dataset[Samples]):
         return self._ends(observations_count)[-1]
 
     def sequence(self, index: int, observations_count: int) -> SequenceKey:
-        """Return the sequence `index` (0 to `num_sequences` - 1) of T observations, by video, then by first frame."""
+        """Return the sequence number `index` (0 to `num_sequences` - 1), ordered by video, then by first frame."""
         ends = self._ends(observations_count)
         if not 0 <= index < ends[-1]:
             raise IndexError(f"sequence {index} of {ends[-1]}")
@@ -118,13 +124,13 @@ class VideoDataset(Dataset[Samples]):
         return SequenceKey(video, index - (ends[video - 1] if video else 0), observations_count)
 
     def true_actions(self) -> Iterable[tuple[str, Iterable[int] | None]]:
-        """Yield the true actions that occur in each video, by its path; None where some are unknown."""
+        """Yield each video's path and the true actions that occur in it; None where some are unknown."""
         for video in self.videos:
             annotations = video.annotations
             yield str(video.path), set(annotations.actions) if annotations.actions_are_known else None
 
     def frames_ahead(self) -> np.ndarray:
-        """Return per row how many frames of its video remain, itself included: int64 (num_frames)."""
+        """Return for each row the number of remaining frames of its video, itself included: int64 (num_frames)."""
         return np.repeat(self._first_rows[1:], self._lengths) - np.arange(self.num_frames)
 
     def sequence_at(self, row: int, observations_count: int) -> SequenceKey:
@@ -133,9 +139,11 @@ class VideoDataset(Dataset[Samples]):
         return SequenceKey(video, row - self._first_rows[video], observations_count)
 
     def __getitem__(self, keys: Sequence[SequenceKey]) -> Samples:
-        """Read sequences of equal length, all their frames into one array.
+        """Read sequences of equal length.
 
-        `dataset.video.VideoError` if a frame cannot be read, `UserError` if the crop misses one.
+        Raises:
+            VideoError: a frame cannot be read.
+            UserError: the crop extends beyond a frame.
         """
         videos, first_frames, (observations_count, *_) = zip(*keys, strict=True)
         times = np.arange(1 - self.observation_stacking, observations_count)
@@ -154,7 +162,7 @@ class VideoDataset(Dataset[Samples]):
         )
 
     def _ends(self, observations_count: int) -> list[int]:
-        """Per video, how many sequences there are in it and in the videos before."""
+        """Return the cumulative number of sequences at each video, itself included."""
         if observations_count not in self._sequence_ends:
             counts = np.maximum(self._lengths - self.span(observations_count) + 1, 0)
             self._sequence_ends[observations_count] = np.cumsum(counts).tolist()
@@ -185,7 +193,7 @@ class VideoDataset(Dataset[Samples]):
 
 
 def _annotation_arrays(annotations: Annotations) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Actions, rewards, dones and positions, one per frame, in the types of `Samples`."""
+    """Return actions, rewards, dones and positions, one per frame, in the types of `Samples`."""
     return (
         np.array(annotations.actions, np.int64),
         np.array(annotations.rewards, np.float32),
@@ -195,7 +203,7 @@ def _annotation_arrays(annotations: Annotations) -> tuple[np.ndarray, np.ndarray
 
 
 def _position(metadata: dict[str, Any]) -> tuple[float, float]:
-    """The position that a frame's metadata gives as `agent_position`, or as the start of `state`; NaN if neither."""
+    """Return the position in a frame's metadata: `agent_position`, else the first two values of `state`, else NaN."""
     value: Any = metadata.get("agent_position", metadata.get("state"))
     if value is None:
         return UNKNOWN_POSITION

@@ -1,4 +1,4 @@
-"""The action network A: consecutive states become a distribution over discrete actions.
+"""Action network A: infers a distribution over discrete actions from consecutive states.
 
 Dimensions: N observations, B batch, T observations in a sequence, K actions, D action-space dimension.
 """
@@ -15,23 +15,23 @@ from utils.configuration import ActionNetwork as ActionNetworkConfiguration
 
 @dataclass(frozen=True)
 class Gaussian:
-    """A normal distribution with a diagonal covariance."""
+    """Normal distribution with diagonal covariance."""
 
     mean: Tensor  # (..., D)
     variance: Tensor  # (..., D), non-negative
 
     def sample(self, noise: Noise | None = None) -> Tensor:
-        """A differentiable sample (..., D): mean + sqrt(variance) * N(0, I), by default from the global source."""
+        """Draw a differentiable sample (..., D): mean + sqrt(variance) * N(0, I), by default with global randomness."""
         return self.mean + self.variance.sqrt() * (noise or Noise()).normal_like(self.mean)
 
     def detach(self) -> "Gaussian":
-        """The same distribution without a gradient."""
+        """Return the same distribution, detached from the computation graph."""
         return Gaussian(self.mean.detach(), self.variance.detach())
 
 
 @dataclass(frozen=True)
 class InferredActions:
-    """What the action network reads from a sequence of states."""
+    """Outputs of the action network for a batch of state sequences."""
 
     action_states: Gaussian  # (B, T, D), one per observation
     sampled_action_states: Tensor  # (B, T, D)
@@ -41,22 +41,22 @@ class InferredActions:
 
     @property
     def log_probabilities(self) -> Tensor:
-        """(B, T-1, K)."""
+        """Log-probabilities of the actions, (B, T-1, K)."""
         return torch.log_softmax(self.logits, dim=-1)
 
     @property
     def probabilities(self) -> Tensor:
-        """(B, T-1, K)."""
+        """Probabilities of the actions, (B, T-1, K)."""
         return torch.softmax(self.logits, dim=-1)
 
     @property
     def most_probable(self) -> Tensor:
-        """(B, T-1) the most probable action, from 0 to K - 1."""
+        """Index of the most probable action, 0 to K - 1, (B, T-1)."""
         return self.logits.argmax(dim=-1)
 
 
 class ActionNetwork(nn.Module):
-    """A of the paper, section 3.2 (docs/method.md#action-network)."""
+    """Action network A of the paper, section 3.2 (docs/method.md#action-network)."""
 
     def __init__(self, config: ActionNetworkConfiguration, state_features: int, actions_count: int) -> None:
         super().__init__()
@@ -82,14 +82,14 @@ class ActionNetwork(nn.Module):
         Args:
             states: (B, T, F, h, w).
             attention: (B, T, 1, h, w) in [0, 1].
-            noise: of the samples, from the global source by default.
+            noise: randomness of the samples, global by default.
         """
         features = self._features(states * attention)
         with torch.autocast(features.device.type, enabled=False):
             return self._infer(features.to(self.mean_fc.weight.dtype), noise)
 
     def _infer(self, features: Tensor, noise: Noise | None) -> InferredActions:
-        """Infer the actions from features (B, T, 2F), in full precision: small differences decide."""
+        """Infer the actions from features (B, T, 2F), in full precision since small differences matter."""
         action_states = Gaussian(self.mean_fc(features), self.variance_fc(features).abs())
         directions = Gaussian(
             action_states.mean[:, 1:] - action_states.mean[:, :-1],
@@ -105,16 +105,17 @@ class ActionNetwork(nn.Module):
         )
 
     def _features(self, states: Tensor) -> Tensor:
-        """Pooled features (B, T, 2F) of states (B, T, F, h, w)."""
+        """Compute pooled features (B, T, 2F) of states (B, T, F, h, w)."""
         time_major = states.transpose(0, 1)
         pooled = self.residuals(time_major.flatten(0, 1)).mean(dim=(2, 3))
         return pooled.unflatten(0, time_major.shape[:2]).transpose(0, 1)
 
 
 def _spread_classifier(classifier: nn.Linear, spread: float) -> None:
-    """Start with action k most probable around a point of its own on the first axis, K points evenly in [-1, 1].
+    """Initialise the classifier so that action k is most probable near p_k, K evenly spaced points in [-1, 1].
 
-    The logit of action k is spread * (2 p_k x - p_k^2), which falls with the squared distance of x to p_k.
+    The points lie on the first axis of the action space. The logit of action k is spread * (2 p_k x - p_k^2), which
+    falls with the squared distance of x to p_k.
     """
     points = torch.linspace(-1, 1, classifier.out_features)
     with torch.no_grad():

@@ -1,7 +1,7 @@
-"""Which model a configuration stands for: the one place where models are made.
+"""Construction of models from configurations: the only place where models are built.
 
-Another architecture is a `model.playable.PlayableModel`, or a part of one, in a file of its own, with a line in the
-table here and its name in `utils.configuration.ARCHITECTURES`.
+A new architecture is a `model.playable.PlayableModel`, or a part of one, in its own file, with a line in the table here
+and its name in `utils.configuration.ARCHITECTURES`.
 """
 
 from collections.abc import Callable
@@ -14,21 +14,21 @@ from utils.command import UserError
 from utils.configuration import Configuration
 
 Builder = Callable[[Configuration], PlayableModel]
-"""Makes a model with random weights, drawn from the global source, in training mode on the default device."""
+"""Builds a model with globally seeded random weights, in training mode on the default device."""
 
 BUILDERS: dict[str, Builder] = {
     "model.main_model.model": Caddy,
     "model.reduced_model.model": Caddy,
     "model.seeing_model.model": partial(Caddy, build_renderer=seeing_renderer),
 }
-"""By the value of `model.architecture`."""
+"""Builder for each value of `model.architecture`."""
 
 
 def build_model(config: Configuration) -> PlayableModel:
-    """Return the model of a configuration, as its builder makes it.
+    """Build the model that a configuration selects.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: there is no architecture of that name.
     """
     name = config.model.architecture
     if name not in BUILDERS:

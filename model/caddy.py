@@ -1,4 +1,4 @@
-"""The whole model: encode, infer actions, roll out, imagine one step (docs/method.md#rollout).
+"""The whole model: encoding, action inference, rollout, and one-step prediction (docs/method.md#rollout).
 
 Dimensions: B batch, T observations in a sequence, S stacked frames in an observation, K actions, D action-space
 dimension, F state features, H hidden size, h x w state resolution (an eighth of the frame's height x width).
@@ -28,7 +28,7 @@ from utils.configuration import Configuration
 
 @dataclass(frozen=True)
 class StepInput:
-    """Where B sequences are, and what is done there."""
+    """Inputs of one rollout step."""
 
     observation: Tensor  # (B, 3S, height, width)
     state: Tensor  # (B, F, h, w) of this observation
@@ -38,7 +38,7 @@ class StepInput:
 
 
 class StepOutput(NamedTuple):
-    """What one step leads to."""
+    """Outputs of one rollout step."""
 
     hidden_state: Tensor  # (B, H, h, w)
     memory: DynamicsState
@@ -47,7 +47,7 @@ class StepOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class Given:
-    """What is known of B sequences before the dynamics run."""
+    """Results of encoding and action inference, from which the dynamics are run."""
 
     observations: Tensor  # (B, T, 3S, height, width), all true
     encoding: Encoding  # (B, T, ...) of these
@@ -56,17 +56,17 @@ class Given:
     variations: Tensor  # (B, T-1, D)
 
     def step(self, t: int, observation: Tensor, state: Tensor, memory: DynamicsState) -> StepInput:
-        """The step from observation t to t + 1."""
+        """Return the inputs of the step from observation t to t + 1."""
         return StepInput(observation, state, self.actions[:, t], self.variations[:, t], memory)
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What becomes of B sequences; R frames of each, T-1 or T."""
+    """Results of the dynamics and the decoder; R reconstructed frames per sequence, T-1 or T."""
 
     hidden_states: Tensor  # (B, T-1, H, h, w) from the dynamics network
     frames: Frames  # (B, R, ...)
-    encoding: Encoding  # (B, T, ...) of what was reconstructed, and of what was given
+    encoding: Encoding  # (B, T, ...) of the reconstructed observations, true ones where none were generated
     encoded_hidden_states: Tensor | None = None  # (B, T, H, h, w) from state-to-hidden
 
 
@@ -83,7 +83,7 @@ class Caddy(PlayableModel):
 
         Args:
             config: the run's configuration.
-            build_renderer: makes what shows the hidden states.
+            build_renderer: builds the decoder.
         """
         super().__init__()
         model, actions_count = config.model, config.data.actions_count
@@ -165,7 +165,7 @@ class Caddy(PlayableModel):
         zero_variations: bool,
         noise: Noise,
     ) -> Given:
-        """Encode the true observations, infer the actions between them, and choose those that are taken."""
+        """Encode the true observations, infer the actions between them, and choose the actions for the dynamics."""
         encoding = self.encode(observations)
         inferred: InferredActions = action_network(*encoding, noise)
         if self.training:
@@ -177,7 +177,7 @@ class Caddy(PlayableModel):
         return Given(observations, encoding, inferred, actions, variations)
 
     def _roll_out(self, given: Given, ground_truth_observations: int, noise: Noise) -> Reconstruction:
-        """The full pass: each frame is rendered, and drives the next step once the true observations are used up."""
+        """Full pass: every step renders a frame, which drives the next step once the true observations are used up."""
         step = recomputed(self._step, self, self.recomputes)
         encode = recomputed(self.representation_network, self, self.recomputes)
         gates = self.prepare()
@@ -203,7 +203,7 @@ class Caddy(PlayableModel):
         )
 
     def _pretrain(self, given: Given) -> Reconstruction:
-        """The pretraining pass: the dynamics run on true states, and frames show these through state-to-hidden."""
+        """Pretraining pass: the dynamics run on true states, and frames are decoded from these via state-to-hidden."""
         batch_size, num_observations, channels = given.observations.shape[:3]
         states = given.encoding.states
         driving_states = states.detach() if self.pretraining_detach else states
@@ -230,33 +230,33 @@ class Caddy(PlayableModel):
     def _step(
         self, given: StepInput, gates: tuple[FusedGates, ...], render: Callable[[Tensor, Tensor], Frames]
     ) -> StepOutput:
-        """One step, of training and of play.
+        """Run the dynamics and the decoder for one step, in training and in play.
 
         Args:
-            given: where the sequences are, and what is done there.
+            given: the inputs of the step.
             gates: the dynamics network's `fused_gates()`.
-            render: shows hidden states (B, H, h, w), given the observations before, as `Renderer.forward`.
+            render: decodes hidden states (B, H, h, w), given the observations before, as `Renderer.forward`.
         """
         hidden_state, memory = self.dynamics_network(given.state, given.action, given.variation, given.memory, gates)
         return StepOutput(hidden_state, memory, render(hidden_state, given.observation))
 
     def encode(self, observations: Tensor) -> Encoding:
-        """States (B, T, F, h, w) and attention (B, T, 1, h, w) of observations (B, T, 3S, height, width)."""
+        """Encode observations (B, T, 3S, height, width): states (B, T, F, h, w) and attention (B, T, 1, h, w)."""
         encode = recomputed(self.representation_network, self, self.recomputes)
         states, attention = encode(_merge_time(observations))
         return Encoding(_split_time(states, len(observations)), _split_time(attention, len(observations)))
 
     def infer_actions(self, observations: Tensor, noise: Noise) -> InferredActions:
-        """As `PlayableModel.infer_actions`, by one network of the ensemble."""
+        """As `PlayableModel.infer_actions`, with one network of the ensemble."""
         inferred: InferredActions = self._draw_action_network(noise)(*self.encode(observations), noise)
         return inferred
 
     def initial_state(self, batch_size: int) -> DynamicsState:
-        """The learned recurrent state before the first step."""
+        """Return the learned recurrent state before the first step."""
         return self.dynamics_network.initial_state(batch_size)
 
     def prepare(self) -> tuple[FusedGates, ...]:
-        """The dynamics network's fused gates."""
+        """Return the dynamics network's fused gates."""
         return self.dynamics_network.fused_gates()
 
     def step(
@@ -278,17 +278,17 @@ class Caddy(PlayableModel):
         return ImaginedStep(frame, _push_frame(observation, frame), taken.memory)
 
     def compilable_networks(self) -> list[nn.Module]:
-        """Encoder, dynamics and decoder; the action network draws noise."""
+        """Return encoder, dynamics and decoder; the action network draws noise."""
         return [self.representation_network, self.dynamics_network, self.rendering_network]
 
     def _draw_action_network(self, noise: Noise) -> ActionNetwork:
-        """One network of the ensemble."""
+        """Draw one action network of the ensemble."""
         network = self.action_network[noise.choice(len(self.action_network))]
         assert isinstance(network, ActionNetwork)
         return network
 
     def _disturbed(self, frame: Tensor, noise: Noise) -> Tensor:
-        """A generated frame (B, 3, height, width) as it is fed back: in training with noise, if there is to be some."""
+        """Add `training.fed_back_noise` to a generated frame (B, 3, height, width), in training mode only."""
         if not (self.training and self.fed_back_noise):
             return frame
         return (frame + self.fed_back_noise * noise.normal_like(frame)).clamp(-1, 1)
@@ -299,31 +299,31 @@ class Caddy(PlayableModel):
         return gumbel_softmax(inferred.log_probabilities, temperature, self.action_config.hard_gumbel, noise)
 
 
-# Tensors are time-major in memory, channels last, so that merging and splitting time move nothing.
+# Tensors are time-major in memory, channels last, so that merging and splitting time copy nothing.
 
 
 def _merge_time(x: Tensor) -> Tensor:
-    """(B, T, ...) to (T * B, ...)."""
+    """Merge time into the batch: (B, T, ...) to (T * B, ...)."""
     return x.transpose(0, 1).flatten(0, 1)
 
 
 def _split_time(x: Tensor, batch_size: int) -> Tensor:
-    """(T * B, ...) to (B, T, ...)."""
+    """Split time from the batch: (T * B, ...) to (B, T, ...)."""
     return x.unflatten(0, (-1, batch_size)).transpose(0, 1)
 
 
 def _stack_time(steps: Sequence[Tensor]) -> Tensor:
-    """T tensors (B, ...) to (B, T, ...)."""
+    """Stack T tensors (B, ...) into (B, T, ...)."""
     return _split_time(torch.cat(list(steps)), len(steps[0]))
 
 
 def _push_frame(observation: Tensor, frame: Tensor) -> Tensor:
-    """The observation (B, 3S, height, width) with a new frame (B, 3, height, width) on top and the oldest dropped."""
+    """Put a new frame (B, 3, height, width) on top of an observation (B, 3S, height, width) and drop the oldest."""
     return torch.cat([frame, observation[:, :-3]], dim=1)
 
 
 def _stack_frames(frames: Tensor, stacking: int) -> Tensor:
-    """Observations (B, T, 3S, ...) of frames (B, T, 3, ...): each with its own past, the first frame repeated."""
+    """Stack frames (B, T, 3, ...) into observations (B, T, 3S, ...), repeating the first frame before the start."""
     past = [frames]
     for _ in range(stacking - 1):
         past.append(torch.cat([past[-1][:, :1], past[-1][:, :-1]], dim=1))

@@ -1,4 +1,4 @@
-"""The dynamics network R: state, action and variation become the next hidden state.
+"""Dynamics network R: predicts the next hidden state from state, action and variation.
 
 Dimensions: B batch, F state features, H hidden size, K actions, D action-space dimension, h x w state resolution.
 """
@@ -16,14 +16,19 @@ from model.layers.up_block import UpBlock
 
 @dataclass(frozen=True)
 class DynamicsState:
-    """The recurrent state: a value that goes in and comes out of every step."""
+    """Recurrent state of the dynamics network, passed explicitly from step to step."""
 
-    layers: tuple[LSTMState, ...]  # one per ConvLSTM
-    step: int  # how many steps led to it, counted no further than normalisation statistics differ
+    layers: tuple[LSTMState, ...]
+    """One per ConvLSTM."""
+    step: int
+    """Number of steps taken so far, capped at the number of steps with their own normalisation statistics."""
 
 
 class DynamicsNetwork(nn.Module):
-    """R of the paper, section 3.3: three ConvLSTMs, the middle one at half resolution (docs/method.md#dynamics)."""
+    """Dynamics network R of the paper, section 3.3 (docs/method.md#dynamics).
+
+    It has three ConvLSTMs, the middle one at half resolution.
+    """
 
     def __init__(
         self,
@@ -35,7 +40,7 @@ class DynamicsNetwork(nn.Module):
     ) -> None:
         super().__init__()
         f, h, a = state_features, hidden_features, auxiliary_features
-        self.num_first_steps = n = num_first_steps  # with normalisation statistics of their own
+        self.num_first_steps = n = num_first_steps  # steps with their own normalisation statistics
         half = (resolution[0] // 2, resolution[1] // 2)
         self.recurrent_layers_blocks = nn.ModuleList(
             nn.ModuleList([ConvLSTM(i + a, o, size), StepBatchNorm2d(o, n)])
@@ -50,33 +55,33 @@ class DynamicsNetwork(nn.Module):
         )
 
     def initial_state(self, batch_size: int) -> DynamicsState:
-        """The learned recurrent state before the first step."""
+        """Return the learned recurrent state before the first step."""
         return DynamicsState(tuple(lstm.initial_state(batch_size) for lstm, _ in self._recurrent_layers()), step=0)
 
     def fused_gates(self) -> tuple[FusedGates, ...]:
-        """Each ConvLSTM's gates as one convolution, to be built once and used for all steps of a rollout."""
+        """Return each ConvLSTM's gates fused into one convolution, to be built once per rollout."""
         return tuple(lstm.cell.fused() for lstm, _ in self._recurrent_layers())
 
     def forward(
         self, states: Tensor, actions: Tensor, variations: Tensor, memory: DynamicsState, gates: tuple[FusedGates, ...]
     ) -> tuple[Tensor, DynamicsState]:
-        """One step.
+        """Run one step.
 
         Args:
-            states: (B, F, h, w) the current state.
-            actions: (B, K) weights of the actions.
+            states: (B, F, h, w) current state.
+            actions: (B, K) action weights.
             variations: (B, D) action variations.
-            memory: the recurrent state left by the previous step, not changed.
+            memory: recurrent state after the previous step, not modified.
             gates: this network's `fused_gates()`.
 
         Returns:
-            The hidden state (B, H, h, w) that the decoder renders, and the new recurrent state.
+            The hidden state (B, H, h, w) for the decoder, and the new recurrent state.
         """
         vectors = torch.cat([actions, variations], dim=1)[:, :, None, None]
         height, width = states.shape[-2:]
         full = vectors.expand(-1, -1, height, width)
         half = vectors.expand(-1, -1, height // 2, width // 2)
-        auxiliaries = ((full, full), (half, half), (full, full))  # at the input of each ConvLSTM, of the block after it
+        auxiliaries = ((full, full), (half, half), (full, full))  # inputs of each ConvLSTM and of the block after it
         new_layers = []
         x = states
         for (lstm, norm), block, layer, gate, (before, after) in zip(

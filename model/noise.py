@@ -1,6 +1,6 @@
-"""Where the randomness of a pass comes from.
+"""Sources of random numbers for a forward pass.
 
-B sequences in a batch, R ranks (processes) that share a batch.
+Dimensions: B batch, R ranks (processes) that share a batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,25 +15,25 @@ from torch import Tensor
 class Noise:
     """Random numbers for a batch, or for one rank's share of it.
 
-    The ranks draw for the whole batch, each from the same source, and take what belongs to their sequences, so that the
-    noise of a sequence does not depend on how many ranks there are.
+    Every rank draws for the whole batch from the same source and takes the numbers of its own sequences, so that the
+    noise of a sequence does not depend on the number of ranks.
     """
 
     generator: torch.Generator | None = None
-    """On the device of the tensors that are drawn for; None is the global one of that device."""
+    """Generator on the device of the tensors drawn for; None: the global generator of that device."""
     rank: int = 0
     num_ranks: int = 1
 
     def normal_like(self, x: Tensor) -> Tensor:
-        """Standard normal numbers in the shape of x (B, ...)."""
+        """Draw standard normal numbers in the shape of x (B, ...)."""
         return self._share(self._for_whole_batch(x).normal_(generator=self.generator))
 
     def exponential_like(self, x: Tensor) -> Tensor:
-        """Numbers with the density exp(-x), x > 0, in the shape of x (B, ...)."""
+        """Draw standard exponential numbers (density exp(-x), x > 0) in the shape of x (B, ...)."""
         return self._share(self._for_whole_batch(x).exponential_(generator=self.generator))
 
     def choice(self, count: int) -> int:
-        """One of 0 to `count` - 1, the same for all ranks. Nothing is drawn if there is but one."""
+        """Draw an integer in 0 to `count` - 1, the same on all ranks; nothing is drawn if `count` is 1."""
         if count == 1:
             return 0
         device = self.generator.device if self.generator else None
@@ -43,31 +43,31 @@ class Noise:
         return x.new_empty((self.num_ranks * len(x), *x.shape[1:]))
 
     def _share(self, x: Tensor) -> Tensor:
-        """A rank's (B, ...) of (R * B, ...)."""
+        """Take this rank's share (B, ...) of (R * B, ...)."""
         return x.chunk(self.num_ranks)[self.rank]
 
 
 class SequenceNoise(Noise):
-    """Random numbers that each sequence of a batch has of its own, whichever sequences are beside it.
+    """Random numbers seeded per sequence, independent of the other sequences in the batch.
 
-    Nothing that a batch has in common is drawn: of an ensemble the first is chosen.
+    Nothing is drawn for the batch as a whole: the first network of an ensemble is chosen.
     """
 
     def __init__(self, seeds: Sequence[Sequence[int]]) -> None:
-        """Begin with seeds for each of B sequences: whole numbers, not negative."""
+        """Create one generator per sequence from B seeds, each a sequence of non-negative integers."""
         super().__init__()
         self._sources = [np.random.default_rng(seed) for seed in seeds]
 
     def normal_like(self, x: Tensor) -> Tensor:
-        """Standard normal numbers in the shape of x (B, ...)."""
+        """Draw standard normal numbers in the shape of x (B, ...)."""
         return self._like(x, lambda source, shape: source.standard_normal(shape, np.float32))
 
     def exponential_like(self, x: Tensor) -> Tensor:
-        """Numbers with the density exp(-x), x > 0, in the shape of x (B, ...)."""
+        """Draw standard exponential numbers (density exp(-x), x > 0) in the shape of x (B, ...)."""
         return self._like(x, lambda source, shape: source.standard_exponential(shape, np.float32))
 
     def choice(self, count: int) -> int:  # noqa: ARG002
-        """The first, 0, for all."""
+        """Return 0, the first."""
         return 0
 
     def _like(self, x: Tensor, draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]) -> Tensor:
@@ -76,16 +76,16 @@ class SequenceNoise(Noise):
 
 
 class NoNoise(Noise):
-    """What is most probable in place of samples: means, unperturbed logits, and the first of an ensemble."""
+    """Deterministic replacement of noise: means, unperturbed logits, and the first network of an ensemble."""
 
     def normal_like(self, x: Tensor) -> Tensor:
-        """Zeros in the shape of x."""
+        """Return zeros in the shape of x."""
         return torch.zeros_like(x)
 
     def exponential_like(self, x: Tensor) -> Tensor:
-        """Ones in the shape of x, with which Gumbel noise is zero."""
+        """Return ones in the shape of x, which make Gumbel noise zero."""
         return torch.ones_like(x)
 
     def choice(self, count: int) -> int:  # noqa: ARG002
-        """The first, 0."""
+        """Return 0, the first."""
         return 0

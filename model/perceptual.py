@@ -1,4 +1,4 @@
-"""The frozen VGG19 whose features measure how alike two frames look (docs/method.md#perceptual-loss)."""
+"""Frozen VGG19 features for the perceptual loss (docs/method.md#perceptual-loss)."""
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class PerceptualNetwork(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, frames: Tensor) -> list[Tensor]:
-        """The five feature maps of frames (N, 3, H, W), H and W at least 16: (N, 64..512, H..H/16, W..W/16)."""
+        """Compute the five feature maps of frames (N, 3, H, W): (N, 64..512, H..H/16, W..W/16); H and W at least 16."""
         features = []
         for level in self.levels:
             frames = level(frames)
@@ -42,10 +42,10 @@ class PerceptualNetwork(nn.Module):
 
 
 def load_perceptual_network() -> PerceptualNetwork:
-    """The network with torchvision's ImageNet weights, fetched on first use.
+    """Load the network with torchvision's ImageNet weights, downloaded on first use.
 
     Raises:
-        UserError: as `PretrainedFile.load`, with how to train without the network.
+        UserError: as `PretrainedFile.load`; the message says how to train without the network.
     """
     return VGG19.load(
         PerceptualNetwork,

@@ -1,7 +1,7 @@
-"""The baseline of the training-step benchmark: docs/method.md#networks transcribed operation by operation.
+"""Unoptimised baseline of the training-step benchmark: docs/method.md#networks, operation by operation.
 
-Same parameters and results as `model.caddy.Caddy`; four separate gate convolutions, every convolution at the resolution
-at which it is written down, contiguous memory layout.
+Parameters and results are those of `model.caddy.Caddy`; the four gate convolutions are separate, every convolution runs
+at the resolution given in the document, and the memory layout is contiguous.
 """
 
 from collections.abc import Callable
@@ -50,15 +50,15 @@ class PlainFinalBlock(FinalBlock):
 
 
 class PlainConvLSTMCell(ConvLSTMCell):
-    """A cell whose gates are not fused."""
+    """ConvLSTM cell without fused gates."""
 
     def fused(self) -> FusedGates:
-        """Nothing: the gates are computed one by one."""
+        """Return empty tensors: the gates are computed one by one."""
         return FusedGates(torch.empty(0), torch.empty(0))
 
 
 class PlainConvLSTM(ConvLSTM):
-    """Four convolutions a step."""
+    """ConvLSTM with four convolutions per step."""
 
     def forward(self, inputs: list[Tensor], state: LSTMState, gates: FusedGates) -> LSTMState:  # noqa: ARG002
         """See the class."""
@@ -81,7 +81,7 @@ class PlainRepresentationNetwork(RepresentationNetwork):
 
 
 class PlainRenderingNetwork(RenderingNetwork):
-    """Renders every resolution, whichever is asked for."""
+    """Decoder that always renders all three resolutions."""
 
     full_frame = Renderer.full_frame
 
@@ -98,9 +98,9 @@ PLAIN_CLASSES: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def plain_caddy(config: Configuration) -> PlayableModel:
-    """A `Caddy` with the parameters of `build_model(config)` that computes everything in the plainest way.
+    """Build a `Caddy` with the parameters of `build_model(config)` and without optimisations.
 
-    The seeing renderer stays as it is: it has no trick.
+    The seeing renderer has none and stays the same.
     """
     model = build_model(config).to(memory_format=torch.contiguous_format)
     for module in model.modules():
@@ -114,11 +114,15 @@ PLAIN_MODELS: dict[str, Callable[[Configuration], PlayableModel]] = {
     "model.reduced_model.model": plain_caddy,
     "model.seeing_model.model": plain_caddy,
 }
-"""The plain variants that there are, by architecture."""
+"""Builder of the plain variant for each architecture that has one."""
 
 
 def plain_model(config: Configuration) -> PlayableModel:
-    """The plain variant of a configuration's model. `UserError` if there is none."""
+    """Build the plain variant of a configuration's model.
+
+    Raises:
+        UserError: there is none.
+    """
     name = config.model.architecture
     if name not in PLAIN_MODELS:
         raise UserError(f"model.architecture: {name} has no plain variant to compare with; use another configuration")

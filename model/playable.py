@@ -1,4 +1,4 @@
-"""What a model of playable video is to everything outside of this folder: `build_model` of `model.build` makes one.
+"""Interface of playable video models, the only one used outside of this folder; `model.build` makes them.
 
 Dimensions: B batch, T observations in a sequence, S stacked frames in an observation, K actions, D action-space
 dimension, F state features, H hidden size, h x w state resolution.
@@ -18,18 +18,18 @@ from model.noise import Noise
 from model.rendering import Frames
 
 ActionSampler = Callable[[InferredActions], Tensor]
-"""Chooses the action weights (B, T-1, K) of a rollout from what was inferred."""
+"""Chooses the action weights (B, T-1, K) of a rollout from the inferred actions."""
 
 RecurrentState = Any
-"""What a model remembers of B games: a value of its own that nobody changes, so that it can be kept and returned to."""
+"""A model's recurrent state for B games: an immutable value, so that it can be stored and returned to."""
 
 Prepared = Any
-"""What the steps of a model have in common as long as its weights stay as they are."""
+"""Values computed from a model's weights that all steps share, valid until the weights change."""
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """Everything that one pass over a batch of sequences computes.
+    """Results of one pass over a batch of sequences.
 
     R frames are reconstructed: T-1 in the full pass (all but the first), T in the pretraining pass.
     """
@@ -41,7 +41,7 @@ class Rollout:
     variations: Tensor  # (B, T-1, D)
     hidden_states: Tensor  # (B, T-1, H, h, w) from the dynamics network
     frames: Frames  # (B, R, ...)
-    reconstructed_states: Tensor  # (B, T, F, h, w): in the full pass true ones while these drive the dynamics
+    reconstructed_states: Tensor  # (B, T, F, h, w); in the full pass the true ones as long as these drive the dynamics
     reconstructed_attention: Tensor  # (B, T, 1, h, w)
     reconstructed_actions: InferredActions  # from the reconstructed states
     encoded_hidden_states: Tensor | None  # (B, T, H, h, w) from state-to-hidden; pretraining pass only
@@ -49,7 +49,7 @@ class Rollout:
 
 @dataclass(frozen=True)
 class ImaginedStep:
-    """What one step of play makes of an observation and an action."""
+    """Result of one step of play."""
 
     frame: Tensor  # (B, 3, height, width) in [-1, 1]
     observation: Tensor  # (B, 3S, height, width): the new frame on top of the previous observation
@@ -57,27 +57,27 @@ class ImaginedStep:
 
 
 def most_probable_actions(inferred: InferredActions) -> Tensor:
-    """The action sampler of evaluation: one-hot of the most probable action, (B, T-1, K)."""
+    """Action sampler of evaluation: one-hot weights (B, T-1, K) of the most probable action."""
     logits = inferred.logits
     return functional.one_hot(inferred.most_probable, logits.shape[-1]).to(logits.dtype)
 
 
 def given_actions(weights: Tensor) -> ActionSampler:
-    """An action sampler that takes given weights (B, T-1, K), whatever was inferred."""
+    """Create an action sampler that returns given weights (B, T-1, K), whatever was inferred."""
     return lambda _: weights
 
 
 def true_actions(actions: Tensor, actions_count: int) -> ActionSampler:
-    """An action sampler that takes the true actions (B, T) of a data set, each in 0 to K - 1, as one-hot weights."""
+    """Create an action sampler that returns true actions (B, T) of a data set, in 0 to K - 1, as one-hot weights."""
     return given_actions(functional.one_hot(actions[:, :-1], actions_count).to(torch.float32))
 
 
 class PlayableModel(nn.Module, ABC):
-    """Learns discrete actions from sequences of observations, and imagines what follows an action.
+    """Model that learns discrete actions from observation sequences and predicts what follows an action.
 
     Attributes:
         stack_shape: (S, height, width, 3), the shape of the frames of an observation.
-        gives_log_probabilities: whether the frames of a rollout come with them, as the cross-entropy needs it.
+        gives_log_probabilities: whether the frames of a rollout have log-probabilities, which the cross-entropy needs.
     """
 
     stack_shape: tuple[int, int, int, int]
@@ -86,16 +86,16 @@ class PlayableModel(nn.Module, ABC):
     @property
     @abstractmethod
     def centroids(self) -> Tensor:
-        """Where each action lies in the action space, (K, D)."""
+        """Centroid of each action in the action space, (K, D)."""
 
     @property
     def actions_count(self) -> int:
-        """K."""
+        """Number of actions K."""
         return self.centroids.shape[0]
 
     @property
     def action_space_dimension(self) -> int:
-        """D."""
+        """Dimension D of the action space."""
         return self.centroids.shape[1]
 
     @abstractmethod
@@ -117,31 +117,30 @@ class PlayableModel(nn.Module, ABC):
             observations: (B, T, 3S, height, width) in [-1, 1], the newest frame of a stack first.
             ground_truth_observations: how many true observations drive the dynamics before generated ones do (at least
                 1). The pretraining pass uses true ones throughout.
-            temperature: of the Gumbel-Softmax.
-            pretraining: the pass that training begins with.
+            temperature: temperature of the Gumbel-Softmax.
+            pretraining: whether to run the pretraining pass in place of the full pass.
             action_sampler: replaces the Gumbel-Softmax choice of actions.
-            zero_variations: use no variations, as play does.
-            noise: all of it comes from here, by default from the global source.
+            zero_variations: whether to set the variations to zero, as in play.
+            noise: source of all randomness, global by default.
         """
 
     @abstractmethod
     def infer_actions(self, observations: Tensor, noise: Noise) -> InferredActions:
-        """The actions between consecutive observations (B, T, 3S, height, width), as `forward` infers them.
+        """Infer the actions between consecutive observations (B, T, 3S, height, width), as `forward` does.
 
-        With the same noise they are the same as a rollout's `inferred_actions`. Logits are those of sampled
-        directions; `model.noise.NoNoise` makes them those of the mean directions. Where several networks could infer
-        the actions, the noise chooses one.
+        With the same noise they equal a rollout's `inferred_actions`. The logits are those of sampled directions, or of
+        the mean directions with `model.noise.NoNoise`. The noise also chooses the network of an ensemble.
         """
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> RecurrentState:
-        """What is remembered before the first step."""
+        """Return the recurrent state before the first step."""
 
     @abstractmethod
     def prepare(self) -> Prepared:
-        """What `step` would compute each time, to be computed once by those who take many steps.
+        """Precompute what `step` would otherwise compute each time, for callers that take many steps.
 
-        It is of the weights as they are now; whoever changes them needs another.
+        The result is valid until the weights change.
         """
 
     @abstractmethod
@@ -153,16 +152,16 @@ class PlayableModel(nn.Module, ABC):
         variation: Tensor,
         prepared: Prepared | None = None,
     ) -> ImaginedStep:
-        """Imagine what follows an observation when an action is taken.
+        """Predict the frame that follows an observation when an action is taken.
 
         Args:
-            state: what is remembered, `initial_state` before the first step.
+            state: recurrent state, `initial_state` before the first step.
             observation: (B, 3S, height, width) in [-1, 1], newest frame first.
             action: (B, K) one-hot.
             variation: (B, D), zero in ordinary play.
-            prepared: this model's `prepare()`, by default made anew.
+            prepared: this model's `prepare()`, computed if None.
         """
 
     @abstractmethod
     def compilable_networks(self) -> list[nn.Module]:
-        """The parts that are worth compiling, each by itself and in place: without noise and loops over time."""
+        """Return the submodules worth compiling, each in place: those without noise and loops over time."""

@@ -1,4 +1,4 @@
-"""Activation checkpointing: what a pass computes is computed anew when the gradient needs it, not kept."""
+"""Activation checkpointing whose second pass leaves BatchNorm's running statistics unchanged."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -16,12 +16,12 @@ Result = TypeVar("Result")
 
 
 def recomputed(function: Callable[Arguments, Result], model: nn.Module, enabled: bool) -> Callable[Arguments, Result]:
-    """Return a function that does the same but keeps only its inputs for the backward pass.
+    """Wrap a function so that it stores only its inputs and is recomputed in the backward pass.
 
     Args:
-        function: a part of the model's pass that draws no random numbers.
-        model: its batch normalisations follow the first of the two passes alone.
-        enabled: if not, or where no gradient is asked for, the function is returned as it is.
+        function: a part of the model's forward pass that draws no random numbers.
+        model: the model, whose running statistics are updated by the first of the two passes only.
+        enabled: whether to wrap; if not, or if gradients are disabled, the function is returned unchanged.
     """
     if not (enabled and torch.is_grad_enabled()):
         return function

@@ -1,4 +1,4 @@
-"""The rendering network D: a hidden state becomes frames at three resolutions.
+"""Rendering network D: decodes a hidden state to frames at three resolutions.
 
 Dimensions: N hidden states, H hidden size, h x w state resolution, S stacked frames in an observation.
 """
@@ -21,36 +21,36 @@ PUBLISHED_WIDTHS = {"model.main_model.model": (128, 64, 32), "model.reduced_mode
 
 @dataclass(frozen=True)
 class Frames:
-    """The same frames as a renderer shows them: (..., 3, height, width) each, full resolution always.
+    """Outputs of a renderer for the same frames, each (..., 3, height, width); only full resolution is always given.
 
-    A renderer that predicts a distribution gives the log-probabilities of p = (full + 1) / 2 as well, for a
-    cross-entropy that does not lose what rounds to 0 or 1.
+    A renderer that predicts a distribution also gives the log-probabilities of p = (full + 1) / 2, so that the
+    cross-entropy stays exact where p rounds to 0 or 1.
     """
 
     full: Tensor  # in [-1, 1]
-    half: Tensor | None = None  # in [-1, 1], of half the height and width
-    quarter: Tensor | None = None  # in [-1, 1], of a quarter of these
-    log_probability: Tensor | None = None  # log p, at most 0, of full resolution
-    log_complement: Tensor | None = None  # log(1 - p), at most 0, of full resolution
+    half: Tensor | None = None  # in [-1, 1], half the height and width
+    quarter: Tensor | None = None  # in [-1, 1], a quarter of the height and width
+    log_probability: Tensor | None = None  # log p, at most 0, full resolution
+    log_complement: Tensor | None = None  # log(1 - p), at most 0, full resolution
 
     def resolutions(self) -> list[tuple[str, Tensor]]:
-        """The frames that are there, with the names of their resolutions, the largest first."""
+        """Return the available resolutions as (name, frames), the largest first."""
         named = (("full", self.full), ("half", self.half), ("quarter", self.quarter))
         return [(name, frames) for name, frames in named if frames is not None]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Frames":
-        """What a function makes of each tensor that is there."""
+        """Apply a function to each available tensor."""
         return Frames.joined([self], lambda tensors: function(tensors[0]))
 
     @classmethod
     def joined(cls, parts: "Sequence[Frames]", join: Callable[[Sequence[Tensor]], Tensor]) -> Self:
-        """Parts of one renderer as one, given how the tensors of all parts are joined."""
+        """Join several outputs of one renderer, given a function that joins tensors."""
         there = [field.name for field in fields(cls) if getattr(parts[0], field.name) is not None]
         return cls(**{name: join([getattr(part, name) for part in parts]) for name in there})
 
 
 class Renderer(nn.Module, ABC):
-    """Shows what follows an observation.
+    """Decoder of hidden states to frames.
 
     Attributes:
         gives_log_probabilities: whether its frames have log-probabilities.
@@ -60,21 +60,24 @@ class Renderer(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, hidden_states: Tensor, observations: Tensor) -> Frames:
-        """Render hidden states (N, H, h, w) as frames of 8h x 8w pixels and perhaps less.
+        """Render hidden states as frames of 8h x 8w pixels and, depending on the renderer, lower resolutions.
 
         Args:
-            hidden_states: (N, H, h, w) what is to be shown.
-            observations: (N, 3S, 8h, 8w) in [-1, 1], from which each of the frames follows, newest frame first.
+            hidden_states: (N, H, h, w).
+            observations: (N, 3S, 8h, 8w) in [-1, 1], the observation before each frame, newest frame first.
         """
 
     def full_frame(self, hidden_states: Tensor, observations: Tensor) -> Tensor:
-        """Render at full resolution only, (N, 3, 8h, 8w) in [-1, 1], as play needs it."""
+        """Render at full resolution only, (N, 3, 8h, 8w) in [-1, 1], for play."""
         frames: Frames = self(hidden_states, observations)
         return frames.full
 
 
 class RenderingNetwork(Renderer):
-    """D of the paper, section 3.4: three upsampling stages, each with a frame (docs/method.md#decoder)."""
+    """Rendering network D of the paper, section 3.4 (docs/method.md#decoder).
+
+    It has three upsampling stages, each with a frame.
+    """
 
     def __init__(self, hidden_features: int, widths: tuple[int, int, int]) -> None:
         super().__init__()
@@ -91,7 +94,7 @@ class RenderingNetwork(Renderer):
         )
 
     def forward(self, hidden_states: Tensor, observations: Tensor) -> Frames:  # noqa: ARG002
-        """Frames at three resolutions, as `Renderer.forward`."""
+        """Render frames at three resolutions, as `Renderer.forward`."""
         frames = []
         x = hidden_states
         for upsample, final in zip(self.upsample_blocks, self.final_blocks, strict=True):
@@ -101,7 +104,7 @@ class RenderingNetwork(Renderer):
         return Frames(full, half, quarter)
 
     def full_frame(self, hidden_states: Tensor, observations: Tensor) -> Tensor:  # noqa: ARG002
-        """Only what leads to full resolution, as `Renderer.full_frame`."""
+        """As `Renderer.full_frame`, without the heads of lower resolutions."""
         x = hidden_states
         for upsample in self.upsample_blocks:
             x = upsample(x)
@@ -110,7 +113,7 @@ class RenderingNetwork(Renderer):
 
 
 def published_renderer(config: Configuration) -> RenderingNetwork:
-    """The decoder of a published architecture."""
+    """Build the decoder of a published architecture."""
     model = config.model
     first, second, third = (scaled(width, model.width_multiplier) for width in PUBLISHED_WIDTHS[model.architecture])
     return RenderingNetwork(model.dynamics_network.hidden_state_size, (first, second, third))

@@ -1,4 +1,4 @@
-"""The representation network E: an observation becomes a state and an attention map."""
+"""Representation network E: encodes an observation as a state and an attention map."""
 
 from typing import NamedTuple
 
@@ -12,14 +12,14 @@ from model.layers.residual_block import ResidualBlock
 
 
 class Encoding(NamedTuple):
-    """What the encoder makes of N observations; h x w is an eighth of the frame."""
+    """Output of the encoder for N observations; h x w is an eighth of the frame."""
 
     states: Tensor  # (N, F, h, w)
-    attention: Tensor  # (N, 1, h, w), in [0, 1]
+    attention: Tensor  # (N, 1, h, w) in [0, 1]
 
 
 class RepresentationNetwork(nn.Module):
-    """E of the paper, section 3.1 (docs/method.md#encoder)."""
+    """Representation network E of the paper, section 3.1 (docs/method.md#encoder)."""
 
     def __init__(self, in_features: int, state_features: int, width_multiplier: float = 1.0) -> None:
         super().__init__()

@@ -1,18 +1,18 @@
-"""A renderer that sees the frame it continues: the next frame as a change of the current one.
+"""Renderer that sees the current frame and predicts the next one as a change of it.
 
-The published decoder paints every frame from the hidden state alone, through tanh and with an L1 loss. Black is the end
-of tanh: the last layer is pushed there, and a rare bright pixel gets no gradient back through it. What stands still has
-to be painted anew in each frame, and small things blur.
+The published decoder draws every frame from the hidden state alone, through tanh and with an L1 loss. Black is at the
+end of tanh's range: the last layer saturates there, and a rare bright pixel gets no gradient. Static content has to be
+redrawn in every frame, and small objects blur.
 
-Here each pixel is either kept or painted. With k the share that is kept, c the current and s the painted value, all in
-(0, 1), the frame is p = k c + (1 - k) s, and training sees log p and log(1 - p), computed without leaving logarithms:
-where nothing moves, keeping is exact and costs nothing, and where something has to be painted, the gradient does not
-vanish, however dark the pixel, until the doubt about keeping it falls below `DARKEST`.
+Here each pixel is a blend of kept and painted. With k the share that is kept, c the current and s the painted value,
+all in (0, 1), the frame is p = k c + (1 - k) s, and the loss takes log p and log(1 - p), computed in log space: where
+nothing moves, keeping is exact and costs nothing, and where something has to be painted, the gradient does not vanish,
+however dark the pixel, until the share that is painted falls below `DARKEST`.
 
-What moves is looked at apart from what is there. Under one normalisation the difference between two frames, a few
-pixels, drowns in walls and scenery. Beside the difference stands what it foretells: where things would be if they
-kept their velocity, a correlation of what appeared with what vanished, as optical flow uses them (Dosovitskiy et al.,
-FlowNet, 2015).
+Appearance and movement have separate convolutions: under a common normalisation, the difference between two frames, a
+few pixels, would be drowned out by walls and scenery. The movement stream also sees a motion extrapolation: where
+objects would be next at the same velocity, a correlation of what appeared with what vanished, as used for optical flow
+(Dosovitskiy et al., FlowNet, 2015).
 
 Dimensions: N images, S stacked frames in an observation, H hidden size, 8h x 8w pixels.
 """
@@ -34,28 +34,32 @@ WIDTH = 32
 """Channels, before `model.width_multiplier`."""
 
 DILATIONS = (1, 1, 2, 4, 1, 1)
-"""Of the convolutions between the streams and the head: a pixel sees 12 to each side."""
+"""Dilations of the convolutions between the two streams and the head; the receptive field is 12 pixels to each side."""
 
 CHANNELS_IN_A_GROUP = 8
-"""Of the group normalisations, which do in play what they do in training; more where that does not divide them."""
+"""Channels per group of the group normalisations, which behave the same in training and play.
+
+Groups are larger where 8 does not divide the number of channels.
+"""
 
 INITIAL_KEEPING = 4.0
-"""The logit of keeping a pixel to start from: nearly everything stands still from the first step on."""
+"""Initial logit of keeping a pixel: at first nearly everything is kept."""
 
 INITIAL_HIDDEN_GAIN = 0.3
-"""How loud the hidden state is to start from, when it says nothing yet, beside what is seen."""
+"""Initial scale of the hidden state's features, which carry no information yet, relative to those of the frames."""
 
 DARKEST = 1e-3
-"""How far a pixel that is kept stays from 0 and 1, a quarter of a byte's smallest step, so that it has a logarithm."""
+"""Minimum distance of a kept pixel from 0 and 1, a quarter of an 8-bit step, so that its logarithm is finite."""
 
 UNDECIDED = 0.1
-"""What is kept by less than this share is painted whole in a frame, and what is painted by less is kept whole: else a
-trace of paint in each step would blur, over hundreds of steps, all that stands still (stretched as the hard concrete
-distribution of Louizos et al., 2018).
+"""A pixel whose kept share is below this is fully painted in a frame, and one whose painted share is below it is kept.
+
+Otherwise a trace of paint in each step would blur static content over hundreds of steps (stretched as in the hard
+concrete distribution of Louizos et al., 2018).
 """
 
 STRONGEST = 2.0
-"""Where foretold brightness is cut off: the difference of black and white."""
+"""Upper limit of the extrapolated brightness: the difference between black and white."""
 
 
 class NormalizedConvolution(nn.Module):
@@ -74,18 +78,18 @@ class NormalizedConvolution(nn.Module):
 
 
 class SeeingRenderer(Renderer):
-    """Dilated convolutions at full resolution over what is there, what moves and the hidden state."""
+    """Dilated convolutions at full resolution over appearance, movement and the hidden state."""
 
     gives_log_probabilities = True
 
     def __init__(self, hidden_features: int, stacking: int, width: int, reach: int) -> None:
-        """Make one with random weights.
+        """Create the network with random weights.
 
         Args:
             hidden_features: H.
             stacking: S, at least 2: movement is the difference of two frames.
-            width: channels, an even number.
-            reach: pixels that things move in a step at most, along either axis.
+            width: number of channels, even.
+            reach: maximum displacement per step in pixels, along either axis.
         """
         super().__init__()
         self.reach = reach
@@ -100,7 +104,7 @@ class SeeingRenderer(Renderer):
             self.head.bias.copy_(torch.tensor([0.0, 0.0, 0.0, INITIAL_KEEPING]))
 
     def forward(self, hidden_states: Tensor, observations: Tensor) -> Frames:
-        """Frames of full resolution with their log-probabilities, as `Renderer.forward`."""
+        """Render frames at full resolution with their log-probabilities, as `Renderer.forward`."""
         painted, keeping = self._change(hidden_states, observations)
         current = DARKEST + (1 - 2 * DARKEST) * (observations[:, :3] + 1) / 2
         log_keeping, log_painting = functional.logsigmoid(keeping), functional.logsigmoid(-keeping)
@@ -117,7 +121,7 @@ class SeeingRenderer(Renderer):
         return _blended(*self._change(hidden_states, observations), observations)
 
     def _change(self, hidden_states: Tensor, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """The logits of what is painted (N, 3, 8h, 8w) and of keeping what is there (N, 1, 8h, 8w)."""
+        """Compute the logits of the painted frame (N, 3, 8h, 8w) and of keeping each pixel (N, 1, 8h, 8w)."""
         difference = observations[:, :-3] - observations[:, 3:]
         movement = torch.cat([difference, foretold(observations, self.reach)], dim=1)
         x = activate(torch.cat([self.appearance(observations), self.movement(movement)], dim=1))
@@ -131,14 +135,14 @@ class SeeingRenderer(Renderer):
 
 @torch.no_grad()
 def foretold(observations: Tensor, reach: int) -> Tensor:
-    """Where what moved between the two newest frames would be next at the same velocity.
+    """Extrapolate the movement between the two newest frames by one step at constant velocity.
 
-    Each pixel gets the sum over all displacements d but none of (brightness that appeared at -d) times (brightness that
+    Each pixel gets the sum over all non-zero displacements d of (brightness that appeared at -d) times (brightness that
     vanished at -2d). There is no gradient.
 
     Args:
         observations: (N, 3S, H, W) in [-1, 1], newest frame first, S at least 2.
-        reach: pixels of the longest displacement along either axis.
+        reach: largest displacement in pixels along either axis.
 
     Returns:
         (N, 1, H, W) in [0, `STRONGEST`].
@@ -158,10 +162,10 @@ def foretold(observations: Tensor, reach: int) -> Tensor:
 
 
 def seeing_renderer(config: Configuration) -> SeeingRenderer:
-    """The renderer of `model.seeing_model.model`.
+    """Build the renderer of `model.seeing_model.model`.
 
     Raises:
-        UserError: an observation is a single frame, or pretraining would show the frame that is to be painted.
+        UserError: an observation is a single frame, or pretraining would show the frame to be predicted.
     """
     stacking = config.training.batching.observation_stacking
     if stacking < 2:
@@ -179,7 +183,7 @@ def seeing_renderer(config: Configuration) -> SeeingRenderer:
 
 
 def _blended(painted: Tensor, keeping: Tensor, observations: Tensor) -> Tensor:
-    """The frame (N, 3, 8h, 8w) in [-1, 1] that the newest one becomes."""
+    """Blend the newest frame with the painted one: (N, 3, 8h, 8w) in [-1, 1]."""
     paint = (2 * torch.sigmoid(painted) - 1) / (1 - 2 * DARKEST)
     share = (torch.sigmoid(keeping) - UNDECIDED) / (1 - 2 * UNDECIDED)
     return torch.lerp(paint.clamp(-1, 1), observations[:, :3], share.clamp(0, 1))

@@ -1,8 +1,8 @@
-"""Checkpoints on disk: written so that no crash can tear one, read so that no file can run code.
+"""Read and write checkpoints: writing is atomic, and reading runs no code from the file.
 
 A checkpoint is a dict with the published keys `model`, `optimizer`, `lr_scheduler`, `step` and `mi_estimator`, and with
-`config`, `random_state`, `data_state`, `starting_frames` and `format_version` of our own (docs/method.md#checkpoints).
-A released one may also say how it is played: `action_names` and `real_time_fps`, which `playing/hints.py` describes.
+`config`, `random_state`, `data_state`, `starting_frames` and `format_version` in addition (docs/method.md#checkpoints).
+A released checkpoint may also hold `action_names` and `real_time_fps` for play, which `playing/hints.py` describes.
 """
 
 import io
@@ -28,12 +28,12 @@ class CheckpointError(UserError):
 
 
 def checkpoint_name(step: int) -> str:
-    """The file name of the checkpoint that is kept for a step."""
+    """File name of the checkpoint kept for a step."""
     return f"checkpoint_{step}.pth.tar"
 
 
 def save_checkpoint(path: Path, contents: dict[str, Any]) -> None:
-    """Write a checkpoint beside its final place, flush it to the disk, and rename it over the old one.
+    """Write a checkpoint to a temporary file, flush it to disk, and rename it over the old one.
 
     Raises:
         CheckpointError: the disk is full or the folder cannot be written; an older checkpoint at `path` is intact.
@@ -51,12 +51,13 @@ def save_checkpoint(path: Path, contents: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint, ours or the authors', into CPU memory without running any code of it.
+    """Load a checkpoint, ours or the authors', into CPU memory without running code from it.
 
     A bare state dict is returned as `{"model": state_dict}`.
 
     Raises:
-        CheckpointError: no such file, or it is torn or foreign; the message offers the newest intact one beside it.
+        CheckpointError: no such file, or it is damaged or no checkpoint; the message names the newest intact one in the
+            same folder.
     """
     try:
         return _read(path)
@@ -71,7 +72,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def newest_intact_checkpoint(directory: Path, excluded: Path | None = None) -> Path | None:
-    """The readable checkpoint with the most steps in a folder, by file name, `excluded` aside."""
+    """Find the readable checkpoint with the most steps in a folder, by file name, except `excluded`."""
 
     def steps(path: Path) -> float:
         number = re.fullmatch(r"checkpoint_(\d+)\.pth\.tar", path.name)
@@ -129,7 +130,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _check_sums(path: Path) -> None:
-    """Compare the contents with the checksums that torch writes but does not read; older files have none."""
+    """Verify the checksums that torch writes but does not check itself; older files have none."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():

@@ -1,7 +1,7 @@
-"""What every command shares: arguments, exit codes and how errors are told.
+"""Arguments, exit codes and error reporting shared by all commands.
 
-Exit codes: 0 done; 2 the user can mend it (one line on stderr); 3 finished, but some inputs were skipped (listed); 130
-and 143 interrupted by Ctrl-C or SIGTERM.
+Exit codes: 0 done; 2 an error the user can fix (one line on stderr); 3 finished, but some inputs were skipped (listed);
+130 and 143 interrupted by Ctrl-C or SIGTERM.
 """
 
 import argparse
@@ -33,16 +33,19 @@ _REMEDIES = {
 
 
 class UserError(ValueError):
-    """A mistake that the user can mend. The message is one line: what is wrong, where, and the remedy."""
+    """An error the user can fix.
+
+    The message is one line: what is wrong, where, and the remedy.
+    """
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks, so that it stays one line on stderr."""
+    """Message of an error without line breaks, for one line on stderr."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def tell(message: str) -> None:
-    """Print a line at once, without breaking a progress bar on the terminal."""
+    """Print a line immediately, without breaking a progress bar on the terminal."""
     if sys.stderr.isatty():
         tqdm.write(message)
     else:
@@ -50,11 +53,11 @@ def tell(message: str) -> None:
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:
-    """Run a command's `main` and end the process with the exit code that belongs to its outcome.
+    """Run a command's `main` and exit the process with the matching exit code.
 
-    `main` returns an exit code (None means 0). `UserError`, a full disk and a folder that may not be used end with
-    one line on stderr and code 2; Ctrl-C ends with 130, SIGTERM with 143, both after what `main` does in `finally`. Any
-    other exception is a defect of ours and keeps its traceback.
+    `main` returns an exit code (None means 0). `UserError`, a full disk and a folder without permission end with one
+    line on stderr and code 2; Ctrl-C ends with 130, SIGTERM with 143, both after the `finally` blocks of `main`. Any
+    other exception is a bug and keeps its traceback.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     try:
@@ -77,7 +80,7 @@ def _tell(message: str) -> int:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Arguments of a command. What is wrong with them is a `UserError`, told in one line like any other."""
+    """Argument parser of a command, which reports wrong arguments as a `UserError`."""
 
     def __init__(self, description: str, example: str) -> None:
         module = getattr(sys.modules["__main__"], "__spec__", None)
@@ -89,7 +92,7 @@ class CommandParser(argparse.ArgumentParser):
         )
 
     def add_overrides(self) -> None:
-        """Take `--set`, any number of times, as `overrides`."""
+        """Add `--set`, which may be repeated, as `overrides`."""
         self.add_argument(
             "--set",
             dest="overrides",
@@ -100,7 +103,7 @@ class CommandParser(argparse.ArgumentParser):
         )
 
     def add_device(self, purpose: str) -> None:
-        """Take `--device`, the processor for a purpose such as "compute on"."""
+        """Add `--device`, the processor for a purpose such as "compute on"."""
         self.add_argument(
             "--device",
             choices=DEVICE_CHOICES,
@@ -109,7 +112,7 @@ class CommandParser(argparse.ArgumentParser):
         )
 
     def add_processes(self, done: str) -> None:
-        """Take `--processes`, how many videos are "converted", or whatever is done, at a time."""
+        """Add `--processes`, the number of videos "converted" (or another participle) at a time."""
         self.add_argument(
             "--processes",
             type=positive_int,
@@ -119,12 +122,16 @@ class CommandParser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the arguments. `UserError`."""
+        """Refuse the arguments.
+
+        Raises:
+            UserError: always, with the message.
+        """
         raise UserError(f"{message}; see --help")
 
 
 def configuration_parser(description: str, example: str) -> CommandParser:
-    """The arguments of every command that works from a configuration: `config`, `overrides` and `device`."""
+    """Create a parser with the arguments of commands that take a configuration: `config`, `overrides`, `device`."""
     parser = CommandParser(description, example)
     parser.add_argument("--config", required=True, metavar="FILE", help="a YAML configuration, see configs/")
     parser.add_overrides()
@@ -133,17 +140,17 @@ def configuration_parser(description: str, example: str) -> CommandParser:
 
 
 def positive_int(text: str) -> int:
-    """An `argparse` type for counts of at least one."""
+    """`argparse` type for counts of at least one."""
     return _int_of_at_least(1, text)
 
 
 def non_negative_int(text: str) -> int:
-    """An `argparse` type for counts that may be zero."""
+    """`argparse` type for counts that may be zero."""
     return _int_of_at_least(0, text)
 
 
 def positive_float(text: str) -> float:
-    """An `argparse` type for finite numbers above zero."""
+    """`argparse` type for finite numbers above zero."""
     try:
         value = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which processor computes, and what to say when its memory does not suffice."""
+"""Selection of the compute device, and a readable error when its memory runs out."""
 
 import re
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from utils.command import UserError, one_line
 
 
 def select_device(name: str) -> torch.device:
-    """The device of a `--device` argument; `auto` takes CUDA, else Apple's MPS, else the CPU.
+    """Return the device of a `--device` argument; `auto` takes CUDA, else Apple's MPS, else the CPU.
 
     Raises:
-        UserError: the device asked for is not there.
+        UserError: the requested device is not available.
     """
     is_usable = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     usable = [device for device in is_usable if is_usable[device]]
@@ -23,14 +23,14 @@ def select_device(name: str) -> torch.device:
 
 
 def allow_tf32(is_allowed: bool) -> None:
-    """Whether CUDA may round float32 numbers to 10 bits of mantissa before it multiplies them, which is faster."""
+    """Set whether CUDA may use TF32: faster, but float32 is rounded to 10 bits of mantissa before multiplication."""
     torch.backends.cudnn.allow_tf32 = is_allowed
     torch.backends.cuda.matmul.allow_tf32 = is_allowed
 
 
 @contextmanager
 def explaining_lack_of_memory(device: torch.device) -> Iterator[None]:
-    """Turn errors that mean too little memory into a `UserError` with a remedy. Others pass."""
+    """Turn out-of-memory errors into a `UserError` with a remedy; other errors pass unchanged."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

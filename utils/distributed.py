@@ -1,6 +1,6 @@
-"""Several processes that train one model, as `torchrun` starts them: on the GPUs of a machine, or of many.
+"""Distributed training with `torchrun`, on the GPUs of one or several machines.
 
-`utils.ranks` is what the rest of the project sees of them.
+The rest of the project sees the processes only through `utils.ranks`.
 """
 
 import os
@@ -28,16 +28,18 @@ def is_one_of_several() -> bool:
 
 @contextmanager
 def all_ranks(device_name: str) -> Iterator[torch.device]:
-    """Join the other processes if `torchrun` started this one, until the block is left; only rank 0 talks to the user.
+    """Join `torchrun`'s process group for the duration of the block; only rank 0 writes to stdout.
+
+    Does nothing but select the device if `torchrun` did not start this process.
 
     Args:
-        device_name: `auto`, `cpu`, `cuda` or `mps`; of several GPUs each rank takes its own.
+        device_name: `auto`, `cpu`, `cuda` or `mps`; with several GPUs each rank takes its own.
 
     Yields:
         The device of this rank.
 
     Raises:
-        UserError: the device is not there, or another rank has ended.
+        UserError: the device is not available, or another rank has ended.
     """
     device = select_device(device_name)
     if not is_one_of_several():
@@ -59,7 +61,11 @@ def all_ranks(device_name: str) -> Iterator[torch.device]:
 
 
 def require_divisible(batch_size: int) -> None:
-    """`UserError` if a batch cannot be shared equally by the ranks."""
+    """Check that a batch can be divided equally among the ranks.
+
+    Raises:
+        UserError: it cannot.
+    """
     if batch_size % ranks.num_ranks():
         raise UserError(
             f"training.batching.batch_size: {batch_size} sequences cannot be shared by {ranks.num_ranks()} ranks "
@@ -68,7 +74,7 @@ def require_divisible(batch_size: int) -> None:
 
 
 def with_shared_gradients(module: nn.Module, device: torch.device) -> nn.Module:
-    """Return a module whose gradients are the means over all ranks. Where there is but one, the module itself."""
+    """Wrap a module so that gradients are averaged over all ranks; with a single rank, return it unchanged."""
     if ranks.num_ranks() == 1:
         return module
     return DistributedDataParallel(
@@ -80,9 +86,9 @@ def with_shared_gradients(module: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _join(backend: str) -> None:
-    """Meet the other ranks, each time that the job is started anew at another place of `torchrun`'s store.
+    """Initialise the process group, under a new store prefix each time `torchrun` restarts the job.
 
-    Otherwise ranks could meet the addresses of those that have died.
+    Otherwise ranks could find the addresses of ranks that have died.
     """
     store, rank, num_ranks = next(dist.rendezvous("env://"))
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")

@@ -1,10 +1,10 @@
-"""ffmpeg as a child process: ffmpeg-python builds its arguments, and whoever reads or writes watches it.
+"""Run ffmpeg as a child process with a watchdog; ffmpeg-python builds its arguments.
 
-One that gives, takes or makes nothing for too long is ended, and so is one that only complains. Of what it says, the
-beginning and the end are kept.
+A process that neither reads, writes nor makes progress for too long is killed, and so is one that only prints messages.
+The beginning and the end of its messages are kept.
 
-Decoded frames arrive as PPM pictures: raw RGB behind their size, which only ffmpeg knows where videos are turned, have
-pixels that are not square, or change their size on the way.
+Decoded frames arrive as PPM images, raw RGB behind a header with their size, since only ffmpeg knows the size of videos
+that are rotated, have non-square pixels, or change their size on the way.
 """
 
 import io
@@ -29,28 +29,32 @@ import numpy as np
 from utils.command import UserError
 
 SILENCE_SECONDS = 300.0
-"""How long ffmpeg may do nothing that is seen from outside: far longer than on a machine that is busy otherwise."""
+"""Seconds without visible progress after which ffmpeg counts as stalled: far more than on a busy machine."""
 
 MAX_COMPLAINTS = 2**22
-"""Bytes of messages that ffmpeg may send without doing anything else."""
+"""Bytes of messages that ffmpeg may print without any other progress."""
 
 MAX_KEPT = 2**15
-"""Bytes of its messages that are kept: as many from the beginning, and as many from the end."""
+"""Bytes of its messages that are kept from the beginning, and as many from the end."""
 
 _CONTAINERS = "mov,mp4,matroska,webm,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,h264,hevc"
-"""ffmpeg's names for what a file may contain: no playlists, which would name other files."""
+"""ffmpeg's names of the accepted container formats: no playlists, which could refer to other files."""
 
 
 class FfmpegError(Exception):
-    """An ffmpeg that failed. The message is what it said of it, one line."""
+    """A failed ffmpeg process, with ffmpeg's own message, one line."""
 
 
 class FfmpegStalledError(FfmpegError):
-    """An ffmpeg that did not go on and was ended. The message says so, with its last words."""
+    """An ffmpeg process killed because it stalled, with its last line of output in the message."""
 
 
 def ffmpeg_command() -> str:
-    """The ffmpeg of the system, or the one that comes with imageio-ffmpeg. `UserError` if there is neither."""
+    """Return the path of the system's ffmpeg, or of the one that comes with imageio-ffmpeg.
+
+    Raises:
+        UserError: there is neither.
+    """
     try:
         return shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError as error:
@@ -58,38 +62,38 @@ def ffmpeg_command() -> str:
 
 
 def is_written(path: Path) -> bool:
-    """Whether a file is there that is not empty. ffmpeg's exit code may be 0 where there is none."""
+    """Whether a file exists and is not empty; ffmpeg's exit code may be 0 although nothing was written."""
     return path.is_file() and path.stat().st_size > 0
 
 
 def input_file(path: Path, **options: Any) -> ffmpeg.nodes.FilterableStream:
-    """A video file as input, recognised by its content, which can make ffmpeg open no other file and no address."""
-    # "file:" keeps names with colons, dashes and percent signs names.
+    """Create the input for a video file, recognised by content; it cannot make ffmpeg open other files or URLs."""
+    # "file:" prevents ffmpeg from interpreting colons, dashes and percent signs in names.
     return ffmpeg.input(f"file:{path}", protocol_whitelist="file", format_whitelist=_CONTAINERS, **options)
 
 
 class Ffmpeg:
-    """A running ffmpeg, which is killed where the `with` block ends.
+    """A running ffmpeg process, killed at the end of the `with` block.
 
-    Only the time that is spent waiting for it counts against it. Whatever waits raises `FfmpegStalledError`.
+    Only time spent waiting for it counts towards the time limit. All methods that wait raise `FfmpegStalledError`.
     """
 
     def __init__(
         self, stream: ffmpeg.nodes.OutputStream, takes_input: bool = False, silence_seconds: float = SILENCE_SECONDS
     ) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
-            stream: What it does, with the frames or files to come out.
-            takes_input: Whether it is written to; else its standard output is read.
-            silence_seconds: How long it may do nothing.
+            stream: the filter graph with its outputs.
+            takes_input: whether its standard input is written; else its standard output is read.
+            silence_seconds: how long it may make no progress.
         """
         self._silence_seconds = silence_seconds
         self._messages = _Messages()
         self.num_heard = 0
-        """Bytes of messages so far. What it said before it wrote is heard before that is read."""
+        """Bytes of messages read so far. Messages are read before the output that follows them."""
         self._selector = selectors.DefaultSelector()
-        # A session of its own keeps Ctrl-C in the terminal from ending it, which would look like the end of its work.
+        # In a session of its own, it is not ended by Ctrl-C in the terminal, which would look like normal completion.
         self._process = subprocess.Popen(
             stream.global_args("-hide_banner").compile(cmd=ffmpeg_command()),
             stdin=subprocess.PIPE if takes_input else subprocess.DEVNULL,
@@ -115,7 +119,7 @@ class Ffmpeg:
         self.close()
 
     def close(self) -> None:
-        """Kill it if it still runs."""
+        """Kill the process if it is still running."""
         self._process.kill()
         self._process.wait()
         self._selector.close()
@@ -124,18 +128,22 @@ class Ffmpeg:
                 pipe.close()
 
     def write(self, data: bytes) -> None:
-        """Write to its standard input. `BrokenPipeError` if it no longer reads."""
+        """Write to the standard input.
+
+        Raises:
+            BrokenPipeError: ffmpeg no longer reads.
+        """
         left = memoryview(data)
         while left:
             self._wait()
             left = left[os.write(_pipe(self._process.stdin).fileno(), left) :]
 
     def lines(self) -> Iterator[bytes]:
-        """Yield the lines that it writes."""
+        """Yield the lines of the standard output."""
         yield from self._output
 
     def frames(self) -> Iterator[np.ndarray]:
-        """Yield the PPM pictures that it writes, each uint8 (H, W, 3), to the last whole one."""
+        """Yield the PPM images of the standard output, each uint8 (H, W, 3), up to the last complete one."""
         while len(header := [self._output.readline() for _ in range(3)][1].split()) == 2:
             width, height = map(int, header)
             pixels = self._output.read(width * height * 3)
@@ -144,7 +152,7 @@ class Ffmpeg:
             yield np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
 
     def finish(self) -> int:
-        """Let it come to its end, pass over what it still writes, and return its exit code."""
+        """Wait for the process to end, discarding further output, and return its exit code."""
         if self._process.stdin is not None:
             self._selector.unregister(self._process.stdin)
             self._process.stdin.close()
@@ -160,12 +168,12 @@ class Ffmpeg:
 
     @property
     def messages(self) -> str:
-        """What it has said so far: all, or the beginning and the end."""
+        """All messages so far, or their beginning and end."""
         return str(self._messages)
 
     @property
     def complaint(self) -> str | None:
-        """The first message that tells of damage, without the part of ffmpeg and the level that it begins with."""
+        """First error message, without its prefix of ffmpeg component and log level; None if there is none."""
         for line in self.messages.splitlines():
             message = re.sub(r"^(\[[^]]*\] )*", "", line)
             origin = line.removesuffix(message)
@@ -175,15 +183,15 @@ class Ffmpeg:
 
     @property
     def last_words(self) -> str:
-        """The last line of what it said, which tells best why it failed."""
+        """Last line of its messages, which usually explains a failure best."""
         return (self.messages.strip().splitlines() or ["no reason given"])[-1].strip()
 
     def stalled(self) -> FfmpegStalledError:
-        """What to raise where it does not go on."""
+        """Create the error to raise when it makes no progress."""
         return FfmpegStalledError(f"ffmpeg did not go on for {self._silence_seconds:g} s ({self.last_words})")
 
     def _wait(self) -> None:
-        """Wait until the pipe that is read or written is ready or, if it is closed, until all messages are heard."""
+        """Wait until the pipe in use is ready or, if it is closed, until all messages are read."""
         deadline, heard_before = time.monotonic() + self._silence_seconds, self.num_heard
         while self._selector.get_map():
             ready = [key.fileobj for key, _ in self._selector.select(max(0.0, deadline - time.monotonic()))]
@@ -197,7 +205,7 @@ class Ffmpeg:
                 raise self.stalled()
 
     def _listen(self) -> None:
-        """Take in messages that are there."""
+        """Read the available messages."""
         stderr = _pipe(self._process.stderr)
         said = os.read(stderr.fileno(), 2**16)
         self._messages.add(said)
@@ -211,7 +219,7 @@ class Ffmpeg:
 
 
 class _Output(io.RawIOBase):
-    """The standard output of an ffmpeg, for `io.BufferedReader`."""
+    """Standard output of an ffmpeg process, for `io.BufferedReader`."""
 
     def __init__(self, process: Ffmpeg) -> None:
         self._process = process
@@ -224,7 +232,7 @@ class _Output(io.RawIOBase):
 
 
 class _Messages:
-    """The beginning and the end of what is said."""
+    """Beginning and end of a stream of messages."""
 
     def __init__(self) -> None:
         self._first = self._last = b""
@@ -245,7 +253,11 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 def run_ffmpeg(stream: ffmpeg.nodes.OutputStream, result: Path) -> None:
-    """Run ffmpeg, which is to write a file. `FfmpegError` if it does not."""
+    """Run ffmpeg to write the file `result`.
+
+    Raises:
+        FfmpegError: the file is not written.
+    """
     quiet = stream.global_args("-loglevel", "error", "-nostdin", "-y", "-nostats", "-progress", "pipe:1")
     with Ffmpeg(quiet) as process:
         reached, since = b"", time.monotonic()
@@ -260,9 +272,12 @@ def run_ffmpeg(stream: ffmpeg.nodes.OutputStream, result: Path) -> None:
 
 
 def read_length(file: ffmpeg.nodes.FilterableStream) -> tuple[int, float]:
-    """Return how many frames the first video in an input has, and seconds. The whole file is read, none decoded.
+    """Return the number of frames and the duration in seconds of an input's first video stream.
 
-    `FfmpegError` if there are no frames.
+    The whole file is read, but nothing is decoded.
+
+    Raises:
+        FfmpegError: there are no frames.
     """
     stream = file.output("pipe:", map="0:V:0", vcodec="copy", format="framecrc")
     num_frames, begin, end, time_base = 0, math.inf, -math.inf, Fraction(1)
@@ -281,25 +296,28 @@ def read_length(file: ffmpeg.nodes.FilterableStream) -> tuple[int, float]:
 
 @dataclass(frozen=True)
 class Header:
-    """What ffmpeg tells of a video file before it decodes anything."""
+    """Properties of a video file that ffmpeg reports without decoding."""
 
     duration: float | None
     """In seconds. None if the file does not say."""
     frame_rate: Fraction | None
-    """Frames per second on average, of two decimals."""
+    """Average frames per second, rounded to two decimals."""
     codec: str
-    """As ffmpeg calls it, such as `h264`."""
+    """ffmpeg's name of the codec, such as `h264`."""
     has_alpha: bool
     decoder: str | None
-    """What decodes transparency, too. None: ffmpeg's choice."""
+    """Decoder that handles transparency. None: ffmpeg's choice."""
 
 
 def read_header(file: ffmpeg.nodes.FilterableStream) -> Header:
-    """Return the header of the first video in an input. `FfmpegError` if there is none that ffmpeg can read.
+    """Return the header of an input's first video stream.
 
-    ffmpeg's log is read, since the ffmpeg of imageio-ffmpeg comes without ffprobe.
+    It is parsed from ffmpeg's log, since imageio-ffmpeg comes without ffprobe.
+
+    Raises:
+        FfmpegError: there is none that ffmpeg can read.
     """
-    # Nothing is decoded: with no duration, the null output ends before it begins.
+    # With an output duration of 0 nothing is decoded.
     stream = file.output("pipe:", map="0:V:0", format="null", vcodec="copy", t=0)
     with Ffmpeg(stream.global_args("-nostdin", "-loglevel", "level+info")) as process:
         process.finish()
@@ -317,6 +335,6 @@ def read_header(file: ffmpeg.nodes.FilterableStream) -> Header:
         frame_rate=(Fraction(rate[1]) * (1000 if rate[2] else 1) or None) if rate else None,
         codec=codec,
         has_alpha=bool(pixel_format or hidden_alpha),
-        # ffmpeg's own decoders leave the transparency of WebM aside.
+        # ffmpeg's own decoders ignore the transparency of WebM.
         decoder={"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(codec) if hidden_alpha else None,
     )

@@ -1,4 +1,4 @@
-"""Files and folders that appear when they are whole, locks between processes, and the user's cache."""
+"""Atomic writing of files and folders, locks between processes, and the user's cache folder."""
 
 import errno
 import fcntl
@@ -14,9 +14,9 @@ from utils.command import UserError, tell
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a new file that takes the place of `path`, flushed to the disk, once the block is left without an exception.
+    """Open a temporary file that is flushed and renamed to `path` when the block ends without an exception.
 
-    Until then, and after an exception, what was at `path` before is still there. Missing folders are made.
+    Until then, and after an exception, the previous file at `path` is untouched. Missing folders are created.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.
@@ -38,9 +38,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def unfinished_folder(path: Path) -> Iterator[Path]:
-    """Give an empty hidden folder beside `path`, to be renamed to it or emptied; what is left is removed in the end.
+    """Create an empty hidden folder beside `path`, for the caller to fill and rename to `path`.
 
-    If the process is killed it stays, until the next one of the same `path`. Missing folders are made.
+    What is left of it when the block ends is removed. If the process is killed, it stays until the next call for the
+    same `path`. Missing folders are created.
     """
     unfinished = _unfinished(path)
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -56,19 +57,19 @@ def _unfinished(path: Path) -> Path:
 
 
 def user_cache() -> Path:
-    """The folder of this project in the user's cache, which need not exist yet."""
+    """Folder of this project in the user's cache, which need not exist yet."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "playable-video")
 
 
 def lock(file: IO[Any], waiting: str | None = None) -> bool:
-    """Whether this process became the only one with the lock of an open file, which it keeps until that is closed.
+    """Take the exclusive lock of an open file, held until the file is closed; return whether it was obtained.
 
     Args:
-        file: The file, open for writing.
-        waiting: What to tell before waiting for the process that has the lock. None: do not wait.
+        file: the file, open for writing.
+        waiting: message printed before waiting for the process that holds the lock. None: do not wait.
 
     Raises:
-        OSError: the file system has no locks.
+        OSError: the file system does not support locks.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,14 +83,13 @@ def lock(file: IO[Any], waiting: str | None = None) -> bool:
 
 @contextmanager
 def only_process(folder: Path, choice: str) -> Iterator[None]:
-    """Be the only process that works in a folder, which is made if it is missing, until the block is left.
+    """Hold the lock of a folder, which is created if missing, for the duration of the block.
 
-    The lock ends with this process, also when it is killed while processes that it started live on.
-
-    A file system without locks, as some network disks are, does not keep others away.
+    The lock ends with this process, even if it is killed while its child processes live on. On file systems without
+    locks, such as some network disks, nothing keeps other processes away.
 
     Raises:
-        UserError: another process works there; `choice` is what the user may choose another one of instead.
+        UserError: another process works there; the message proposes another `choice`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
@@ -103,7 +103,7 @@ def only_process(folder: Path, choice: str) -> Iterator[None]:
 
 
 def require_writable(folder: Path, remedy: str) -> None:
-    """Find out whether a folder, which need not exist yet, can be written; nothing is created.
+    """Check that a folder, which need not exist yet, can be written; nothing is created.
 
     Raises:
         UserError: it cannot; the message ends with the remedy.

@@ -1,4 +1,4 @@
-"""Pictures of tensors.
+"""Conversion between tensors and images, and writing of PNG and GIF files.
 
 Dimensions: N images, H x W pixels.
 """
@@ -14,17 +14,21 @@ from torch.nn import functional
 from utils.files import replacing
 
 VISIBLE_SIDE = 96
-"""Frames whose longer side has fewer pixels are enlarged in a grid."""
+"""Minimum length of the longer side of a frame in a grid, in pixels; smaller frames are enlarged."""
 
 
 def save_image(path: Path, pixels: np.ndarray) -> None:
-    """Write uint8 pixels (H, W, 3) as a PNG file, whole or not at all. `OSError` if it cannot be written."""
+    """Write uint8 pixels (H, W, 3) atomically as a PNG file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     with replacing(path) as file:
         Image.fromarray(pixels).save(file, format="png")
 
 
 def grid(rows: list[Tensor], gap: int = 2) -> np.ndarray:
-    """Lay out rows of frames, one below the other; small frames are enlarged by a whole factor.
+    """Arrange rows of frames in an image; small frames are enlarged by an integer factor.
 
     Args:
         rows: tensors (N, 3, H, W) in [-1, 1], all of one shape.
@@ -37,24 +41,24 @@ def grid(rows: list[Tensor], gap: int = 2) -> np.ndarray:
 
 
 def tile(frames: np.ndarray, gap: int = 2) -> np.ndarray:
-    """Lay out frames uint8 (R, C, H, W, 3) in R rows and C columns with white gaps: uint8 (height, width, 3)."""
+    """Arrange frames uint8 (R, C, H, W, 3) in R rows and C columns with white gaps: uint8 (height, width, 3)."""
     padded = np.pad(frames, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)), constant_values=255)
     rows, columns, height, width = padded.shape[:4]
     return padded.swapaxes(1, 2).reshape(rows * height, columns * width, 3)[:-gap, :-gap]
 
 
 def visible(frames: np.ndarray) -> np.ndarray:
-    """Enlarge small frames (..., H, W, 3) by the whole factor that brings the longer side to `VISIBLE_SIDE`."""
+    """Enlarge small frames (..., H, W, 3) by the integer factor that brings the longer side to `VISIBLE_SIDE`."""
     return enlarge(frames, -(-VISIBLE_SIDE // max(frames.shape[-3:-1])))
 
 
 def enlarge(frames: np.ndarray, factor: int) -> np.ndarray:
-    """Enlarge frames (..., H, W, 3) by a whole factor: each pixel becomes a square of pixels."""
+    """Enlarge frames (..., H, W, 3) by an integer factor with nearest-neighbour interpolation."""
     return frames.repeat(factor, axis=-3).repeat(factor, axis=-2)
 
 
 def labelled(pixels: np.ndarray, label: str) -> np.ndarray:
-    """An image uint8 (H, W, 3) with a label in its top left corner, none if it is empty."""
+    """Draw a label, unless it is empty, in the top left corner of an image uint8 (H, W, 3)."""
     image = Image.fromarray(pixels)
     if label:
         draw = ImageDraw.Draw(image)
@@ -66,7 +70,11 @@ def labelled(pixels: np.ndarray, label: str) -> np.ndarray:
 
 
 def save_animation(path: Path, frames: np.ndarray, milliseconds: int) -> None:
-    """Write uint8 frames (T, H, W, 3) as a GIF that plays over and over. `OSError` if it cannot be written."""
+    """Write uint8 frames (T, H, W, 3) as a looping GIF.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     first, *others = (Image.fromarray(frame).quantize(dither=Image.Dither.NONE) for frame in frames)
     with replacing(path) as file:
         first.save(file, format="gif", save_all=True, append_images=others, duration=milliseconds, loop=0)

@@ -1,4 +1,4 @@
-"""Where a run reports: always to `metrics.jsonl`, and to Weights & Biases unless that is turned off."""
+"""Logging of a run: to `metrics.jsonl`, and to Weights & Biases unless that is turned off."""
 
 import itertools
 import json
@@ -24,14 +24,13 @@ METRICS = "metrics.jsonl"
 
 
 class RunLogger:
-    """Writes configuration, scalars and images of one run under `results/<run_name>`, and to W&B.
+    """Writes configuration, scalars and images of one run to `results/<run_name>` and to W&B.
 
-    W&B never asks for anything: without a login, or without a network, the run is an offline one that `wandb sync`
-    uploads later.
+    W&B never prompts: without a login or a network the run is offline, and `wandb sync` uploads it later.
     """
 
     def __init__(self, config: Configuration) -> None:
-        """Open the run's folder; what an earlier part of the run left there is kept and added to.
+        """Open the run's folder; logs of an earlier part of the run are kept and appended to.
 
         Raises:
             OSError: the folder cannot be written.
@@ -46,14 +45,22 @@ class RunLogger:
         self._wandb = _start_wandb(config, self.directory) if config.logging.wandb else None
 
     def log_scalars(self, step: int, scalars: dict[str, float]) -> None:
-        """Append a line `{"step": step, name: value, ...}`; non-finite values become null. `OSError` on a full disk."""
+        """Append a line `{"step": step, name: value, ...}`; non-finite values become null.
+
+        Raises:
+            OSError: the disk is full.
+        """
         finite = {name: value if math.isfinite(value) else None for name, value in scalars.items()}
         self._metrics.write(json.dumps({"step": step, **finite}) + "\n")
         self._metrics.flush()
         self._log_to_wandb({**scalars, "step": step})
 
     def log_image(self, step: int, name: str, pixels: np.ndarray) -> None:
-        """Write uint8 pixels (H, W, 3) to `images/<name>_<step>.png`. `OSError` if it cannot be written."""
+        """Write uint8 pixels (H, W, 3) to `images/<name>_<step>.png`.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         path = self.images_directory / f"{name}_{step:08d}.png"
         save_image(path, pixels)
         if self._wandb is not None:
@@ -71,12 +78,12 @@ class RunLogger:
         if self._wandb is not None:
             try:
                 self._wandb.log(values)
-            except Exception as error:  # of any kind: it is no reason to stop training
+            except Exception as error:  # no failure of W&B may stop training
                 tell(f"W&B: {one_line(error)}; going on without")
                 self._wandb = None
 
     def _write_configuration(self, config: Configuration) -> None:
-        """Write `config.yaml`; one that differs is kept as `config_1.yaml`, `config_2.yaml`, ... in order of age."""
+        """Write `config.yaml`; an existing one that differs is kept as `config_1.yaml`, `config_2.yaml`, ..."""
         path, text = self.directory / "config.yaml", config.to_yaml()
         if path.exists():
             if path.read_text(encoding="utf-8", errors="replace") == text:
@@ -93,7 +100,7 @@ class RunLogger:
 
 
 def has_evaluation(metrics_file: Path, step: int) -> bool:
-    """Whether an evaluation after `step` is in a run's `metrics.jsonl`."""
+    """Whether a run's `metrics.jsonl` contains the evaluation at `step`."""
     if not metrics_file.exists():
         return False
     lines = metrics_file.read_text(encoding="utf-8").splitlines()
@@ -101,14 +108,14 @@ def has_evaluation(metrics_file: Path, step: int) -> bool:
 
 
 def _remove_torn_line(path: Path) -> None:
-    """Remove what a full disk left of a line that could not be written to its end."""
+    """Remove an incomplete last line, left by a full disk."""
     if path.exists():
         with path.open("r+b") as file:
             file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _start_wandb(config: Configuration, directory: Path) -> "wandb.Run | None":
-    """A W&B run: as `WANDB_MODE` says or online, else offline, else None, which training can do with."""
+    """Start a W&B run: in the mode of `WANDB_MODE` or online, else offline; None if both fail."""
     for mode in (os.environ.get("WANDB_MODE", "online"), "offline"):
         try:
             import wandb
@@ -126,7 +133,7 @@ def _start_wandb(config: Configuration, directory: Path) -> "wandb.Run | None":
                 settings=wandb.Settings(silent=True, init_timeout=30),
             )
             run.define_metric("*", step_metric="step")
-        except Exception as error:  # of any kind: it is no reason not to train
+        except Exception as error:  # no failure of W&B may prevent training
             tell(f"W&B: no {mode} run ({one_line(error)})")
         else:
             tell(f"W&B: {mode} run {run.name} in {directory}")
@@ -135,7 +142,7 @@ def _start_wandb(config: Configuration, directory: Path) -> "wandb.Run | None":
 
 
 def _wandb_id(directory: Path) -> str:
-    """The identity of the W&B run, the same in all parts of a run that was interrupted."""
+    """W&B id of the run, kept when an interrupted run is resumed."""
     path = directory / "wandb_id"
     if not path.exists():
         path.write_text(secrets.token_hex(4), encoding="utf-8")

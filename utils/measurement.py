@@ -1,4 +1,4 @@
-"""What every measurement shares: arguments, the description of the machine, where and how results are written."""
+"""Arguments, machine description and result files shared by all benchmarks."""
 
 import argparse
 import datetime
@@ -18,7 +18,7 @@ RESULTS_DIRECTORY = Path(__file__).parents[1] / "benchmarks/results"
 
 
 def measurement_parser(description: str, example: str) -> CommandParser:
-    """The arguments of every command that measures: those that name a configuration, and `json`."""
+    """Create a parser with the arguments of benchmarks: those of `configuration_parser`, and `json`."""
     parser = configuration_parser(description, example)
     parser.add_argument(
         "--json", type=writable_file, metavar="FILE", help="where to write (default: in benchmarks/results/)"
@@ -27,7 +27,7 @@ def measurement_parser(description: str, example: str) -> CommandParser:
 
 
 def describe_machine(device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Return what a measurement on `device` depends on: processor, cores, device and versions."""
+    """Describe the machine of a measurement on `device`: processor, cores, device and versions."""
     device = torch.device(device)
     processor = _processor()
     return {
@@ -47,10 +47,10 @@ def write_report(
     device: torch.device | str = "cpu",
     path: str | Path | None = None,
 ) -> Path:
-    """Write the results of a benchmark as JSON and return the file's path.
+    """Write the results of a benchmark as JSON and return the path of the file.
 
-    By default that is `benchmarks/results/<benchmark>.<configuration>.<device>.json`, so that the newest result for
-    each machine replaces the one before.
+    The default path is `benchmarks/results/<benchmark>.<configuration>.<device>.json`, so that the newest result for
+    each machine replaces the previous one.
     """
     machine = describe_machine(device)
     name = ".".join((benchmark, Path(configuration).stem, _slug(machine["device"]), "json"))
@@ -68,7 +68,7 @@ def write_report(
 
 
 def writable_file(text: str) -> Path:
-    """An `argparse` type for files that can be written, found out before anything is measured."""
+    """`argparse` type for writable files, checked before anything is measured."""
     path = Path(text)
     try:
         require_writable(path.parent, "choose another file")
@@ -78,7 +78,7 @@ def writable_file(text: str) -> Path:
 
 
 def _processor() -> str:
-    """The processor's model where Linux tells it, else what the platform calls it."""
+    """Model name of the processor from `/proc/cpuinfo`, else the platform's name of it."""
     cpuinfo = Path("/proc/cpuinfo")
     model = re.search(r"^model name\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.exists() else None
     return model[1] if model else platform.processor() or platform.machine()

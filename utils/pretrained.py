@@ -1,4 +1,4 @@
-"""Published weights of networks: fetched on first use, or put in their place by the user."""
+"""Published weights of pretrained networks, downloaded on first use or placed by the user."""
 
 import pickle
 from collections.abc import Callable
@@ -15,33 +15,33 @@ from utils.command import UserError
 Network = TypeVar("Network", bound=nn.Module)
 
 _WRONG_CONTENTS = (pickle.UnpicklingError, EOFError, OSError, RuntimeError, TypeError, AttributeError, LookupError)
-"""What reading a file raises that holds no weights, or those of another network."""
+"""Exceptions raised by reading a file that holds no weights, or those of another network."""
 
 
 @dataclass(frozen=True)
 class PretrainedFile:
-    """A published file of a network's weights, kept in `$TORCH_HOME/hub/checkpoints`."""
+    """A published weights file, stored in `$TORCH_HOME/hub/checkpoints`."""
 
     publisher: str
     network: str
     url: str
     sha256: str
-    """The checksum of the published file, or how it begins."""
+    """The checksum of the published file, or a prefix of it."""
 
     @property
     def path(self) -> Path:
-        """Where the file is, fetched or put there by the user."""
+        """Local path of the file, downloaded or placed by the user."""
         return Path(torch.hub.get_dir()) / "checkpoints" / Path(self.url.partition("?")[0]).name
 
     def fetch(self, needed_for: str, alternative: str = "") -> Path:
-        """The file, which is downloaded and held against its checksum if it is not there.
+        """Return the local path, after downloading the file and verifying its checksum if it is missing.
 
         Args:
-            needed_for: what cannot be had without the network.
-            alternative: how to do without it, which ends the message.
+            needed_for: what needs the network, for the message.
+            alternative: how to do without it, appended to the message.
 
         Raises:
-            UserError: the file is neither there nor to be had.
+            UserError: the file is missing and cannot be downloaded.
         """
         if not self.path.exists():
             try:
@@ -55,7 +55,7 @@ class PretrainedFile:
         return self.path
 
     def load(self, build: Callable[[dict[str, Tensor]], Network], needed_for: str, alternative: str = "") -> Network:
-        """The network that `build` makes from the weights in the file, with arguments as `fetch`.
+        """Return the network that `build` makes from the weights in the file; other arguments as in `fetch`.
 
         Raises:
             UserError: as `fetch`, or the file is damaged.
@@ -67,5 +67,5 @@ class PretrainedFile:
             raise self.damaged() from error
 
     def damaged(self) -> UserError:
-        """What to tell of a file that does not hold the published weights."""
+        """Create the error for a file that does not hold the published weights."""
         return UserError(f"{self.path}: not intact {self.network} weights; delete the file so that it is fetched again")

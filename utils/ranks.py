@@ -1,6 +1,6 @@
-"""The processes that train one model together: each is a *rank* with an equal share of every batch.
+"""Collective operations over the *ranks*: the processes that train one model, each with an equal share of every batch.
 
-They are those of PyTorch's process group. Without one there is a single rank, and all of this costs nothing.
+The ranks are those of PyTorch's process group. Without one there is a single rank, and all of this costs nothing.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class _Sum(torch.autograd.Function):
-    """Adds up over the ranks, the values and, on the way back, the gradients."""
+    """Differentiable sum over the ranks: all-reduce of values forward, and of gradients backward."""
 
     @staticmethod
     def forward(_ctx: Any, x: Tensor) -> Tensor:
@@ -25,22 +25,22 @@ class _Sum(torch.autograd.Function):
 
 
 def rank() -> int:
-    """Return the number of this process, from 0."""
+    """Return the number of this rank, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def num_ranks() -> int:
-    """Return how many processes there are."""
+    """Return the number of ranks."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_main() -> bool:
-    """Whether this is the process that writes files and talks to the user: rank 0."""
+    """Whether this is rank 0, which writes files and prints messages."""
     return rank() == 0
 
 
 def total(x: Tensor) -> Tensor:
-    """Return the sum of all ranks' x, of one shape. Its gradient flows to all of them."""
+    """Return the sum of x over the ranks, differentiable with respect to each rank's x; all have the same shape."""
     if num_ranks() == 1:
         return x
     result: Tensor = _Sum.apply(x)
@@ -48,12 +48,12 @@ def total(x: Tensor) -> Tensor:
 
 
 def mean(x: Tensor) -> Tensor:
-    """Return the mean of all ranks' x, of one shape. Its gradient flows to all of them."""
+    """Return the mean of x over the ranks, differentiable with respect to each rank's x; all have the same shape."""
     return total(x) / num_ranks()
 
 
 def any_rank(is_so: bool) -> bool:
-    """Whether something is so for any rank. No device is waited for."""
+    """Logical OR of `is_so` over the ranks, reduced on the CPU so that no GPU is synchronised."""
     if num_ranks() == 1:
         return is_so
     flag = torch.tensor(int(is_so))
@@ -62,13 +62,13 @@ def any_rank(is_so: bool) -> bool:
 
 
 def wait_for_all() -> None:
-    """Return when every rank has come here."""
+    """Barrier: wait until every rank has called this."""
     if num_ranks() > 1:
         dist.barrier()
 
 
 def gathered(value: Any) -> list[Any]:
-    """Return the values of all ranks, in their order."""
+    """Gather the values of all ranks, in rank order."""
     if num_ranks() == 1:
         return [value]
     values: list[Any] = [None] * num_ranks()
@@ -77,7 +77,7 @@ def gathered(value: Any) -> list[Any]:
 
 
 def take_from_main(tensors: list[Tensor]) -> None:
-    """Overwrite tensors, the same ones on every rank, with those of rank 0."""
+    """Broadcast rank 0's tensors in place to the same tensors on every rank."""
     if num_ranks() > 1:
         for tensor in tensors:
             dist.broadcast(tensor, src=0)

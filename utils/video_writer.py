@@ -1,4 +1,4 @@
-"""Video files, written frame by frame through ffmpeg."""
+"""Write video files frame by frame through ffmpeg."""
 
 from pathlib import Path
 
@@ -10,22 +10,22 @@ from utils.ffmpeg import Ffmpeg, FfmpegError, is_written
 
 
 class VideoWriter:
-    """An H.264 video in an MP4 file.
+    """Writer of an H.264 video in an MP4 file.
 
-    ffmpeg runs beside this process and finishes the file also when this process is killed.
+    ffmpeg runs as a separate process and completes the file even if this process is killed.
     """
 
     def __init__(self, path: Path, frame_rate: float) -> None:
-        """Write to `path`, a new file, at `frame_rate` frames a second. ffmpeg starts with the first frame."""
+        """Prepare a new file `path` with `frame_rate` frames per second; ffmpeg starts with the first frame."""
         self.path = path
         self.frame_rate = frame_rate
         self._process: Ffmpeg | None = None
 
     def write(self, pixels: np.ndarray) -> None:
-        """Add a frame, uint8 (H, W, 3), H and W even and the same for all.
+        """Append a frame, uint8 (H, W, 3), H and W even and the same for all frames.
 
         Raises:
-            UserError: it cannot be written, or the file is there already, which then stays as it is.
+            UserError: the frame cannot be written, or the file exists, which is then left unchanged.
         """
         if self._process is None:
             self._process = self._start(*pixels.shape[:2])
@@ -39,7 +39,11 @@ class VideoWriter:
             raise self._failure(str(error)) from error
 
     def close(self) -> None:
-        """Finish the file. `UserError` if that fails; the part that was written stays."""
+        """Finish the file.
+
+        Raises:
+            UserError: ffmpeg failed; the part that was written is kept.
+        """
         if self._process is None:
             return
         try:
@@ -65,7 +69,7 @@ class VideoWriter:
         self._process = None
 
     def _create(self) -> None:
-        """Make the file, so that what ffmpeg overwrites is ours: asked not to overwrite, it may exit with code 0."""
+        """Create the file exclusively before ffmpeg overwrites it: told not to overwrite, it may exit with code 0."""
         try:
             self.path.open("xb").close()
         except OSError as error:

@@ -1,7 +1,7 @@
-"""Players that press the joystick while an Atari game is recorded.
+"""Scripted players of Atari games for recordings.
 
 A player sees the console's memory, never the screen. The Breakout addresses are those of Anand et al., "Unsupervised
-State Representation Learning in Atari" (NeurIPS 2019); the shifts from memory to screen pixels were measured.
+State Representation Learning in Atari" (NeurIPS 2019); the offsets from memory values to screen pixels were measured.
 """
 
 from collections.abc import Sequence
@@ -15,25 +15,25 @@ class Player(Protocol):
     """Chooses an action at every step of one video."""
 
     action_names: tuple[str, ...]
-    """What the recorded action indices mean, in their order."""
+    """Names of the recorded action indices, in order."""
 
     def choose(self, memory: np.ndarray) -> tuple[int, Action]:
-        """Return the action index to record and the joystick position that carries it out.
+        """Return the action index to record and the joystick position that performs it.
 
-        `memory` holds the console's 128 bytes, (128,) uint8, as they are before the action.
+        `memory` holds the console's 128 bytes, (128,) uint8, before the action.
         """
 
     def agent_position(self, memory: np.ndarray) -> tuple[float, float] | None:
-        """Return the centre (x, y) of what the player moves, in screen pixels from the top left corner, or None."""
+        """Return the centre (x, y) of the object that the player moves, in screen pixels from the top left, or None."""
 
 
 class RandomPlayer:
-    """Holds a random action for a random number of steps, then another one. Plays any game."""
+    """Player of any game that holds each random action for a random number of steps."""
 
     MAX_HOLD_STEPS = 8
 
     def __init__(self, joystick_actions: Sequence[Action], random: np.random.Generator):
-        """`joystick_actions` is what the game understands; the position in it is the recorded action."""
+        """Create a player with the game's `joystick_actions`; their indices are the recorded actions."""
         self.action_names = tuple(action.name.lower() for action in joystick_actions)
         self._joystick_actions = joystick_actions
         self._random = random
@@ -49,16 +49,16 @@ class RandomPlayer:
         return self._action, self._joystick_actions[self._action]
 
     def agent_position(self, memory: np.ndarray) -> None:
-        """Return None: what the joystick moves differs from game to game."""
+        """Return None: the object the joystick moves differs between games."""
 
 
 class BreakoutPlayer:
-    """Explores while the ball is far and follows it, with errors, when it is about to land.
+    """Player that explores while the ball is far and follows it, with errors, when it is about to land.
 
-    So every action occurs in every situation and the ball still stays in play. The player presses towards a wall only
-    where the paddle has room to move visibly, if not all the way: against the wall, left and right would look like
-    staying, and without the moves that a wall cuts short nobody could learn where walls are. (From the right wall a
-    paddle comes off a step late.) The distances hold for steps of four emulator frames.
+    Every action thus occurs in every situation, and the ball still stays in play. The player moves towards a wall only
+    where the paddle has room for a visible move, even if not a full one: at the wall, left and right would look like
+    staying, and without moves cut short by a wall a model could not learn where walls are. (From the right wall the
+    paddle starts a step late.) The distances hold for steps of four emulator frames.
     """
 
     STAY, LEFT, RIGHT = range(3)
@@ -70,20 +70,20 @@ class BreakoutPlayer:
     LEFT_WALL, RIGHT_WALL = 8, 152
     LEFTMOST, RIGHTMOST = 16, 152
     PADDLE_Y = 192
-    """Pixels of the screen: inner edges of the walls, between which the ball stays; where the paddle's centre stops,
-    half under the right wall; and its vertical centre."""
+    """Screen pixels: inner edges of the walls, which bound the ball; extreme positions of the paddle's centre, the
+    rightmost half under the wall; and its vertical centre."""
 
     ROOM = 5
-    """Pixels before the wall that a visible move needs."""
+    """Minimum distance from the wall for a visible move, in pixels."""
 
     SPEED = 6
-    """Pixels that a moving paddle goes on before the picture is taken from which the move is seen."""
+    """Pixels that a moving paddle travels before the frame is captured from which the move is seen."""
 
     SLIDE = 11
-    """Pixels that a moving paddle slides on after its release."""
+    """Pixels that a moving paddle slides after its release."""
 
     REACH = 10
-    """Pixels between landing point and paddle centre up to which the paddle need not move."""
+    """Distance in pixels between landing point and paddle centre up to which the paddle need not move."""
 
     FOLLOW_STEPS = 10
     ERROR_RATE = 0.2
@@ -91,8 +91,10 @@ class BreakoutPlayer:
 
     MAX_HOLD_STEPS = 3
     STAYING_RATE = 0.23
-    """Longest hold of an exploring action, and the share of exploring decisions to stay, which together with the stays
-    of following make all three actions about equally frequent."""
+    """Longest hold of an exploring action, and the share of exploring decisions to stay.
+
+    Together with the stays while following, they make all three actions about equally frequent.
+    """
 
     def __init__(self, random: np.random.Generator):
         self._random = random
@@ -103,7 +105,7 @@ class BreakoutPlayer:
     def choose(self, memory: np.ndarray) -> tuple[int, Action]:
         """Return the action index, 0 (stay), 1 (left) or 2 (right), and its joystick position.
 
-        While no ball is in play the player stays and presses the button, which serves.
+        While no ball is in play, the player stays and presses the button, which serves the ball.
         """
         if not memory[self.BALL_Y]:
             self._action, self._hold_steps, self._last_ball = self.STAY, 0, None
@@ -132,13 +134,13 @@ class BreakoutPlayer:
         return float(memory[self.PADDLE_X]) - 39, float(self.PADDLE_Y)
 
     def _visible_actions(self, paddle: float) -> list[int]:
-        """Staying, and the moves that have room."""
+        """Return the action to stay, and the moves that have room to be visible."""
         room = {self.LEFT: paddle - self.LEFTMOST, self.RIGHT: self.RIGHTMOST - paddle}
         needed = {action: self.ROOM + self.SPEED * (action == self._action) for action in room}
         return [self.STAY] + [action for action in room if room[action] >= needed[action]]
 
     def _landing(self, ball: tuple[int, int]) -> float | None:
-        """The x at which the ball reaches the paddle's row, bounces included; None if not within `FOLLOW_STEPS`."""
+        """Predict the x at which the ball reaches the paddle's row, with bounces; None if not within `FOLLOW_STEPS`."""
         if self._last_ball is None:
             return None
         dx, dy = ball[0] - self._last_ball[0], ball[1] - self._last_ball[1]

@@ -1,4 +1,4 @@
-"""Folders of data sets that are made step by step: a file in them tells the options, so that only the same go on."""
+"""Resumable output folders: the options are stored with the data and must be the same when a command is repeated."""
 
 import json
 from collections.abc import Mapping
@@ -10,16 +10,16 @@ from utils.files import replacing
 
 
 def claim_folder(directory: Path, file_name: str, options: Mapping[str, Any], verb: str) -> None:
-    """Write the options into an empty or new folder, or find the same ones there.
+    """Write the options to a new or empty folder, or check that an existing one has the same options.
 
     Args:
-        directory: The folder of the data set.
-        file_name: What the file with the options is called.
-        options: JSON values by the names of the command's options.
-        verb: What was done with the options, in the past tense, for messages.
+        directory: the folder of the data set.
+        file_name: name of the file with the options.
+        options: JSON values by option name.
+        verb: past participle for messages, such as "converted".
 
     Raises:
-        UserError: the folder cannot be used, holds something else, or was claimed with other options.
+        UserError: the folder cannot be used, holds other files, or was made with other options.
         OSError: the file cannot be written.
     """
     file = directory / file_name
@@ -47,7 +47,7 @@ def claim_folder(directory: Path, file_name: str, options: Mapping[str, Any], ve
 
 
 def _as_typed(name: str, value: Any) -> str:
-    """An option as it stands on a command line."""
+    """Format an option as on a command line."""
     if value is None or value is False:
         return f"no --{name}"
     if value is True:

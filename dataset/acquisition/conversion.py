@@ -1,13 +1,13 @@
-"""From footage of any kind to a data set: frames of one size and rate, one folder a video (docs/method.md#data-layout).
+"""Convert footage to a data set: frames of one size and rate, one folder per video (docs/method.md#data-layout).
 
     DIR/00000/00000.png ...           without splits; DIR/{train,val,test}/00000/00000.png ... with them
-    DIR/00000_000/00000.png ...       with cut detection: scene after scene of the footage that has the number 00000
+    DIR/00000_000/00000.png ...       with cut detection: one folder per scene of the source with the number 00000
     DIR/conversion.json               the options
-    DIR/sources.jsonl                 a line for each converted piece of footage: its name, its videos, what was wrong
+    DIR/sources.jsonl                 a line for each converted source: its name, its videos, what was wrong
 
-The number of a video is the place of its footage among all that was given (in its split), so that it depends neither on
-processes nor on interruptions. Footage that cannot be read leaves its number free, and takes it when the conversion
-is repeated after it was mended. Splits are cut in the given order, by footage: no two share any.
+A *source* is one piece of footage. The number of a video is the index of its source among all sources (of its split),
+so it depends neither on the number of processes nor on interruptions. The number of an unreadable source stays free
+until the conversion is repeated after the source was repaired. Splits are formed by source, in the given order.
 
 Frames are uint8 RGB (H, W, 3), times are seconds.
 """
@@ -44,26 +44,30 @@ SOURCES_FILE = "sources.jsonl"
 
 @dataclass(frozen=True)
 class ConversionOptions:
-    """The options that decide every byte of a data set. `UserError` if they are impossible."""
+    """Options that determine every byte of a data set.
+
+    Raises:
+        UserError: they are invalid.
+    """
 
     target_size: tuple[int, int]
     """Width and height of the frames."""
     frame_rate: float | None = None
-    """Frames per second, dropped and repeated to; None keeps all frames."""
+    """Frames per second, reached by dropping and repeating frames; None keeps all frames."""
     crop: tuple[int, int, int, int] | None = None
-    """The box (left, top, right, bottom) of the footage to use, in pixels."""
+    """Box (left, top, right, bottom) of the footage to use, in pixels."""
     keep_aspect: Literal["pad", "crop", "stretch"] = "stretch"
-    """What is done where the shape differs: black borders, cut borders, or another shape."""
+    """How to handle a different aspect ratio: add black borders, crop, or distort."""
     start: float | None = None
-    """Seconds of each piece of footage to leave out."""
+    """Seconds to skip at the beginning of each source."""
     end: float | None = None
-    """The second of each piece of footage to end before."""
+    """Time in seconds at which to end each source."""
     max_frames: int | None = None
-    """Frames to take at most of each piece of footage."""
+    """Maximum number of frames per source."""
     detect_cuts: bool = False
-    """Whether each scene becomes a video of its own."""
+    """Whether each scene becomes a separate video."""
     splits: tuple[float, float, float] | None = None
-    """The fractions of train, val and test; None: one flat folder."""
+    """Fractions of train, val and test; None: one flat folder."""
 
     def __post_init__(self) -> None:
         if self.crop:
@@ -74,13 +78,17 @@ class ConversionOptions:
             raise UserError(f"--split {_spaced(self.splits)}: the fractions of train, val and test must add up to 1")
 
     def named(self) -> dict[str, object]:
-        """Return the options under the names that the command gives them."""
+        """Return the options by their names on the command line."""
         renamed = {"frame_rate": "fps", "splits": "split"}
         return {renamed.get(name, name): value for name, value in asdict(self).items()}
 
 
 def require_box(crop: tuple[int, int, int, int]) -> None:
-    """`UserError` if a box (left, top, right, bottom) holds no pixels."""
+    """Check that a box (left, top, right, bottom) is not empty.
+
+    Raises:
+        UserError: it is.
+    """
     left, top, right, bottom = crop
     if not (0 <= left < right and 0 <= top < bottom):
         raise UserError(f"--crop {_spaced(crop)}: is no box; give 0 <= L < R and 0 <= T < B")
@@ -88,23 +96,23 @@ def require_box(crop: tuple[int, int, int, int]) -> None:
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a data set holds after a conversion, what earlier runs did included."""
+    """Contents of a data set after a conversion, including the results of earlier runs."""
 
     num_videos: int = 0
     num_frames: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
-    """Why footage was left out, by its name."""
+    """Reason why a source was skipped, by its name."""
     warnings: dict[str, str] = field(default_factory=dict)
-    """What was wrong with footage of which intact frames were kept, by its name."""
+    """Problem of a source whose intact frames were kept, by its name."""
 
 
 @dataclass(frozen=True)
 class ConvertedSource:
-    """What became of one piece of footage."""
+    """Result of converting one source."""
 
     name: str
     videos: list[str]
-    """Folders within the data set; none if the footage was left out."""
+    """Folders within the data set; none if the source was skipped."""
     num_frames: int
     problem: str | None
     """Why it could not be read, or not to its end."""
@@ -113,14 +121,14 @@ class ConvertedSource:
 def convert_sources(
     sources: Sequence[Source], options: ConversionOptions, output_directory: Path, processes: int
 ) -> Conversion:
-    """Convert the sources that `output_directory` lacks, under a progress bar.
+    """Convert the sources missing in `output_directory`, with a progress bar.
 
-    Sources that cannot be read are left out. Where reading fails later, the frames before are kept. Sources are pickled
-    if there are several processes. ffmpeg itself scales what comes from a `VideoFile`, Pillow the frames of others.
+    Unreadable sources are skipped. If reading fails later, the frames before are kept. Sources are pickled if there are
+    several processes. Frames of a `VideoFile` are resized by ffmpeg, others by Pillow.
 
     Raises:
-        UserError: the folder holds something else than a conversion with these options, other sources have their
-            numbers there, another process converts there, or a split would be empty.
+        UserError: the folder holds anything but a conversion with these options, other sources have their numbers
+            there, another process converts there, or a split would be empty.
         OSError: a file cannot be written.
     """
     places = _places([source.name for source in sources], options.splits)
@@ -156,8 +164,8 @@ def convert_source(directory: Path, options: ConversionOptions, source: Source, 
     """Write the videos of one source, `place` or `place_000`, `place_001`, ... in the data set `directory`.
 
     Raises:
-        OSError: a frame cannot be written; the unfinished video is removed then.
-        KeyboardInterrupt: the work was given up; the unfinished video is removed then.
+        OSError: a frame cannot be written; the unfinished video is removed.
+        KeyboardInterrupt: the work was cancelled; the unfinished video is removed.
     """
     problems: list[str] = []
     frames = itertools.islice(_readable(source, options, problems), options.max_frames)
@@ -166,7 +174,7 @@ def convert_source(directory: Path, options: ConversionOptions, source: Source, 
     for scene, scene_frames in itertools.groupby(scenes, operator.attrgetter("scene")):
         videos.append(f"{place}_{scene:03d}" if options.detect_cuts else place)
         path = directory / videos[-1]
-        shutil.rmtree(path, ignore_errors=True)  # of a run that was killed before it could note it
+        shutil.rmtree(path, ignore_errors=True)  # left by a run that was killed before it could log it
         with VideoWriter(path) as writer:
             for shown in scene_frames:
                 stop_if_given_up()
@@ -176,12 +184,13 @@ def convert_source(directory: Path, options: ConversionOptions, source: Source, 
 
 
 def converted_frames(source: Source, options: ConversionOptions) -> Iterator[SourceFrame]:
-    """Yield the frames of a source at the rate, of the part, the box and the size that the options say.
+    """Yield the frames of a source with the frame rate, time range, crop and size of the options.
 
-    Where frames are dropped, their actions are too.
+    The actions of dropped frames are dropped too.
 
     Raises:
-        SourceError: the source cannot be read on, the box to crop lies outside, or the part to take cannot be told.
+        SourceError: the source cannot be read further, the crop extends beyond the frames, or a time range is given for
+            a source without frame rate.
     """
     if options.crop:
         _require_inside(source, options.crop)
@@ -194,7 +203,7 @@ def converted_frames(source: Source, options: ConversionOptions) -> Iterator[Sou
 
 
 def _readable(source: Source, options: ConversionOptions, problems: list[str]) -> Iterator[SourceFrame]:
-    """The frames that can be read; `problems` gets what is wrong with the others."""
+    """Yield the readable frames, and append the reason to `problems` if reading fails."""
     try:
         yield from converted_frames(source, options)
     except SourceError as error:
@@ -242,9 +251,9 @@ def _reshaped(pixels: np.ndarray, options: ConversionOptions) -> np.ndarray:
 
 
 def _retimed(source: Source, options: ConversionOptions) -> Iterator[SourceFrame]:
-    """The frames shown at the times start, start + 1 / frame_rate, ... before the end.
+    """Yield the frames shown at the times start, start + 1 / frame_rate, ... before the end.
 
-    Frames of a source that has no time count as taken at `frame_rate`.
+    Frames of a source without frame rate count as recorded at `frame_rate`.
     """
     target = None if options.frame_rate is None else Fraction(options.frame_rate)
     rate = source.probe().frame_rate or target
@@ -265,7 +274,7 @@ def _retimed(source: Source, options: ConversionOptions) -> Iterator[SourceFrame
 
 
 def _places(names: Sequence[str], splits: tuple[float, float, float] | None) -> dict[str, str]:
-    """Where each source's videos go, within the data set."""
+    """Return the path of each source's videos within the data set."""
     if splits is None:
         return {name: f"{index:05d}" for index, name in enumerate(names)}
     places: dict[str, str] = {}
@@ -281,7 +290,11 @@ def _places(names: Sequence[str], splits: tuple[float, float, float] | None) -> 
 
 
 def _read_log(directory: Path, places: dict[str, str]) -> dict[str, ConvertedSource]:
-    """The sources whose videos are all there. `UserError` if others than `places` says have their numbers."""
+    """Return the sources whose videos are all present.
+
+    Raises:
+        UserError: videos come from other sources than `places` says.
+    """
     done = {}
     for converted in _parse_log(directory / SOURCES_FILE):
         place = places.get(converted.name)

@@ -1,7 +1,7 @@
 """Convert a folder of video files to a data set (docs/method.md#data-sets).
 
-`dataset.acquisition.conversion` describes what is written. Videos that an earlier run finished are kept, so the same
-command completes an interrupted conversion.
+`dataset.acquisition.conversion` describes the output. Videos that an earlier run finished are kept, so the same command
+completes an interrupted conversion.
 """
 
 import argparse
@@ -79,7 +79,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def options_of(arguments: argparse.Namespace) -> ConversionOptions:
-    """Return the validated options of a conversion. `UserError` if they are impossible."""
+    """Return the validated options of a conversion.
+
+    Raises:
+        UserError: they are invalid.
+    """
     return ConversionOptions(
         target_size=tuple(arguments.target_size),
         frame_rate=arguments.fps,
@@ -94,7 +98,11 @@ def options_of(arguments: argparse.Namespace) -> ConversionOptions:
 
 
 def find_videos(directory: Path, extension: str) -> list[video_file.VideoFile]:
-    """Return the files with an extension, or with any known one if it is `all`. `UserError` if there are none."""
+    """Return the video files with an extension, or with any known one if it is `all`.
+
+    Raises:
+        UserError: there are none.
+    """
     if not directory.is_dir():
         raise UserError(f"--video_directory {directory}: there is no such folder; correct the path")
     videos = video_file.find(directory, None if extension == "all" else extension)
@@ -107,7 +115,7 @@ def find_videos(directory: Path, extension: str) -> list[video_file.VideoFile]:
 
 
 def describe(conversion: Conversion, options: ConversionOptions, directory: Path) -> str:
-    """Return what the data set holds and what was wrong, a line each."""
+    """Describe the contents of the data set and the problems, one line each."""
     width, height = options.target_size
     lines = [f"{conversion.num_videos} videos, {conversion.num_frames} frames of {width}x{height} in {directory}"]
     lines += [f"kept the intact frames of {name}: {problem}" for name, problem in conversion.warnings.items()]
@@ -116,7 +124,7 @@ def describe(conversion: Conversion, options: ConversionOptions, directory: Path
 
 
 def main() -> int:
-    """Run the command."""
+    """Run the command and return the exit code."""
     arguments = parse_arguments()
     options = options_of(arguments)
     videos = find_videos(arguments.video_directory, arguments.video_extension)

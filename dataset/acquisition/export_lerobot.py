@@ -1,4 +1,4 @@
-"""Export a data set to LeRobot, version 3: with its true actions, or with those that a trained model infers."""
+"""Export a data set to LeRobot, version 3, with true actions or with those inferred by a trained model."""
 
 import argparse
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def main() -> int:
-    """Run the command; the exit code."""
+    """Run the command and return the exit code."""
     arguments = parse_arguments()
     import_pyarrow()
     refuse_existing(arguments.output_directory)

@@ -1,4 +1,4 @@
-"""Work on many videos in several processes, which stop in order when the command is interrupted."""
+"""Process videos in parallel processes that stop cleanly when the command is interrupted."""
 
 import multiprocessing
 import signal
@@ -10,11 +10,15 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 _given_up: Event | None = None
-"""Set in a worker process: whether the work was given up."""
+"""Event that tells a worker process that the work was cancelled; None in other processes."""
 
 
 def stop_if_given_up() -> None:
-    """To be called now and then in the work: `KeyboardInterrupt` in a worker process once the work was given up."""
+    """Stop a worker process if the work was cancelled; to be called regularly during the work.
+
+    Raises:
+        KeyboardInterrupt: the work was cancelled.
+    """
     if _given_up is not None and _given_up.is_set():
         raise KeyboardInterrupt
 
@@ -22,10 +26,10 @@ def stop_if_given_up() -> None:
 def run_in_parallel(
     function: Callable[..., Result], calls: Iterable[tuple[Any, ...]], processes: int, done: Callable[[Result], object]
 ) -> None:
-    """Call a function with each tuple of arguments, and `done` here with each result, in the order they come in.
+    """Call a function with each tuple of arguments in parallel, and `done` in this process with each result.
 
-    With one process the work is done here. Function, arguments and results are pickled otherwise. The first exception
-    ends all work and is raised.
+    Results arrive in order of completion. With a single process the work is done in this one; otherwise function,
+    arguments and results are pickled. The first exception cancels all work and is raised.
     """
     calls = list(calls)
     if min(processes, len(calls)) <= 1:
@@ -36,7 +40,7 @@ def run_in_parallel(
     given_up = context.Event()
     executor = ProcessPoolExecutor(min(processes, len(calls)), context, _start_worker, (given_up,))
     try:
-        # Workers inherit that they ignore Ctrl-C, which a terminal sends to all: this process tells them to stop.
+        # Workers inherit that Ctrl-C, which a terminal sends to all processes, is ignored: this process stops them.
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         futures = [executor.submit(function, *arguments) for arguments in calls]
         signal.signal(signal.SIGINT, handler)

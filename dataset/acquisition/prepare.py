@@ -1,4 +1,4 @@
-"""Prepare footage for training with one command: choose size, speed and network, convert, write the configurations."""
+"""Prepare footage for training: choose frame size, frame rate and network, convert it, and write configurations."""
 
 import argparse
 import re
@@ -44,12 +44,12 @@ def _actions_count(text: str) -> int:
 
 
 def main() -> int:
-    """Prepare the footage; returns the exit code."""
+    """Run the command and return the exit code."""
     arguments = parse_arguments()
     if not re.fullmatch(r"\w[\w.-]*", arguments.name):
         raise UserError(f"--name {arguments.name}: not a file name; use letters, digits, '_', '-' and '.'")
 
-    from preparation.run import Request, prepare  # takes seconds, for which --help need not wait
+    from preparation.run import Request, prepare  # importing takes seconds, which --help avoids
 
     return prepare(
         Request(

@@ -4,8 +4,8 @@ Writes `DIR/{train,val,test}/00000/00000.png ...`, an `annotations.json` beside 
 `DIR/recording.json` with the options. Videos that an earlier run finished are kept, so the same command completes an
 interrupted recording. A video depends on nothing but the options and its place in the data set.
 
-The annotations hold the truth, for evaluation only. Entry t belongs to frame t: `actions` is the action applied between
-frames t and t + 1, `rewards` what it earned, `dones` whether the game ended by it (frame t + 1 then begins a new game)
+The annotations hold the ground truth, for evaluation only. Entry t belongs to frame t: `actions` is the action applied
+between frames t and t + 1, `rewards` its reward, `dones` whether it ended the game (frame t + 1 then begins a new game)
 and `metadata`, for Breakout, `{"agent_position": [x, y]}`, the centre of the paddle in pixels from the top left corner
 of the recorded frame.
 """
@@ -36,11 +36,14 @@ SIDE_MULTIPLE = 16
 """The model takes frames whose sides are multiples of this."""
 
 REACTION_FRAMES = 1
-"""Emulator frames from a press of the joystick to its first effect on the screen. Frames are recorded this long after
-their action began: then the action's effect lies between its frame and the next and not partly in the step after."""
+"""Emulator frames from a joystick press to its first effect on the screen.
+
+Frames are recorded this long after their action began, so that the action's whole effect lies between its frame and the
+next.
+"""
 
 MAX_WARM_UP_STEPS = 300
-"""Up to this many steps are played before a video begins, so that videos show different moments of a game."""
+"""Maximum number of steps played before a video begins, so that videos show different moments of a game."""
 
 RECORDING_FILE = "recording.json"
 
@@ -52,7 +55,7 @@ python -m dataset.acquisition.record_atari --game breakout --output_directory da
 
 @dataclass(frozen=True)
 class Recording:
-    """The options that decide every byte of a data set."""
+    """Options that determine every byte of a data set."""
 
     game: str
     train_videos: int
@@ -65,33 +68,36 @@ class Recording:
     seed: int
 
     def videos(self) -> list[tuple[str, int]]:
-        """Return the split of every video and its number within it."""
+        """Return the split of every video and its number within the split."""
         counts = (self.train_videos, self.val_videos, self.test_videos)
         return [(split, index) for split, count in zip(SPLITS, counts, strict=True) for index in range(count)]
 
 
 class Camera:
-    """Cuts the box `crop` (left, top, right, bottom) out of screens and resizes it to `size` (width, height)."""
+    """Crops screens to the box `crop` (left, top, right, bottom) and resizes them to `size` (width, height).
+
+    Sides that shrink by more than a tenth are averaged; otherwise the nearest pixels are taken, which keeps colours
+    exact.
+    """
 
     def __init__(self, crop: tuple[int, int, int, int], size: tuple[int, int]):
-        """Sides that shrink by more than a tenth are averaged; else pixels are picked, which keeps colours exact."""
         left, top, right, bottom = crop
         self._crop, self._size = crop, size
         self._scale = size[0] / (right - left), size[1] / (bottom - top)
         self._resample = Image.Resampling.BOX if min(self._scale) < 0.9 else Image.Resampling.NEAREST
 
     def capture(self, screen: np.ndarray) -> Image.Image:
-        """Return the frame taken of a screen, (screen height, screen width, 3) uint8."""
+        """Return the frame of a screen, (screen height, screen width, 3) uint8."""
         return Image.fromarray(screen).resize(self._size, self._resample, box=self._crop)
 
     def locate(self, position: tuple[float, float]) -> list[float]:
-        """Return where the screen position (x, y) lies in the frame: [x, y] in pixels, outside if it was cut off."""
+        """Map a screen position (x, y) to the frame: [x, y] in pixels, outside of the frame if cropped off."""
         return [(position[axis] - self._crop[axis]) * self._scale[axis] for axis in (0, 1)]
 
 
 @functools.cache
 def load_game(game: str) -> tuple[ALEInterface, ALEState]:
-    """Return this process's emulator of a game, without sticky actions, and its state when switched on."""
+    """Return this process's emulator of a game, without sticky actions, and its initial state."""
     ALEInterface.setLoggerMode(LoggerMode.Error)
     emulator = ALEInterface()
     emulator.setInt("random_seed", 0)
@@ -111,12 +117,12 @@ def create_player(game: str, random: np.random.Generator) -> Player:
 
 
 def record_video(recording: Recording, directory: Path, split: str, index: int) -> None:
-    """Play and write the video `index` of `split` in the data set `directory`.
+    """Play and record the video `index` of `split` in the data set `directory`.
 
     Raises:
         VideoError: the video exists.
-        OSError: it cannot be written; nothing is left behind then.
-        KeyboardInterrupt: the recording was given up; nothing is left behind then.
+        OSError: it cannot be written; nothing is left behind.
+        KeyboardInterrupt: the recording was cancelled; nothing is left behind.
     """
     random = np.random.default_rng([recording.seed, SPLITS.index(split), index])
     player = create_player(recording.game, random)
@@ -145,11 +151,10 @@ def record_video(recording: Recording, directory: Path, split: str, index: int) 
 
 
 def record(recording: Recording, directory: Path, processes: int) -> int:
-    """Record the videos that `directory` lacks, under a progress bar, and return how many those were.
+    """Record the videos missing in `directory`, with a progress bar, and return their number.
 
     Raises:
-        UserError: `directory` holds something else than a recording with these options, or another process records
-            there.
+        UserError: `directory` holds anything but a recording with these options, or another process records there.
         OSError: a file cannot be written.
     """
     claim_folder(directory, RECORDING_FILE, asdict(recording), "recorded")
@@ -163,7 +168,7 @@ def record(recording: Recording, directory: Path, processes: int) -> int:
 
 
 def describe(recording: Recording, directory: Path) -> str:
-    """Return what a complete data set holds, in a few lines: videos, frames, actions, rewards and where it lies."""
+    """Summarise a complete data set in a few lines: videos, frames, actions, rewards and location."""
     videos = [Video(_video_path(directory, *video)).annotations for video in recording.videos()]
     actions = Counter(action for video in videos for action in video.actions)
     num_frames = actions.total()
@@ -227,7 +232,7 @@ def recording_of(arguments: argparse.Namespace) -> Recording:
     """Return the validated options of a recording.
 
     Raises:
-        UserError: the game is unknown, there are no videos, or crop or target size are impossible.
+        UserError: the game is unknown, there are no videos, or crop or target size are invalid.
     """
     games = roms.get_all_rom_ids()
     if arguments.game not in games:

@@ -1,8 +1,8 @@
-"""Where one scene of a video ends and another begins, without a cross-fade.
+"""Detection of hard scene cuts in videos.
 
-Frames are compared as thumbnails, in which noise and small movements vanish. A cut lies before frame t if both frames
-before it differ from both t and t + 1, by much more than consecutive frames differ nearby: neither a flash nor a fast
-pan is a cut. Scenes of a single frame are not told apart.
+Frames are compared as thumbnails, in which noise and small movements vanish. There is a cut before frame t if both
+frames before it differ from both t and t + 1 by much more than consecutive frames differ nearby, so that neither a
+flash nor a fast pan counts as a cut. Scenes of a single frame are not detected.
 """
 
 import statistics
@@ -18,18 +18,18 @@ from dataset.acquisition.readers.source import SourceFrame
 _THUMBNAIL_SIZE = (16, 16)
 
 _MIN_DIFFERENCE = 0.06
-"""Less than this mean absolute difference (0 to 1) between thumbnails is no cut, however still the video is."""
+"""Minimum mean absolute difference (0 to 1) between thumbnails at a cut, however static the video is."""
 
 _MIN_RATIO = 2.2
-"""A cut differs by this many times as much as consecutive frames do before it, in the median, and right after it."""
+"""Minimum ratio of the difference at a cut to that of consecutive frames: the median before it, and right after it."""
 
 _NUM_BEFORE = 8
-"""Changes from frame to frame that the median is taken of."""
+"""Number of differences between consecutive frames in the median."""
 
 
 @dataclass(frozen=True)
 class SceneFrame:
-    """A frame and the number, from 0, of the scene it belongs to."""
+    """A frame and the number of its scene, from 0."""
 
     frame: SourceFrame
     scene: int
@@ -45,7 +45,7 @@ class _Seen:
 
 
 def number_scenes(frames: Iterable[SourceFrame]) -> Iterator[SceneFrame]:
-    """Tell the scene of each frame. One frame more is read than is given, two are kept."""
+    """Yield each frame with the number of its scene, reading one frame ahead."""
     before: deque[_Seen] = deque(maxlen=2)
     changes: deque[float] = deque([0.0], maxlen=_NUM_BEFORE)
     scene = 0
@@ -65,7 +65,7 @@ def _see(frame: SourceFrame) -> _Seen:
 
 
 def _with_following(items: Iterator[_Seen]) -> Iterator[tuple[_Seen, _Seen]]:
-    """Each item with the one after it; the last with itself."""
+    """Yield each item with its successor; the last with itself."""
     item = next(items, None)
     if item is None:
         return

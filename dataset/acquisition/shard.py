@@ -1,10 +1,10 @@
 """Write a data set as shards: tar files in WebDataset's layout, which training streams from a folder or URL.
 
-`dataset.shards.index` describes the files. Frames are copied as they are. Training videos longer than a clip are cut;
-each clip repeats the frames with which the next one begins, so that no sequence that spans at most one frame more is
-lost: it starts in one clip and ends there. Longer ones, across a cut, are not drawn, and at the beginning of a clip
-stacked observations repeat its first frame as at that of a video. The other splits are evaluated whole and stay whole.
-The clips come in a random order, the same each time, so that a shard holds many videos.
+`dataset.shards.index` describes the files. Frames are copied unchanged. Training videos longer than a clip are cut into
+overlapping clips: every sequence that spans at most one frame more than the overlap lies within one clip. Longer
+sequences across a cut are not drawn, and at the beginning of a clip stacked observations repeat its first frame, as at
+the beginning of a video. Videos of the other splits are not cut, since they are evaluated whole. The clips are in a
+fixed random order, so that a shard holds clips of many videos.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from utils.command import EXIT_DONE, CommandParser, UserError, non_negative_int,
 from utils.files import only_process, replacing, require_writable
 
 OPTIONS_FILE = ".sharding.json"
-"""Tells the options to whoever continues."""
+"""File with the options, for resuming an interrupted run."""
 
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
@@ -38,31 +38,35 @@ EXAMPLE = "python -m dataset.acquisition.shard --data_root data/my_game --output
 
 @dataclass(frozen=True)
 class Options:
-    """How to cut and pack videos."""
+    """Options of cutting and packing videos."""
 
     shard_size: int
-    """Bytes of the clips in a shard, which a single longer clip may exceed."""
+    """Maximum size of the clips in a shard in bytes, which a single larger clip may exceed."""
     clip_length: int
-    """Frames in a clip of a training video."""
+    """Number of frames in a clip of a training video."""
     overlap: int
-    """Frames that a clip shares with the next one."""
+    """Number of frames that a clip shares with the next one."""
 
     def __post_init__(self) -> None:
-        """`UserError` if clips would not get on."""
+        """Check that the overlap is shorter than a clip.
+
+        Raises:
+            UserError: it is not.
+        """
         if self.overlap >= self.clip_length:
             raise UserError(f"--overlap {self.overlap}: must be less than --clip_length, which is {self.clip_length}")
 
 
 @dataclass(frozen=True)
 class ClipFiles:
-    """A clip and what is written for it."""
+    """A clip and the files written for it."""
 
     clip: Clip
     video: Video
 
     @property
     def members(self) -> list[Member]:
-        """Its frames, numbered from 0, and its annotations."""
+        """The clip's frames, numbered from 0, and its annotations."""
         key, first, last = self.clip.key, self.clip.first_frame, self.clip.first_frame + self.clip.num_frames
         files, annotations = _contents(self.video)
         frames = [Member(f"{key}.{index:05d}{file.suffix}", file) for index, file in enumerate(files[first:last])]
@@ -78,13 +82,13 @@ class ClipFiles:
 
     @cached_property
     def size(self) -> int:
-        """The bytes that it takes in a tar file."""
+        """Size of the clip in a tar file, in bytes."""
         return sum(member.archived_size for member in self.members)
 
 
 @dataclass(frozen=True)
 class PlannedShard:
-    """A shard and what goes into it."""
+    """A shard to be written, and its clips."""
 
     file: str
     num_bytes: int
@@ -92,31 +96,33 @@ class PlannedShard:
 
     @property
     def members(self) -> Iterator[Member]:
-        """What is written into the tar file."""
+        """Members of the tar file."""
         return (member for clip in self.clips for member in clip.members)
 
     @property
     def entry(self) -> dict[str, Any]:
-        """Its entry in the index, all but the SHA-256."""
+        """The shard's entry in the index, without the SHA-256."""
         clips = tuple(each.clip for each in self.clips)
         return {"file": self.file, "num_bytes": self.num_bytes, "clips": clips}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be written."""
+    """Shards and index to be written."""
 
     frame_size: tuple[int, int]
+    """Width and height in pixels."""
     actions: dict[str, tuple[int, ...] | None]
-    """Of each split, as in the index."""
+    """True actions of each split, as in the index."""
     shards: dict[str, list[PlannedShard]]
-    """Of each split."""
+    """Shards of each split."""
 
 
 def plan_shards(videos: Mapping[str, Sequence[Video]], options: Options) -> Plan:
-    """Decide which clips of the videos of each split go into which shard.
+    """Assign the clips of each split's videos to shards.
 
-    `UserError` if the frames differ in size or the first one of a video cannot be read.
+    Raises:
+        UserError: the frames differ in size or the first one of a video cannot be read.
     """
     return Plan(
         frame_size=_common_size([video for opened in videos.values() for video in opened]),
@@ -132,13 +138,15 @@ def plan_shards(videos: Mapping[str, Sequence[Video]], options: Options) -> Plan
 
 
 def write_shards(plan: Plan, directory: Path) -> Index:
-    """Write the shards, then the index. Shards that an interrupted run wrote are kept.
+    """Write the shards, then the index.
+
+    Shards that an interrupted run wrote are kept and verified.
 
     Returns:
         The index.
 
     Raises:
-        UserError: a file is there that would be another.
+        UserError: an existing file has other contents than planned.
         OSError: the disk is full, or the folder cannot be written.
     """
     planned = [shard for shards in plan.shards.values() for shard in shards]
@@ -166,7 +174,7 @@ def _require(path: Path, is_as_planned: bool) -> None:
 
 
 def _write_shard(shard: PlannedShard, path: Path, progress: "tqdm[Any]") -> Shard:
-    """The index entry of a shard, after writing it unless it is there."""
+    """Write a shard, or verify the existing one, and return its index entry."""
     is_there = path.exists()
     if not is_there:
         with replacing(path) as stream:
@@ -182,7 +190,7 @@ def _write_shard(shard: PlannedShard, path: Path, progress: "tqdm[Any]") -> Shar
 
 
 def _common_size(videos: Sequence[Video]) -> tuple[int, int]:
-    """The width and height of all frames."""
+    """Return the common width and height of all frames."""
     sizes = {video.frame(0).size: video.path for video in videos}
     if len(sizes) > 1:
         ((width, height), path), ((other_width, other_height), other_path), *_ = sizes.items()
@@ -195,7 +203,7 @@ def _common_size(videos: Sequence[Video]) -> tuple[int, int]:
 
 
 def _cut(split: str, videos: Sequence[Video], options: Options) -> list[ClipFiles]:
-    """The clips of a split, in the order of the videos."""
+    """Cut the videos of a split into clips, in order."""
     clips: list[ClipFiles] = []
     for video in videos:
         length, overlap = (options.clip_length, options.overlap) if split == "train" else (video.num_frames, 0)
@@ -216,7 +224,7 @@ def _cut(split: str, videos: Sequence[Video], options: Options) -> list[ClipFile
 
 
 def _pack(clips: Sequence[ClipFiles], shard_size: int) -> list[list[ClipFiles]]:
-    """What goes into each shard: clips in random order until it is full, then sorted by their keys."""
+    """Fill shards with clips in random order, and sort those of each shard by key."""
     sizes = [clip.size for clip in tqdm(clips, "measuring", unit="clip", disable=None)]
     packs: list[list[ClipFiles]] = []
     room = 0
@@ -230,7 +238,7 @@ def _pack(clips: Sequence[ClipFiles], shard_size: int) -> list[list[ClipFiles]]:
 
 
 def _known_actions(videos: Sequence[Video]) -> tuple[int, ...] | None:
-    """The true actions that occur in videos; None if those of one are unknown."""
+    """Return the true actions that occur in videos; None if those of one are unknown."""
     actions: set[int] = set()
     for video in videos:
         annotations = video.annotations
@@ -242,13 +250,17 @@ def _known_actions(videos: Sequence[Video]) -> tuple[int, ...] | None:
 
 @lru_cache(maxsize=1)
 def _contents(video: Video) -> tuple[list[Path], Annotations]:
-    """The frame files of a video, in order, and its annotations. The clips of a video ask one after the other."""
+    """Return the frame files of a video in order, and its annotations, cached for the consecutive clips of a video."""
     files = [file for file in video.path.iterdir() if file.suffix.lower() in FRAME_SUFFIXES and file.stem.isdecimal()]
     return sorted(files, key=lambda file: int(file.stem)), video.annotations
 
 
 def _open_videos(data_root: Path, dataset_splits: Sequence[float] | None) -> dict[str, list[Video]]:
-    """The videos of each split that there is. `UserError` if a video is refused or it is not known which are whose."""
+    """Open the videos of each existing split.
+
+    Raises:
+        UserError: a video is refused, or a flat folder is not divided into splits.
+    """
     if dataset_splits:
         paths = {
             split: find_videos(data_root, split, dataset_splits)
@@ -317,7 +329,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def main() -> int:
-    """Write the shards; returns the exit code."""
+    """Run the command and return the exit code."""
     arguments = parse_arguments()
     options = Options(arguments.shard_size, arguments.clip_length, arguments.overlap)
     if arguments.dataset_splits and abs(sum(arguments.dataset_splits) - 1) > 1e-6:

@@ -1,4 +1,4 @@
-"""The tar file of a shard: written the same to the last byte each time, unpacked without trust in it."""
+"""Tar files of shards: written reproducibly to the byte, unpacked as untrusted input."""
 
 import hashlib
 import re
@@ -23,50 +23,57 @@ class Member:
 
     name: str
     contents: Path | bytes
-    """Where they are read from, or what they are."""
+    """The file to read them from, or the contents themselves."""
 
     @property
     def size(self) -> int:
-        """The bytes of the contents."""
+        """Size of the contents in bytes."""
         return len(self.contents) if isinstance(self.contents, bytes) else self.contents.stat().st_size
 
     @property
     def archived_size(self) -> int:
-        """The bytes that it takes in a tar file."""
+        """Size in the tar file in bytes, header and padding included."""
         return BLOCK + -(-self.size // BLOCK) * BLOCK
 
 
 def archive_size(members_size: int) -> int:
-    """Return the bytes of a tar file whose members take so many: two empty blocks end it, in records of 20 blocks."""
+    """Return the size of a tar file in bytes, given the total archived size of its members.
+
+    Two empty blocks end it, and it is padded to records of 20 blocks.
+    """
     return -(-(members_size + 2 * BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 
 
 class Stream(Protocol):
-    """Takes bytes one after the other."""
+    """Sink of bytes."""
 
     def write(self, data: bytes, /) -> object:
-        """Take some bytes."""
+        """Write some bytes."""
         ...
 
 
 class HashingStream:
-    """Keeps of what is written nothing but the SHA-256."""
+    """Stream that only computes the SHA-256 of what is written."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
 
     @property
     def hexdigest(self) -> str:
-        """The SHA-256 so far, in hexadecimal digits."""
+        """SHA-256 so far, in hexadecimal digits."""
         return self._digest.hexdigest()
 
     def write(self, data: bytes, /) -> None:
-        """Take some bytes."""
+        """Add some bytes to the digest."""
         self._digest.update(data)
 
 
 def write_archive(stream: Stream, members: Iterable[Member]) -> None:
-    """Write a tar file of plain files without owner or time. `OSError` if a file changes meanwhile."""
+    """Write a tar file of plain files without owner or time.
+
+    Raises:
+        OSError: a file cannot be read, or changes meanwhile.
+    """
     with tarfile.open(fileobj=cast(IO[bytes], stream), mode="w|", format=tarfile.USTAR_FORMAT) as archive:
         for member in members:
             header = tarfile.TarInfo(member.name)
@@ -79,14 +86,14 @@ def unpack(archive: Path, folder: Path, clips: Sequence[Clip], place: str) -> No
     """Unpack the clips of a shard into videos as `dataset.video` reads them.
 
     Args:
-        archive: The tar file.
-        folder: A new folder, which gets a folder for each clip, named by its key.
-        clips: What the archive has to hold, and nothing else.
-        place: What to call the archive in messages.
+        archive: the tar file.
+        folder: a new folder, in which a folder is created for each clip, named by its key.
+        clips: the clips that the archive must hold, and nothing else.
+        place: path or URL of the archive, for messages.
 
     Raises:
-        UserError: a member is no plain file, has a name that no frame or annotation of these clips has, occurs twice or
-            is larger than the archive; or the archive is damaged. Such members are not written.
+        UserError: a member is no plain file, is not named like a frame or annotation of these clips, occurs twice or is
+            larger than the archive; or the archive is damaged. Such members are not written.
         OSError: the folder cannot be written.
     """
     lengths = {clip.key: clip.num_frames for clip in clips}
@@ -108,12 +115,12 @@ def unpack(archive: Path, folder: Path, clips: Sequence[Clip], place: str) -> No
         raise UserError(f"{place}: holds {key}.{name} twice; the shard was not written by this project") from error
     except (OSError, UserError):
         raise
-    except Exception as error:  # damaged headers are met with exceptions of many kinds
+    except Exception as error:  # damaged headers raise many kinds of exceptions
         raise UserError(f"{place}: is a damaged tar file: {one_line(error)}; write the shards again") from error
 
 
 def _reason_to_refuse(member: tarfile.TarInfo, lengths: dict[str, int], num_bytes: int) -> str | None:
-    """Why a member has no place in a shard with clips of these lengths, if it has none."""
+    """Return why a member is not allowed in a shard with clips of these lengths; None if it is."""
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
         return "is not a plain file"
     match = _MEMBER_NAME.fullmatch(member.name)

@@ -1,4 +1,4 @@
-"""Data sets in shards, in a folder or behind a URL: what `dataset.formats` asks for."""
+"""Data sets in shards, in a folder or at a URL, as a `dataset.formats.DataFormat`."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from utils.configuration import Configuration, Data, DataSource
 
 @dataclass(frozen=True)
 class StreamedShards:
-    """A training split in shards, which are fetched while it is read."""
+    """Training split in shards, which are downloaded while it is read."""
 
     split: ShardedSplit
     config: Configuration
@@ -44,7 +44,7 @@ class StreamedShards:
         )
 
     def state(self) -> dict[str, int]:
-        """Return the seed, the sizes of batches and data, and among how many the shards are dealt out."""
+        """Return the seed, the sizes of batches and data, and the number of ranks that divide the shards."""
         return {
             "seed": self.config.training.seed,
             "batch_size": self.config.training.batching.batch_size,
@@ -55,29 +55,34 @@ class StreamedShards:
         }
 
     def true_actions(self) -> Iterable[tuple[str, Iterable[int] | None]]:
-        """Yield those of all shards."""
+        """Yield the true actions of all shards."""
         yield self.split.storage.root, self.split.actions
 
 
 class Shards:
-    """Tar files with an index. Those of validation and test are fetched whole."""
+    """Tar files with an index; validation and test splits are downloaded whole."""
 
     def holds(self, data_root: str) -> bool:
-        """Whether there is an index of shards, or a URL."""
+        """Whether `data_root` is a URL or holds an index of shards."""
         return is_sharded(data_root)
 
     def require_splits(self, data: DataSource, splits: Iterable[str]) -> None:
-        """`UserError` if the index cannot be read or lacks one of them, or `data` would cut them otherwise."""
+        """Check that the index has the splits.
+
+        Raises:
+            UserError: the index cannot be read or lacks one of them, or `data` asks for other splits.
+        """
         _require_own_splits(data)
         index = Storage(data.data_root).read_index()
         for split in splits:
             index.find(split, data.data_root)
 
     def find_videos(self, data: DataSource, split: str) -> list[Path]:
-        """Return the folders of all videos of the validation or test split, after fetching what is not here.
+        """Return the folders of all videos of the validation or test split, after downloading missing ones.
 
         Raises:
-            UserError: there are none, or they cannot be fetched; or they are for training, which are cut and streamed.
+            UserError: there are none, or they cannot be downloaded; or the split is train, whose videos are cut and
+                streamed.
             OSError: the disk is full.
         """
         _require_own_splits(data)
@@ -88,7 +93,11 @@ class Shards:
         return fetch_split(data.data_root, split, _directory(data))
 
     def open_training_data(self, config: Configuration) -> StreamedShards:
-        """Return the training split. `UserError` as of `ShardedSplit`, or if there are fewer shards than ranks."""
+        """Open the training split.
+
+        Raises:
+            UserError: as `ShardedSplit`, or there are fewer shards than ranks.
+        """
         split = ShardedSplit(config.data.data_root, "train", **sequence_options(config, config.training.batching))
         split.require_shards(ranks.num_ranks())
         return StreamedShards(split, config)
@@ -100,5 +109,5 @@ def _require_own_splits(data: DataSource) -> None:
 
 
 def _directory(data: DataSource) -> Path | None:
-    """Where fetched shards are kept, if the configuration says so."""
+    """Return the configured folder of downloaded shards, if any."""
     return Path(data.shard_directory) if isinstance(data, Data) and data.shard_directory else None

@@ -1,13 +1,13 @@
-"""The index of a data set in shards: tar files in WebDataset's layout, which training can stream.
+"""Index of a data set in shards: tar files in WebDataset's layout, which training can stream.
 
     shards.json         this index, written last
     train-000000.tar    000003.00000.png 000003.00001.png ... 000003.annotations.json 000008.00000.png ...
     train-000001.tar    val-000000.tar    test-000000.tar
 
-A *clip*, WebDataset's sample, is a video or, of a long training video, a part. Its key, six digits or more, begins the
-names of its members: its frames as they were, numbered from 00000 on, and the `annotations.json` of `dataset.video`.
+A *clip*, WebDataset's sample, is a video or a part of a long training video. The names of its members begin with its
+key of six or more digits: its unmodified frames, numbered from 00000, and the `annotations.json` of `dataset.video`.
 
-An index may come from anywhere: it names no paths, and claims no more frames than its shards have room for.
+An index is untrusted: it may not contain paths, nor claim more frames than its shards have room for.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from utils.command import UserError
 
 INDEX_FILE = "shards.json"
 BLOCK = 512
-"""Bytes: what a member of a tar file takes is a header of this size, and contents filled up to a multiple of it."""
+"""Block size of tar files in bytes: that of a member's header; contents are padded to a multiple of it."""
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Side = Annotated[int, Field(ge=1, le=2**13)]
@@ -34,12 +34,12 @@ class Clip(_Entry):
 
     key: Annotated[str, Field(pattern=r"^[0-9]{6,12}$")]
     video: str
-    """The name of its video."""
+    """Name of the video."""
     first_frame: Annotated[int, Field(ge=0)]
-    """Its first frame's number in the video."""
+    """Number of its first frame in the video."""
     num_frames: PositiveInt
     num_starts: PositiveInt
-    """The number of frames, the first ones, at which sequences start. At the others those of the next clip do."""
+    """Number of initial frames at which sequences may start. Sequences that start later belong to the next clip."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -58,7 +58,7 @@ class Shard(_Entry):
 
     @property
     def num_frames(self) -> int:
-        """The number of frames in all its clips."""
+        """Number of frames in all its clips."""
         return sum(clip.num_frames for clip in self.clips)
 
     @model_validator(mode="after")
@@ -72,17 +72,17 @@ class SplitIndex(_Entry):
     """The shards of one split."""
 
     actions: tuple[int, ...] | None
-    """The true actions that occur, sorted; None if those of a video are unknown."""
+    """True actions that occur, sorted; None if those of a video are unknown."""
     shards: Annotated[tuple[Shard, ...], Field(min_length=1)]
 
     @property
     def clips(self) -> Iterator[Clip]:
-        """The clips of all shards."""
+        """Clips of all shards."""
         return (clip for shard in self.shards for clip in shard.clips)
 
 
 class Index(_Entry):
-    """What a data set in shards holds."""
+    """Contents of a data set in shards."""
 
     format_version: Literal[1] = 1
     frame_size: tuple[Side, Side]
@@ -90,14 +90,22 @@ class Index(_Entry):
     splits: dict[Annotated[str, Field(pattern="^(train|val|test)$")], SplitIndex]
 
     def find(self, split: str, place: str) -> SplitIndex:
-        """Return the index of a split. `UserError` with the place where this index is from if there is none."""
+        """Return the index of a split.
+
+        Raises:
+            UserError: there is no such split; the message names `place`, where this index is from.
+        """
         if split in self.splits:
             return self.splits[split]
         raise UserError(f"{place}: has no split '{split}', only {', '.join(self.splits)}; write shards of it too")
 
 
 def parse_index(text: bytes, place: str) -> Index:
-    """Return the index that was read at a place. `UserError` if it is none."""
+    """Parse and validate an index that was read from `place`.
+
+    Raises:
+        UserError: it is not a valid index.
+    """
     try:
         return Index.model_validate_json(text)
     except ValidationError as error:

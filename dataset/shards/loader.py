@@ -1,6 +1,6 @@
-"""Batches of a data set in shards, for training: streamed, shuffled, and resumed at any step.
+"""Training batches of a data set in shards: streamed, shuffled, and resumable at any step.
 
-B batch, T observations in a sequence, H height, W width.
+Dimensions: T observations in a sequence.
 """
 
 import itertools
@@ -23,10 +23,10 @@ from utils.command import UserError
 
 
 class ShardedLoader:
-    """An endless sequence of training batches, which depends on nothing but the seed and the steps before.
+    """Endless loader of training batches, determined by the seed and the step alone.
 
     An epoch visits every sequence once, over all ranks. Half of the local shards are shuffled together while the other
-    half is fetched. A batch may begin in one window of shards, or one epoch, and end in the next.
+    half is downloaded. A batch may begin in one window of shards, or one epoch, and end in the next.
     """
 
     def __init__(
@@ -47,17 +47,17 @@ class ShardedLoader:
         """Prepare the batches of the steps `first_step`, `first_step` + 1, ...
 
         Args:
-            split: What to draw from.
-            batch_size: The number of sequences in a batch, that of all ranks; a multiple of their number.
-            observations_count: The schedule: the length T of the sequences at a step.
-            seed: What the random orders follow from.
-            first_step: The step of the first batch, which is then the same as in a run that started at step 1.
-            num_workers: How many processes read batches, as `dataset.batching.make_loader` uses them.
-            device: Where the batches will go: they come in pinned memory for CUDA.
-            rank: Which part of each epoch's shards to read.
-            num_ranks: How many parts there are.
-            local_shards: The number of shards kept on disk by each rank, at least 2. It changes the order.
-            directory: Where they are kept (default: `default_directory`).
+            split: the sequences to draw from.
+            batch_size: number of sequences in a batch over all ranks; a multiple of `num_ranks`.
+            observations_count: schedule of the sequence length T, by step.
+            seed: seed of the random orders.
+            first_step: step of the first batch; batches are the same as in a run that started at step 1.
+            num_workers: number of processes that read batches, as in `dataset.batching.make_loader`.
+            device: device the batches are for; for CUDA they are in pinned memory.
+            rank: which part of each epoch's shards to read.
+            num_ranks: number of parts.
+            local_shards: number of shards that each rank keeps on disk, at least 2; it affects the order.
+            directory: folder of the local shards (default: `default_directory`).
 
         Raises:
             UserError: there are fewer shards than ranks.
@@ -74,7 +74,11 @@ class ShardedLoader:
         self._order = ShardOrder(len(split.shards), local_shards // 2, seed, rank, num_ranks)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches. `UserError` or `OSError` if a shard cannot be had or a frame not be read."""
+        """Yield the batches.
+
+        Raises:
+            UserError, OSError: a shard cannot be downloaded or a frame cannot be read.
+        """
         walk = self._walk_to_first_step()
         first_window = walk.window
         windows = self._order.windows(first_window)
@@ -112,7 +116,7 @@ class ShardedLoader:
 
 
 class _LocalShards(Dataset[Samples]):
-    """Reads sequences out of the shards in a folder, where all that are asked for have been put."""
+    """Reads sequences from the shards in a folder, in which all required shards are present."""
 
     def __init__(self, split: ShardedSplit, folder: Path) -> None:
         self._split = split
@@ -121,7 +125,11 @@ class _LocalShards(Dataset[Samples]):
         self.is_decoded = split.is_decoded
 
     def __getitem__(self, keys: Sequence[SequenceKey]) -> Samples:
-        """Read sequences of equal length. `UserError` if a frame cannot be read."""
+        """Read sequences of equal length.
+
+        Raises:
+            UserError: a frame cannot be read.
+        """
         self._close_removed()
         positions: defaultdict[int, list[int]] = defaultdict(list)
         for position, key in enumerate(keys):
@@ -130,7 +138,7 @@ class _LocalShards(Dataset[Samples]):
         return parts[0] if len(parts) == 1 else _joined(keys, list(positions.values()), parts)
 
     def _read(self, shard: int, keys: Sequence[SequenceKey]) -> Samples:
-        """Read sequences out of one shard."""
+        """Read sequences from one shard."""
         first_clip = int(self._split.first_clips[shard])
         with self._split.naming(shard):
             if shard not in self._opened:
@@ -139,7 +147,7 @@ class _LocalShards(Dataset[Samples]):
         return replace(samples, keys=keys)
 
     def _close_removed(self) -> None:
-        """Let go of shards that were removed, whose disk space is free only then."""
+        """Close shards that were removed, since only this frees their disk space."""
         self._opened = {
             shard: opened
             for shard, opened in self._opened.items()
@@ -148,7 +156,7 @@ class _LocalShards(Dataset[Samples]):
 
 
 def _joined(keys: Sequence[SequenceKey], positions: list[list[int]], parts: list[Samples]) -> Samples:
-    """Sequences out of several shards, each at its position in the batch."""
+    """Join sequences of several shards, each at its position in the batch."""
 
     def join(arrays: Sequence[np.ndarray]) -> np.ndarray:
         joined = np.empty((len(keys), *arrays[0].shape[1:]), arrays[0].dtype)

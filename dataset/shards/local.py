@@ -1,9 +1,9 @@
-"""Where shards are kept on this machine: a few at a time for training, all of a split for evaluation.
+"""Local storage of downloaded shards: a few at a time for training, all of a split for evaluation.
 
 A directory holds
 
-    0/  1/ ...                      the shards of one training process each, which the next one uses
-    whole/<split>-<digest>/         the shards of a validation or test split; the digest is that of its data set's place
+    0/  1/ ...                      the shards of one training process each, reused by later ones
+    whole/<split>-<digest>/         the shards of a validation or test split; the digest is that of the data set's place
 """
 
 import fcntl
@@ -23,20 +23,23 @@ from utils.files import lock, require_writable, user_cache
 
 LOCK = ".lock"
 USERS = ".users"
-"""Locked by every process that reads what is in a folder."""
+"""Lock file shared by every process that reads a folder."""
 WHOLE = "whole"
 
 
 def default_directory() -> Path:
-    """The folder in the user's cache where fetched shards are kept."""
+    """Folder for downloaded shards in the user's cache."""
     return user_cache() / "shards"
 
 
 @contextmanager
 def claim_folder(directory: Path) -> Iterator[Path]:
-    """Give a folder in a directory that no other process uses as long as the block lasts. What was left there stays.
+    """Yield a numbered folder in a directory that no other process uses for the duration of the block.
 
-    The folders are numbered: ranks and runs side by side have one each. `UserError` if they cannot be written.
+    Concurrent ranks and runs get one each. Existing contents are kept.
+
+    Raises:
+        UserError: the directory cannot be written.
     """
     require_writable(directory, "choose another folder for shards")
     for number in itertools.count():
@@ -50,13 +53,13 @@ def claim_folder(directory: Path) -> Iterator[Path]:
 
 
 def fetch_split(data_root: str, split: str, directory: Path | None = None) -> list[Path]:
-    """Return the folders of all videos of a split in shards, sorted, after fetching what is not here.
+    """Return the folders of all videos of a split in shards, sorted, after downloading missing ones.
 
-    They stay in `directory` (default: `default_directory`) until the data set has others in their place and no process
-    uses them any more. Meant for validation and test videos, which are not cut.
+    They stay in `directory` (default: `default_directory`) until other shards replace them in the data set and no
+    process uses them. Meant for validation and test videos, which are not cut.
 
     Raises:
-        UserError: there is no such split, or a shard cannot be had.
+        UserError: there is no such split, or a shard cannot be downloaded.
         OSError: the directory cannot be written.
     """
     directory = directory or default_directory()
@@ -79,7 +82,7 @@ def fetch_split(data_root: str, split: str, directory: Path | None = None) -> li
 
 
 def _remove_unused(folder: Path, wanted: set[str]) -> None:
-    """Remove the shards that are not wanted, unless a process uses the folder."""
+    """Remove shards not in `wanted`, unless a process uses the folder."""
     with (folder / USERS).open("w") as users:
         if lock(users):
             for path in folder.glob("[!.]*/"):
@@ -89,13 +92,13 @@ def _remove_unused(folder: Path, wanted: set[str]) -> None:
 
 @cache
 def _use(folder: Path) -> int:
-    """Keep others from removing what is in a folder as long as this process lives; returns the file descriptor."""
+    """Prevent removal of a folder's shards for the lifetime of this process; return the file descriptor."""
     users = os.open(folder / USERS, os.O_RDWR | os.O_CREAT)
     fcntl.flock(users, fcntl.LOCK_SH)
     return users
 
 
 def _remove_unfinished(folder: Path) -> None:
-    """Remove what a killed process left half fetched or half removed."""
+    """Remove shards that a killed process left incompletely downloaded or removed."""
     for path in folder.glob(".*/"):
         shutil.rmtree(path)

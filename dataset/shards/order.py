@@ -1,7 +1,7 @@
-"""In which order a stream reads shards and their sequences: a function of the seed and the steps alone.
+"""Random order of shards and their sequences, determined by the seed and the step alone.
 
-An epoch is a random order of all shards, dealt out to the ranks. A rank reads its part window by window: some shards
-whose sequences are shuffled together. Windows are numbered from 0 on through all epochs.
+An epoch is a random order of all shards, divided among the ranks. A rank reads its part in windows: groups of shards
+whose sequences are shuffled together. Windows are numbered from 0 through all epochs.
 """
 
 import itertools
@@ -16,21 +16,21 @@ from dataset.video_dataset import SequenceKey
 
 @dataclass(frozen=True)
 class ShardOrder:
-    """The windows of one rank."""
+    """Order of the windows of one rank."""
 
     num_shards: int
     window_size: int
-    """Shards in a window, of which the last one of an epoch may have fewer."""
+    """Number of shards in a window; the last window of an epoch may have fewer."""
     seed: int
     rank: int = 0
     num_ranks: int = 1
 
     def windows(self, first: int = 0) -> Iterator[list[int]]:
-        """Yield the shards of each window from number `first` on, without end."""
+        """Yield the shards of each window from number `first` on, endlessly."""
         return itertools.islice(self._windows(), first, None)
 
     def random(self, window: int) -> np.random.Generator:
-        """Return what shuffles the sequences of a window."""
+        """Return the random generator that shuffles the sequences of a window."""
         return np.random.default_rng((self.seed, self.rank, window))
 
     def _windows(self) -> Iterator[list[int]]:
@@ -43,7 +43,7 @@ class ShardOrder:
 
 @dataclass(frozen=True)
 class PlannedBatch:
-    """The sequences of a batch, and the numbers of the first and last window that they are from."""
+    """Sequences of a batch, and the numbers of the first and last window that they come from."""
 
     keys: list[SequenceKey]
     first_window: int
@@ -51,10 +51,10 @@ class PlannedBatch:
 
 
 class SequenceWalk:
-    """A walk through the windows that takes their sequences in random order, each once.
+    """Iteration over the windows that takes each window's sequences in random order, each once.
 
-    Where the length T changes it goes on in the same window, passing over starts that are too near to a clip's end.
-    `window` is the number of the present one.
+    When the length T changes, it continues in the same window, skipping starts too close to a clip's end. `window` is
+    the number of the current one.
     """
 
     def __init__(self, split: ShardedSplit, order: ShardOrder) -> None:
@@ -80,7 +80,7 @@ class SequenceWalk:
         return PlannedBatch(keys, first_window, self.window)
 
     def skip(self, count: int, observations_count: int) -> None:
-        """Go where `take` would, without shuffling the windows in between."""
+        """Advance as `take` would, without shuffling the windows in between."""
         self._require(observations_count)
         if count > len(self._fitting):
             count -= len(self._fitting)
@@ -93,7 +93,7 @@ class SequenceWalk:
         self.take(count, observations_count)
 
     def _find_sequences(self) -> None:
-        """Begin the next window that has sequences, unless this one has."""
+        """Begin the next window that has sequences, unless the current one has some left."""
         while not len(self._fitting):
             self._begin_window(*next(self._windows))
 
@@ -111,7 +111,7 @@ class SequenceWalk:
             self._find_fitting()
 
     def _find_fitting(self) -> None:
-        """Find the positions in this window's order that are still ahead and have enough frames."""
+        """Find the remaining positions in this window's order that have enough frames ahead."""
         ahead = self._split.lengths[self._clips] - self._frames
         fits = ahead >= self._split.span(self._observations_count)
         fits[: self._num_passed] = False

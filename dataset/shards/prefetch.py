@@ -1,4 +1,4 @@
-"""Shards on their way: fetched ahead by a process of their own into a folder that never holds more than a few."""
+"""Background process that downloads shards into a bounded local folder."""
 
 import multiprocessing
 import os
@@ -19,29 +19,29 @@ from utils.command import UserError
 
 @dataclass(frozen=True)
 class Request:
-    """A shard to fetch, after others were removed."""
+    """Request to download a shard after removing others."""
 
     shard: int
     removed: tuple[str, ...]
-    """Their SHA-256, which is what their folders are called."""
+    """SHA-256 of the shards to remove, which are the names of their folders."""
 
 
 class Shelf:
-    """The shards of the windows that are being read, and those of the next one as they come.
+    """Bounded cache with the shards of the windows in use, and a prefetcher of the next window.
 
     with Shelf(split, windows, folder, capacity) as shelf:
-        shelf.require(first=0, last=0)      the shards of the first window are there, the next ones are fetched
+        shelf.require(first=0, last=0)      waits for the shards of the first window and starts to prefetch the next
     """
 
     def __init__(self, split: ShardedSplit, windows: Iterator[list[int]], folder: Path, capacity: int) -> None:
-        """Prepare a shelf.
+        """Create the cache.
 
         Args:
-            split: What the shards are from.
-            windows: The shards of each window.
-            folder: Where to put them. Shards of earlier runs that are there are used.
-            capacity: How many shards there may be, at least two windows. It is exceeded only if more than two windows
-                are required at once.
+            split: the split that the shards belong to.
+            windows: the shards of each window.
+            folder: folder for the shards; shards of earlier runs in it are reused.
+            capacity: maximum number of shards, at least two windows. It is exceeded only if more than two windows are
+                required at once.
         """
         self._split = split
         self._windows = windows
@@ -60,9 +60,12 @@ class Shelf:
         self._process.stop()
 
     def require(self, first: int, last: int) -> None:
-        """Wait for the windows `first` to `last`, counted from 0 on, and have the one after `first` fetched.
+        """Wait for the windows `first` to `last`, counted from 0, and prefetch the one after `first`.
 
-        Windows before `first` may be removed from now on. `UserError` or `OSError` if a shard cannot be had.
+        Windows before `first` may be removed from now on.
+
+        Raises:
+            UserError, OSError: a shard cannot be downloaded.
         """
         while len(self._sizes) <= max(first + 1, last):
             self._request(next(self._windows), first)
@@ -72,7 +75,7 @@ class Shelf:
             self._num_ready += 1
 
     def _request(self, shards: list[int], first_used: int) -> None:
-        """Request the next window, while those from `first_used` on are in use."""
+        """Request the next window while the windows from `first_used` on are in use."""
         window = len(self._sizes)
         self._sizes.append(len(shards))
         names = [self._split.shards[shard].sha256 for shard in shards]
@@ -87,7 +90,7 @@ class Shelf:
             self._process.send(Request(shard, removed))
 
     def _removable(self, first_used: int) -> tuple[str, ...]:
-        """The least recently used shards that have to go so that there is room for one more."""
+        """Return the least recently used shards to remove so that one more fits."""
         unused = sorted((window, name) for name, window in self._last_windows.items() if window < first_used)
         surplus = len(self._last_windows) + 1 - self._capacity
         return tuple(name for _, name in unused[: max(surplus, 0)])
@@ -95,7 +98,7 @@ class Shelf:
 
 @dataclass(frozen=True)
 class _Fetching:
-    """Makes a shard ready to be opened by any process: fetched and, if the cache is `disk`, decoded."""
+    """Prepares a shard for all processes: downloads it and, if the cache is `disk`, decodes it."""
 
     split: ShardedSplit
     folder: Path
@@ -109,7 +112,7 @@ class _Fetching:
 
 
 class _Process:
-    """A process that serves requests in order, until it is stopped or this process ends."""
+    """Process that serves requests in order, until it is stopped or this process ends."""
 
     def __init__(self, serve: Callable[[Request], None]) -> None:
         self._connection, theirs = multiprocessing.Pipe()
@@ -121,11 +124,15 @@ class _Process:
         self._theirs.close()
 
     def send(self, request: Request) -> None:
-        with suppress(ConnectionError):  # if the process has ended, `wait` tells
+        with suppress(ConnectionError):  # if the process has ended, `wait` reports it
             self._connection.send(request)
 
     def wait(self) -> None:
-        """Wait until the next request is served. `UserError` or `OSError` if that failed."""
+        """Wait until the next request is served.
+
+        Raises:
+            UserError, OSError: the request failed.
+        """
         try:
             outcome = self._connection.recv()
         except (EOFError, ConnectionError):
@@ -144,14 +151,14 @@ class _Process:
 
 
 class _Plain(TextIOWrapper):
-    """No terminal, so that no progress bar is drawn: the one on the terminal is training's."""
+    """Stream that is no terminal, so that no progress bar is drawn over that of training."""
 
     def isatty(self) -> bool:
         return False
 
 
 def _serve(serve: Callable[[Request], None], parents: Connection, requests: Connection) -> None:
-    os.setpgid(0, 0)  # what is meant for the command does not end this process: while training stops, it may need it
+    os.setpgid(0, 0)  # the terminal's signals must not end this process: the command may still need it while it stops
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.stderr = _Plain(FileIO(2, "w", closefd=False), write_through=True)
     parents.close()

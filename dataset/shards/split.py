@@ -1,4 +1,4 @@
-"""A split of a data set in shards: what its index tells without reading a shard, and shards once they are local."""
+"""Split of a data set in shards: facts from its index, and access to local shards."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,17 +16,17 @@ from utils.configuration import Cache
 
 
 class ShardedSplit:
-    """The sequences in the clips of a split, of which a `dataset.shards.loader.ShardedLoader` makes batches.
+    """Sequences in the clips of a split, from which a `dataset.shards.loader.ShardedLoader` makes batches.
 
     Attributes:
-        storage: Where the shards lie.
-        shards: Their entries in the index.
-        videos: The clips of all shards. A `SequenceKey` names one of them as its video.
-        num_frames: The number of frames in them, those that two clips share counted twice.
-        actions: The true actions that occur; None if not all are known.
-        lengths: The number of frames of each clip, int64 (clips).
-        is_decoded: Whether the frames of shards are, once these are local.
-        first_clips: The number of the first clip of each shard and, last, the number of clips, int64 (shards + 1).
+        storage: location of the shards.
+        shards: their entries in the index.
+        videos: the clips of all shards; the video of a `SequenceKey` is an index into them.
+        num_frames: number of frames in them; those shared by two clips count twice.
+        actions: true actions that occur; None if not all are known.
+        lengths: number of frames of each clip, int64 (clips).
+        is_decoded: whether the frames of local shards are decoded.
+        first_clips: index of each shard's first clip and, last, the number of clips, int64 (shards + 1).
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class ShardedSplit:
         """Read the index; the other arguments are those of `dataset.video_dataset.VideoDataset`.
 
         Raises:
-            UserError: there is no such split, the index cannot be read, the crop reaches outside of the frames, all
-                clips are too short, or the cache is `memory`, which cannot hold what is streamed.
+            UserError: there is no such split, the index cannot be read, the crop extends beyond the frames, all clips
+                are too short, or the cache is `memory`, which cannot hold streamed data.
         """
         if cache == "memory":
             raise UserError("data.cache 'memory' cannot hold a data set in shards; set data.cache to 'disk' or 'none'")
@@ -61,11 +61,15 @@ class ShardedSplit:
         self.is_decoded = cache == "disk"
         self._crop, self._size, self._cache = crop, size, cache
         self._skip_frames, self._observation_stacking = skip_frames, observation_stacking
-        FrameTransform.of(crop, size)(Image.new("RGB", index.frame_size))  # finds a crop that reaches outside
+        FrameTransform.of(crop, size)(Image.new("RGB", index.frame_size))  # detects a crop outside of the frames
         self._check_lengths(observations_count)
 
     def require_shards(self, num_ranks: int) -> None:
-        """`UserError` if there are fewer shards than ranks to read them."""
+        """Check that there is at least one shard per rank.
+
+        Raises:
+            UserError: there are fewer shards than ranks.
+        """
         if len(self.shards) < num_ranks:
             raise UserError(
                 f"{self.storage.root}: has {len(self.shards)} shards for {num_ranks} processes, which need one each; "
@@ -73,7 +77,7 @@ class ShardedSplit:
             )
 
     def span(self, observations_count: int) -> int:
-        """Return how many frames of a clip a sequence of T observations covers, from its first to its last."""
+        """Return the number of frames that a sequence of T observations spans, from its first to its last."""
         return (observations_count - 1) * (self._skip_frames + 1) + 1
 
     def num_sequences(self, observations_count: int) -> np.ndarray:
@@ -82,34 +86,35 @@ class ShardedSplit:
         return np.add.reduceat(np.clip(room, 0, self._num_starts), self.first_clips[:-1])
 
     def starts(self, shards: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Return clips and frames at which sequences in some shards start, those too near to the end included."""
+        """Return clips and frames at which sequences in some shards start, including those too close to the end."""
         clips = np.concatenate([np.arange(*self.first_clips[shard : shard + 2]) for shard in shards])
         counts = self._num_starts[clips]
         return np.repeat(clips, counts), np.concatenate([np.arange(count) for count in counts])
 
     def shard_of(self, clip: int) -> int:
-        """Return which shard holds a clip."""
+        """Return the index of the shard that holds a clip."""
         return int(np.searchsorted(self.first_clips, clip, side="right")) - 1
 
     @contextmanager
     def naming(self, shard: int) -> Iterator[None]:
-        """Name the shard in errors about its videos, whose path tells little."""
+        """Prefix errors about a shard's videos with its path or URL: local paths are only hashes."""
         try:
             yield
         except VideoError as error:
             raise UserError(f"{self.storage.place(self.shards[shard].file)}: {error}") from error
 
     def open_shard(self, shard: int, folder: Path) -> VideoDataset:
-        """Return the sequences of a shard out of the folder it was fetched to; the cache `disk` decodes them once.
+        """Open the sequences of a shard in the folder it was downloaded to; the cache `disk` decodes them once.
 
-        `dataset.video.VideoError` if a video or frame is refused.
+        Raises:
+            VideoError: a video or frame is refused.
         """
         videos = folder / self.shards[shard].sha256
         return VideoDataset(
             [Video(videos / clip.key) for clip in self.shards[shard].clips],
             crop=self._crop,
             size=self._size,
-            observations_count=1,  # what is too short is told of once, for all shards
+            observations_count=1,  # clips that are too short are reported once, for all shards
             skip_frames=self._skip_frames,
             observation_stacking=self._observation_stacking,
             cache=self._cache,

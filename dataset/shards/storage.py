@@ -1,4 +1,4 @@
-"""Where shards lie: a folder, or an http(s):// or s3:// URL, read with fsspec. What arrives is checked."""
+"""Access to shards in a folder or at an http(s):// or s3:// URL, with fsspec; checksums are verified."""
 
 import errno
 import hashlib
@@ -18,13 +18,13 @@ from dataset.shards.index import INDEX_FILE, Index, Shard, parse_index
 from utils.command import UserError, one_line
 
 PACKAGES = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs"}
-"""What fsspec needs for each kind of URL."""
+"""Package that fsspec needs for each URL scheme."""
 
 RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0)
-"""Seconds to wait after each try that failed but the last."""
+"""Seconds to wait after each failed attempt except the last."""
 
 STALL_TIMEOUT = 60
-"""Seconds after which a server that sends nothing counts as failed."""
+"""Seconds without data after which a server counts as failed."""
 
 CHUNK_BYTES = 2**20
 S3_REQUEST_BYTES = 2**24
@@ -34,11 +34,11 @@ Result = TypeVar("Result")
 
 
 class _TransferError(Exception):
-    """A try that failed, and may succeed when it is repeated."""
+    """A failed attempt that may succeed when repeated."""
 
 
 def is_sharded(data_root: str | Path) -> bool:
-    """Whether a data set lies in shards: behind a URL, or in a folder with an index of them."""
+    """Whether a data set is in shards: at a URL, or in a folder with an index."""
     return "://" in str(data_root) or Path(data_root, INDEX_FILE).is_file()
 
 
@@ -49,7 +49,11 @@ class Storage:
     root: str
 
     def __post_init__(self) -> None:
-        """`UserError` if it is a URL of a kind that is not read."""
+        """Check the URL scheme.
+
+        Raises:
+            UserError: it is not supported.
+        """
         if self._is_remote and self._protocol not in PACKAGES:
             raise UserError(
                 f"{self.root}: shards are read from a folder, or from a URL that begins with "
@@ -58,24 +62,28 @@ class Storage:
 
     @property
     def identity(self) -> str:
-        """The URL, or the path of the folder from wherever it is read."""
+        """URL, or absolute path of the folder."""
         return self.root.rstrip("/") if self._is_remote else str(Path(self.root).resolve())
 
     def place(self, file: str) -> str:
-        """The path or URL of a file."""
+        """Return the path or URL of a file."""
         return f"{self.root.rstrip('/')}/{file}"
 
     def read_index(self) -> Index:
-        """Return the index. `UserError` if it is missing, is none, or cannot be reached."""
+        """Read and validate the index.
+
+        Raises:
+            UserError: it is missing, invalid, or cannot be reached.
+        """
         return parse_index(self._retrying(INDEX_FILE, self._index_text), self.place(INDEX_FILE))
 
     def fetch(self, shard: Shard, folder: Path) -> Path:
-        """Return the folder `folder/<SHA-256>` with the videos of a shard, after making it if it is not there.
+        """Return the folder `folder/<SHA-256>` with the videos of a shard, after downloading it if it is missing.
 
-        Until it is whole it lies in a hidden folder, which remains only if the process is killed.
+        Until it is complete it is in a hidden folder, which remains only if the process is killed.
 
         Raises:
-            UserError: the shard is missing, is not the one that the index means, cannot be reached or is refused.
+            UserError: the shard is missing, has another checksum than in the index, cannot be reached or is refused.
             OSError: the folder cannot be written.
         """
         target = folder / shard.sha256
@@ -103,7 +111,7 @@ class Storage:
         return self.root.partition("://")[0]
 
     def _retrying(self, file: str, attempt: Callable[[], Result]) -> Result:
-        """What an attempt returns; if the root is remote, the first one of some that does not fail."""
+        """Call `attempt` and return its result; if the root is remote, retry after failures."""
         for delay in (*(RETRY_DELAYS if self._is_remote else ()), None):
             try:
                 return attempt()
@@ -131,7 +139,7 @@ class Storage:
                 file.write(chunk)
 
     def _verified(self, shard: Shard) -> Iterator[bytes]:
-        """The bytes of a shard. They may be used once all have come."""
+        """Yield the bytes of a shard in chunks; they are verified only once the iteration is complete."""
         digest, num_bytes = hashlib.sha256(), 0
         for chunk in self._chunks(shard.file):
             num_bytes += len(chunk)
@@ -153,7 +161,7 @@ class Storage:
             raise
         except FileNotFoundError as error:
             raise UserError(f"{self.place(file)}: no such file; correct data.data_root, or copy it there") from error
-        except Exception as error:  # clients meet bad servers and networks with exceptions of many kinds
+        except Exception as error:  # network failures raise many kinds of exceptions
             raise _TransferError(f"cannot be read: {one_line(error)}") from error
 
     def _open(self, file: str) -> IO[bytes]:
@@ -163,7 +171,11 @@ class Storage:
 
 
 def _open_url(url: str, protocol: str) -> Any:
-    """A file behind a URL, read from its beginning to its end. `UserError` if a package for it is missing."""
+    """Open a file at a URL for sequential reading.
+
+    Raises:
+        UserError: a required package is not installed.
+    """
     try:
         file_system = fsspec.get_filesystem_class(protocol)
         if protocol == "s3":
@@ -173,5 +185,5 @@ def _open_url(url: str, protocol: str) -> Any:
         package = PACKAGES[protocol]
         raise UserError(f"{url}: needs {package}, which is not installed; install it: pip install {package}") from error
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=STALL_TIMEOUT, sock_read=STALL_TIMEOUT)
-    # Any size spares a request for it, after whose failure fsspec would say that there is no such file.
+    # Any given size avoids a request for it, whose failure fsspec would report as a missing file.
     return file_system(client_kwargs={"timeout": timeout}).open(url, "rb", block_size=0, size=1)

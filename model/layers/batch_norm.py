@@ -1,4 +1,4 @@
-"""Batch normalisation for ranks that share a batch and for passes that are repeated.
+"""Batch normalisation with optional synchronisation over ranks and support for recomputed passes.
 
 Dimensions: N images, C channels, H x W pixels.
 """
@@ -14,12 +14,14 @@ from utils import ranks
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """`torch.nn.BatchNorm2d` with two additions. It does not count batches, which only a variable momentum needs.
+    """`torch.nn.BatchNorm2d` with two additions.
+
+    It does not count batches, which only a variable momentum needs.
 
     Attributes:
-        is_synchronized: whether the statistics are those of all ranks' images, as `torch.nn.SyncBatchNorm` has them on
-            GPUs alone. Otherwise each rank normalises by its own images, as the published training does on its GPUs.
-        is_repeating: whether passes repeat earlier ones, so that running statistics stay as they are.
+        is_synchronized: whether the statistics are those of all ranks' images, as in `torch.nn.SyncBatchNorm`, which
+            needs GPUs. Otherwise each rank normalises by its own images, as the published training does on its GPUs.
+        is_repeating: whether passes recompute earlier ones, so that running statistics are not updated.
     """
 
     is_synchronized = False
@@ -32,7 +34,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         return self.normalize(x, self.running_mean, self.running_var)
 
     def normalize(self, x: Tensor, running_mean: Tensor, running_var: Tensor) -> Tensor:
-        """Normalise maps (N, C, H, W), with running statistics (C,) that follow in training mode."""
+        """Normalise maps (N, C, H, W), with running statistics (C,) that are updated in training mode."""
         if not self.training:
             return functional.batch_norm(x, running_mean, running_var, self.weight, self.bias, eps=self.eps)
         if self.is_synchronized and ranks.num_ranks() > 1:
@@ -56,20 +58,20 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 def synchronize_batch_norms(model: nn.Module) -> None:
-    """Let all batch normalisations of a model use the statistics of all ranks' images."""
+    """Make all batch normalisations of a model use the statistics of all ranks' images."""
     for norm in _batch_norms(model):
         norm.is_synchronized = True
 
 
 def set_momentum(model: nn.Module, momentum: float) -> None:
-    """Set the share of the newest pass in the running statistics of all batch normalisations of a model."""
+    """Set the momentum of all batch normalisations of a model: the newest batch's share in the running statistics."""
     for norm in _batch_norms(model):
         norm.momentum = momentum
 
 
 @contextmanager
 def repeating(model: nn.Module) -> Iterator[None]:
-    """Within this block the passes of a model repeat earlier ones: its running statistics stay as they are."""
+    """Keep a model's running statistics unchanged within this block, for passes that recompute earlier ones."""
     norms = list(_batch_norms(model))
     for norm in norms:
         norm.is_repeating = True

@@ -1,4 +1,4 @@
-"""Moving averages of where each action lies in the action space.
+"""Moving averages of the centroid of each action in the action space.
 
 Dimensions: B batch, T steps, K actions, D action-space dimension.
 """
@@ -21,7 +21,7 @@ class CentroidEstimator(nn.Module):
 
     @torch.no_grad()
     def update(self, direction_means: Tensor, probabilities: Tensor) -> None:
-        """Move each centroid towards the mean direction of the steps, of all ranks, that took its action.
+        """Move each centroid towards the probability-weighted mean direction of its action, over all ranks.
 
         Args:
             direction_means: (B, T, D).
@@ -33,7 +33,7 @@ class CentroidEstimator(nn.Module):
         self.estimated_centroids.lerp_(means, self.alpha)
 
     def variations(self, directions: Tensor, actions: Tensor) -> Tensor:
-        """How each step differs from its action's centroid: sum_k a_k (direction - centroid_k).
+        """Compute the action variations, the offsets from the centroids: sum_k a_k (direction - centroid_k).
 
         Args:
             directions: (B, T, D) sampled action directions.

@@ -1,4 +1,4 @@
-"""A convolutional LSTM whose state is a value and whose four gates run as one convolution.
+"""Convolutional LSTM with an explicit state and its four gates fused into one convolution.
 
 Dimensions: B batch, I input channels (auxiliary maps included), H hidden channels, h x w resolution.
 """
@@ -13,14 +13,14 @@ from model.layers.convolution import conv3x3
 
 
 class LSTMState(NamedTuple):
-    """What a ConvLSTM carries from one step to the next."""
+    """Recurrent state of a ConvLSTM."""
 
     hidden: Tensor  # (B, H, h, w)
     cell: Tensor  # (B, H, h, w)
 
 
 class FusedGates(NamedTuple):
-    """The four gate convolutions as one: input, forget and output gate, then the candidate."""
+    """The four gate convolutions fused: input, forget and output gate, then the candidate."""
 
     weight: Tensor  # (4H, I + H, 3, 3)
     bias: Tensor  # (4H,)
@@ -37,7 +37,7 @@ class ConvLSTMCell(nn.Module):
         self.cell_gate = conv3x3(in_features + hidden_features, hidden_features, bias=True)
 
     def fused(self) -> FusedGates:
-        """The gates as one convolution: built once per rollout, used at every step of it."""
+        """Fuse the gates into one convolution, once per rollout."""
         gates = (self.input_gate, self.forget_gate, self.output_gate, self.cell_gate)
         biases = [gate.bias for gate in gates if gate.bias is not None]
         return FusedGates(torch.cat([gate.weight for gate in gates]), torch.cat(biases))
@@ -53,7 +53,7 @@ class ConvLSTM(nn.Module):
         self.initial_hidden_cell_state = nn.Parameter(torch.zeros(hidden_features, *resolution))
 
     def initial_state(self, batch_size: int) -> LSTMState:
-        """The learned state before the first step, repeated over the batch."""
+        """Return the learned state before the first step, repeated over the batch."""
         return LSTMState(
             *(
                 initial.unsqueeze(0).expand(batch_size, -1, -1, -1).contiguous(memory_format=torch.channels_last)
@@ -62,11 +62,11 @@ class ConvLSTM(nn.Module):
         )
 
     def forward(self, inputs: list[Tensor], state: LSTMState, gates: FusedGates) -> LSTMState:
-        """One step.
+        """Run one step.
 
         Args:
             inputs: maps (B, ?, h, w) whose channels together are the I input channels, in order.
-            state: the state left by the previous step, not changed.
+            state: the state after the previous step, not modified.
             gates: this cell's `fused()` gates.
 
         Returns:

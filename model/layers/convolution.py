@@ -1,4 +1,4 @@
-"""Convolutions followed by average pooling, computed as one cheaper convolution.
+"""3x3 convolutions, and their fusion with average pooling into one cheaper convolution.
 
 Dimensions: N images, I input and O output channels, H x W pixels.
 """
@@ -8,20 +8,20 @@ from torch.nn import functional
 
 
 def scaled(width: int, multiplier: float) -> int:
-    """A number of channels times `model.width_multiplier`, at least 1."""
+    """Scale a number of channels by `model.width_multiplier`, to at least 1."""
     return max(1, round(width * multiplier))
 
 
 def conv3x3(in_features: int, out_features: int, bias: bool = False) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the resolution."""
+    """Create a 3x3 convolution that keeps the resolution."""
     return nn.Conv2d(in_features, out_features, kernel_size=3, padding=1, bias=bias)
 
 
 def pooled_conv3x3(x: Tensor, weight: Tensor, downscale: int) -> Tensor:
-    """3x3 convolution (padding 1, no bias), then average pooling.
+    """Apply a 3x3 convolution (padding 1, no bias), then average pooling.
 
-    For `downscale` 2 both are one 4x4 convolution of stride 2, with 16 multiplications a pixel instead of 36 and
-    without the full-resolution map in between.
+    For `downscale` 2 both are computed as one 4x4 convolution of stride 2, with 16 multiplications per pixel instead of
+    36 and without the full-resolution map in between.
 
     Args:
         x: (N, I, H, W), H and W divisible by `downscale`.

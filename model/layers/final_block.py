@@ -1,4 +1,4 @@
-"""The head that turns features into a frame.
+"""Output head of the decoder, from features to a frame.
 
 Dimensions: N images, I input channels, H x W pixels.
 """
@@ -11,8 +11,8 @@ from torch.nn import functional
 class FinalBlock(nn.Module):
     """Convolution k x k to 3 channels with bias -> tanh (docs/method.md#blocks).
 
-    Three output channels would fill few lanes of a vector unit, so that each 2x2 block of pixels is computed as the 12
-    channels of one pixel: a convolution of stride 2 whose kernel holds the k x k one at the block's four places.
+    Three output channels would fill few lanes of a vector unit, so each 2x2 block of pixels is computed as the 12
+    channels of one pixel: a convolution of stride 2 whose kernel holds the k x k one at the block's four positions.
     """
 
     def __init__(self, in_features: int, kernel_size: int) -> None:

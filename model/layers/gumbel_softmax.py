@@ -16,7 +16,7 @@ def gumbel_softmax(
         log_probabilities: (B, ..., K).
         temperature: above 0; the lower, the closer to one-hot.
         hard: one-hot samples with the gradient of the soft ones (straight-through).
-        noise: its source, the global one by default.
+        noise: source of randomness, global by default.
 
     Returns:
         (B, ..., K) weights that are non-negative and sum to 1.

@@ -1,4 +1,4 @@
-"""The residual block of the encoder, the action network and the decoder."""
+"""Residual block of the encoder, the action network and the decoder."""
 
 from torch import Tensor, nn
 from torch.nn import functional

@@ -1,4 +1,4 @@
-"""The plain convolutional block of the dynamics network."""
+"""Plain convolutional block of the dynamics network."""
 
 from torch import Tensor, nn
 
@@ -17,5 +17,5 @@ class SameBlock(nn.Module):
         self.bn1 = StepBatchNorm2d(out_features, num_first_steps)
 
     def forward(self, x: Tensor, step: int = 0) -> Tensor:
-        """At a step, map (N, I, H, W) to (N, O, H / downscale, W / downscale)."""
+        """Map (N, I, H, W) to (N, O, H / downscale, W / downscale) at a step, counted from 0."""
         return activate(self.bn1(pooled_conv3x3(x, self.conv1.weight, self.downscale), step))

@@ -1,4 +1,4 @@
-"""Batch normalisation inside a recurrent network.
+"""Batch normalisation for recurrent networks.
 
 Dimensions: N images, C channels, H x W pixels.
 """
@@ -10,7 +10,7 @@ from model.layers.batch_norm import BatchNorm2d
 
 
 class StepBatchNorm2d(BatchNorm2d):
-    """Batch normalisation whose first steps may have running statistics of their own.
+    """Batch normalisation whose first steps may have their own running statistics.
 
     In training mode each step is normalised by its own batch, as published. In evaluation mode the published network
     has one running mean and variance for all steps, though the first steps, near the learned initial state, are unlike
@@ -28,7 +28,7 @@ class StepBatchNorm2d(BatchNorm2d):
             self.register_buffer("first_running_vars", torch.ones(num_first_steps, num_features))
 
     def forward(self, x: Tensor, step: int = 0) -> Tensor:
-        """Normalise the maps (N, C, H, W) of a step, counted from 0."""
+        """Normalise maps (N, C, H, W) at a step, counted from 0."""
         if step >= self.num_first_steps:
             return super().forward(x)
         return self.normalize(x, self.first_running_means[step], self.first_running_vars[step])

@@ -1,4 +1,4 @@
-"""The upsampling block of the dynamics network and the decoder."""
+"""Upsampling block of the dynamics network and the decoder."""
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,7 +18,7 @@ class UpBlock(nn.Module):
         self.norm = StepBatchNorm2d(out_features, num_first_steps)
 
     def forward(self, x: Tensor, step: int = 0) -> Tensor:
-        """At a step, map (N, I, H, W) to (N, O, 2H, 2W)."""
+        """Map (N, I, H, W) to (N, O, 2H, 2W) at a step, counted from 0."""
         if not self.late:
             x = _double(x)
         x = activate(self.norm(self.conv(x), step))

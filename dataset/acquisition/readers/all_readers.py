@@ -1,4 +1,4 @@
-"""All readers of footage. A new one is added by naming its module here."""
+"""List of all readers of footage; a new one is added by naming its module here."""
 
 from pathlib import Path
 
@@ -9,10 +9,13 @@ READERS = (video_file, gif, hdf5, bair_tfrecord)
 
 
 def find_sources(path: Path) -> list[Source]:
-    """Return the videos of every kind at a path, a file or a folder, in a fixed order; none if there are none.
+    """Return the videos of every kind at a path, a file or a folder, in a fixed order; empty if there are none.
 
-    The files of a LeRobot data set belong to it alone, and pictures make videos only where nothing else does: beside
-    videos they are thumbnails. `UserError` if there are files of a kind that cannot be read on this machine.
+    Files of a LeRobot data set are read only by its reader, and images count as videos only if nothing else is found:
+    next to videos they are thumbnails.
+
+    Raises:
+        UserError: there are files of a kind whose package is not installed.
     """
     return (
         lerobot.find(path) or [source for reader in READERS for source in reader.find(path)] or image_folder.find(path)

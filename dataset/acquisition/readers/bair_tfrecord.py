@@ -1,10 +1,10 @@
-"""The BAIR robot-pushing data set as it was published: TFRecord files, a video in each record.
+"""Reader of the BAIR robot-pushing data set as published: TFRecord files, one video per record.
 
-Frame i of a record has the pictures `i/image_main/encoded` and `i/image_aux1/encoded` of two cameras, raw pixels or
-JPEG, the position of the gripper `i/endeffector_pos`, which becomes the metadata's `state`, and the command
-`i/action`, which becomes its `action`.
+Frame i of a record has the images `i/image_main/encoded` and `i/image_aux1/encoded` of two cameras, raw pixels or JPEG,
+the position of the gripper `i/endeffector_pos`, which becomes `state` in the metadata, and the command `i/action`,
+which becomes `action` there.
 
-H x W pixels.
+Dimensions: H x W pixels.
 """
 
 import io
@@ -22,10 +22,10 @@ from dataset.acquisition.readers.source import Probe, Source, SourceError, Sourc
 from dataset.acquisition.readers.tfrecords import Feature, parse_example, read_record, record_offsets
 
 CAMERAS = ("image_aux1", "image_main")
-"""The first of these that a record has is taken: the one that video prediction is measured on."""
+"""Cameras in order of preference; the first is the one that video prediction is measured on."""
 
 RAW_SHAPES = {height * width * 3: (height, width, 3) for height, width in ((64, 64), (512, 640))}
-"""The shapes of frames stored as raw pixels, by their number of bytes."""
+"""Shapes of frames stored as raw pixels, by number of bytes."""
 
 _JPEG_START = b"\xff\xd8\xff"
 
@@ -41,20 +41,28 @@ def find(path: Path) -> list[Source]:
 
 @dataclass(frozen=True)
 class BairVideo:
-    """One record, `offset` bytes into a file."""
+    """One record, at `offset` bytes in a file."""
 
     name: str
     file: Path
     offset: int
 
     def probe(self) -> Probe:
-        """Read the record and decode its first frame. `SourceError` if it is damaged or of another kind."""
+        """Read the record and decode its first frame.
+
+        Raises:
+            SourceError: it is damaged or of another kind.
+        """
         record = self._read()
         height, width, _ = record.pixels(0).shape
         return Probe(width, height, None, record.num_frames)
 
     def frames(self) -> Iterator[SourceFrame]:
-        """Yield the frames with their metadata. `SourceError` where one is damaged."""
+        """Yield the frames with their metadata.
+
+        Raises:
+            SourceError: a frame is damaged.
+        """
         record = self._read()
         for index in range(record.num_frames):
             yield SourceFrame(record.pixels(index), metadata=record.metadata(index))
@@ -72,7 +80,7 @@ class BairVideo:
 
 @dataclass(frozen=True)
 class _Record:
-    """The features of one video, as one of the cameras saw it."""
+    """Features of one video and the selected camera."""
 
     name: str
     camera: str
@@ -83,7 +91,11 @@ class _Record:
         return next(index for index in count() if f"{index}/{self.camera}/encoded" not in self.features)
 
     def pixels(self, index: int) -> np.ndarray:
-        """Frame `index`, uint8 (H, W, 3). `SourceError` if it is damaged."""
+        """Decode frame `index`, uint8 (H, W, 3).
+
+        Raises:
+            SourceError: it is damaged.
+        """
         name = f"{self.name}: frame {index}"
         feature = self.features[f"{index}/{self.camera}/encoded"]
         encoded = feature[0] if isinstance(feature, list) else b""
@@ -94,7 +106,7 @@ class _Record:
             return upright_pixels(image)
 
     def metadata(self, index: int) -> dict[str, list[float]]:
-        """What is known of frame `index` besides."""
+        """Return the `state` and `action` of frame `index`, where present."""
         vectors = {"state": f"{index}/endeffector_pos", "action": f"{index}/action"}
         known = {key: self.features.get(name) for key, name in vectors.items()}
         return {key: vector.tolist() for key, vector in known.items() if isinstance(vector, np.ndarray)}

@@ -1,4 +1,4 @@
-"""What readers do with files: find them, name them, and say what is wrong with them."""
+"""File handling shared by the readers: finding, naming and error reporting."""
 
 import os
 import re
@@ -11,16 +11,16 @@ from utils.command import UserError, one_line
 
 
 def natural_key(path: Path) -> list[str | int]:
-    """Sort key of a path by its name in which `frame9` comes before `frame10`."""
+    """Return a sort key of a path's name that puts `frame9` before `frame10`."""
     parts = re.split(r"([0-9]+)", path.name.casefold())
     return [int(part) if index % 2 else part for index, part in enumerate(parts)]
 
 
 def find_files(path: Path, suffixes: Collection[str]) -> list[Path]:
-    """Return the file `path`, or those in the folder `path` and its direct sub-folders, that have one of the suffixes.
+    """Return the files with one of the suffixes: `path` itself, or those in it and its direct sub-folders.
 
-    Suffixes are in lower case and found in either; hidden files and folders are left out. The order is that of a
-    folder's files, then of its sub-folders', each naturally sorted.
+    Suffixes are given in lower case and match either case; hidden files and folders are ignored. A folder's own files
+    come first, then those of its sub-folders, each in natural order.
     """
     if path.is_file():
         return [path] if path.suffix.lower() in suffixes else []
@@ -28,7 +28,7 @@ def find_files(path: Path, suffixes: Collection[str]) -> list[Path]:
 
 
 def folders_of(path: Path) -> list[Path]:
-    """Return a folder and its direct sub-folders, naturally sorted; hidden ones are left out."""
+    """Return a folder and its direct sub-folders in natural order; hidden ones are ignored."""
     if not path.is_dir():
         return []
     folders = (folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
@@ -36,20 +36,20 @@ def folders_of(path: Path) -> list[Path]:
 
 
 def files_of(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """Return the files of a folder with one of the suffixes, naturally sorted; hidden ones are left out."""
+    """Return the files of a folder with one of the suffixes in natural order; hidden ones are ignored."""
     files = (file for file in folder.iterdir() if file.suffix.lower() in suffixes)
     return sorted((file for file in files if file.is_file() and not file.name.startswith(".")), key=natural_key)
 
 
 def name_of(file: Path, path: Path) -> str:
-    """Return how a file that was found at `path` is called: by its path from there on, fit to be printed."""
+    """Return the printable name of a file found at `path`: its path relative to it."""
     name = file.name if file == path else file.relative_to(path).as_posix()
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
 @contextmanager
 def explaining_damage(name: str) -> Iterator[None]:
-    """Turn whatever a decoder meets in a damaged file into a `SourceError`: those raise exceptions of many kinds."""
+    """Turn any exception of a decoder into a `SourceError`, since damaged files raise many kinds."""
     try:
         yield
     except UserError:

@@ -1,4 +1,4 @@
-"""Animated GIF and WebP files."""
+"""Reader of animated GIF and WebP files."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,7 +14,7 @@ from dataset.acquisition.readers.pictures import require_bearable_size, upright_
 from dataset.acquisition.readers.source import Probe, Source, SourceFrame
 
 DEFAULT_DURATION = 100
-"""Milliseconds for which a frame is shown that gives no time of its own, as browsers do."""
+"""Milliseconds for which a frame without a duration is shown, as in browsers."""
 
 
 def find(path: Path) -> list[Source]:
@@ -33,13 +33,17 @@ def is_animated(file: Path) -> bool:
 
 @dataclass(frozen=True)
 class Animation:
-    """One animation. The frame rate is the average one: the number of frames by the sum of their durations."""
+    """One animation; its frame rate is the number of frames divided by the sum of their durations."""
 
     name: str
     file: Path
 
     def probe(self) -> Probe:
-        """Go through the frames, whose durations stand between them. `SourceError` if one cannot be read."""
+        """Read all frames, since each one holds its own duration.
+
+        Raises:
+            SourceError: a frame cannot be read.
+        """
         durations = []
         for image in self._images():
             size = image.size
@@ -47,12 +51,16 @@ class Animation:
         return Probe(*size, 1000 * len(durations) / sum(durations, Fraction()), len(durations))
 
     def frames(self) -> Iterator[SourceFrame]:
-        """Yield the frames as they are shown, transparency on white. `SourceError` where one cannot be read."""
+        """Yield the frames, with transparency on white.
+
+        Raises:
+            SourceError: a frame cannot be read.
+        """
         for image in self._images():
             yield SourceFrame(upright_pixels(image))
 
     def _images(self) -> Iterator[Image.Image]:
-        """The file, standing at each frame in turn: at least one."""
+        """Yield the open file positioned at each frame in turn, at least one."""
         with explaining_damage(self.name):
             image = Image.open(self.file, formats=["GIF", "WEBP"])
         with image:
@@ -66,7 +74,7 @@ class Animation:
 
 
 def _seek(image: Image.Image, index: int) -> bool:
-    """Go to a frame; whether there is one."""
+    """Seek to a frame and return whether it exists."""
     try:
         image.seek(index)
     except EOFError:

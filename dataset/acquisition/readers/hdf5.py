@@ -1,10 +1,10 @@
-"""HDF5 files with an array of frames.
+"""Reader of HDF5 files with an array of frames.
 
-A file holds `images` or `frames`, uint8 (T, H, W, 3) for one video or (N, T, H, W, 3) for several, and perhaps
-`actions`: whole numbers (T) or (N, T), the action at each frame, or vectors (T, A) or (N, T, A) of any numbers, which
-become metadata.
+A file holds `images` or `frames`, uint8 (T, H, W, 3) for one video or (N, T, H, W, 3) for several, and optionally
+`actions`: integers (T) or (N, T), the action at each frame, or numeric vectors (T, A) or (N, T, A), which become
+metadata.
 
-N videos, T frames in each, A dimensions of an action, H x W pixels.
+Dimensions: N videos, T frames in each, A dimensions of an action, H x W pixels.
 """
 
 import math
@@ -27,18 +27,22 @@ ACTIONS = "actions"
 
 MAX_ACTION_DIMENSIONS = 1024
 _MAX_CHUNK_BYTES = 2**30
-"""HDF5 unpacks arrays in chunks of a size that the file decides."""
+"""Maximum size of a chunk, the unit in which HDF5 decompresses; the file decides it."""
 _MAX_LENGTH = 2**22
-"""Of a file in videos, or of a video in frames: arrays may claim any shape without taking space."""
+"""Maximum number of videos in a file, and of frames in a video: arrays may claim any shape without taking space."""
 
 
 def find(path: Path) -> list[Source]:
-    """Return the videos of the .h5 and .hdf5 files at a path. `UserError` if there are any, but h5py is missing."""
+    """Return the videos of the .h5 and .hdf5 files at a path.
+
+    Raises:
+        UserError: there are such files, but h5py is not installed.
+    """
     return [source for file in find_files(path, {".h5", ".hdf5"}) for source in _videos(file, name_of(file, path))]
 
 
 def _videos(file: Path, name: str) -> list[Source]:
-    """The videos of one file. One that cannot be read counts as a video, which says so when it is looked at."""
+    """Return the videos of one file; an unreadable file counts as one video, whose `probe` raises the error."""
     try:
         with _arrays(file, name) as arrays:
             shape = arrays.frames.shape
@@ -56,16 +60,24 @@ class Hdf5Video:
     name: str
     file: Path
     index: tuple[int, ...]
-    """Where its frames and actions are within the arrays: (number of the video) or ()."""
+    """Index of its frames and actions in the arrays: (number of the video) or ()."""
 
     def probe(self) -> Probe:
-        """Look at the shape of the array. `SourceError` if there is none that can be read."""
+        """Read the shape of the array.
+
+        Raises:
+            SourceError: there is no readable array.
+        """
         with _arrays(self.file, self.name) as arrays:
             num_frames, height, width, _ = arrays.frames.shape[-4:]
         return Probe(width, height, None, num_frames)
 
     def frames(self) -> Iterator[SourceFrame]:
-        """Yield the frames with their actions. `SourceError` where the file is damaged."""
+        """Yield the frames with their actions.
+
+        Raises:
+            SourceError: the file is damaged.
+        """
         with _arrays(self.file, self.name) as arrays:
             num_frames = arrays.frames.shape[-4]
             block_length = _block_length(arrays.frames)
@@ -79,7 +91,7 @@ class Hdf5Video:
 
 
 def _block_length(frames: Any) -> int:
-    """How many frames to read at a time: those of a chunk, lest it be unpacked for each, if they are not too many."""
+    """Return the number of frames to read at once: a chunk's, unless too many, so that it is decompressed only once."""
     chunk_length = frames.chunks[-4] if frames.chunks else 1
     return max(1, min(chunk_length, _MAX_CHUNK_BYTES // math.prod(frames.shape[-3:])))
 
@@ -94,7 +106,7 @@ def _frame(pixels: np.ndarray, action: np.ndarray | None) -> SourceFrame:
 
 @dataclass(frozen=True)
 class _Arrays:
-    """The `h5py.Dataset`s of an open file, found valid."""
+    """Validated `h5py.Dataset`s of an open file."""
 
     frames: Any
     actions: Any | None
@@ -118,7 +130,11 @@ def _arrays(file: Path, name: str) -> Iterator[_Arrays]:
 
 
 def _array(content: Any, key: str, name: str) -> Any | None:
-    """The array of a name in an open file, if it has one; `SourceError` if it would be read from elsewhere."""
+    """Return the array of a name in an open file, or None.
+
+    Raises:
+        SourceError: its data are outside of the file, or its chunks are too large.
+    """
     h5py = _h5py()
     link = content.get(key, getlink=True)
     if link is None:

@@ -1,4 +1,4 @@
-"""Folders of pictures: each is a video, its frames sorted by name, with numbers in names taken as numbers."""
+"""Reader of image folders: each is a video, whose frames are sorted naturally by name."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 
 
 def find(path: Path) -> list[Source]:
-    """Return the folder `path` and its direct sub-folders, as far as they hold two pictures or more."""
+    """Return those of the folder `path` and its direct sub-folders that hold at least two images."""
     root = path.resolve()
     return [
         ImageFolder(name_of(folder, root.parent), tuple(pictures))
@@ -28,13 +28,17 @@ def find(path: Path) -> list[Source]:
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """The pictures of one folder, which must all have the same size."""
+    """Images of one folder, which must all have the same size."""
 
     name: str
     pictures: tuple[Path, ...]
 
     def probe(self) -> Probe:
-        """Look at the sizes of all pictures. `SourceError` if one cannot be read or has another size."""
+        """Read the sizes of all images.
+
+        Raises:
+            SourceError: one cannot be read or has another size.
+        """
         sizes = []
         for picture in self.pictures:
             with self._open(picture) as image:
@@ -44,7 +48,11 @@ class ImageFolder:
         return Probe(width, height, None, len(self.pictures))
 
     def frames(self) -> Iterator[SourceFrame]:
-        """Yield the pictures. `SourceError` at the first that cannot be read or has another size."""
+        """Yield the images.
+
+        Raises:
+            SourceError: one cannot be read or has another size.
+        """
         size = None
         for picture in self.pictures:
             with self._open(picture) as image:

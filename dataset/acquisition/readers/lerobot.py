@@ -1,14 +1,14 @@
-"""LeRobot data sets, version 3: Parquet tables beside MP4 files that hold several episodes each.
+"""Reader of LeRobot data sets, version 3: Parquet tables and MP4 files that hold several episodes each.
 
     meta/info.json                                  frame rate and features
-    meta/episodes/chunk-000/file-000.parquet ...    per episode: where its rows and, for each camera, its frames are
+    meta/episodes/chunk-000/file-000.parquet ...    per episode: location of its rows and, per camera, of its frames
     data/chunk-000/file-000.parquet ...             per frame: `action` and more
     videos/<camera>/chunk-000/file-000.mp4 ...      the episodes, one after the other
 
-Each episode is a video, as the first camera saw it. An `action` that is one whole number is the action of its frame;
-every `action` of numbers goes to the metadata.
+Each episode becomes a video of the first camera. An `action` that is a single integer is the action of its frame; every
+numeric `action` goes to the metadata.
 
-T frames in an episode, A dimensions of an action.
+Dimensions: T frames in an episode, A dimensions of an action.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ INFO_FILE = "meta/info.json"
 EPISODES_FILE = "meta/episodes/chunk-{chunk:03d}/file-{file:03d}.parquet"
 DATA_FILE = "data/chunk-{chunk:03d}/file-{file:03d}.parquet"
 VIDEO_FILE = "videos/{camera}/chunk-{chunk:03d}/file-{file:03d}.mp4"
-"""The places that version 3 gives to files. `info.json` repeats them, but is not asked: it may point anywhere."""
+"""File locations in version 3. `info.json` repeats them, but is not used: it may point anywhere."""
 
 MAX_EPISODE_FRAMES = 2**22
 MAX_ACTION_DIMENSIONS = 1024
@@ -39,20 +39,20 @@ _MAX_INFO_BYTES = 2**24
 
 
 class Feature(BaseModel):
-    """What is used of the description of a feature in `meta/info.json`."""
+    """Fields used of a feature's description in `meta/info.json`."""
 
     dtype: str
     info: dict[str, Any] | None = None
 
     @property
     def is_video(self) -> bool:
-        """Whether it is a video in colour."""
+        """Whether it is a colour video."""
         known = self.info or {}
         return self.dtype == "video" and not (known.get("is_depth_map") or known.get("video.is_depth_map"))
 
 
 class Info(BaseModel):
-    """What is used of `meta/info.json`."""
+    """Fields used of `meta/info.json`."""
 
     codebase_version: str
     fps: float = Field(gt=0, le=1000)
@@ -60,7 +60,7 @@ class Info(BaseModel):
 
 
 class Episode(BaseModel, frozen=True):
-    """A row of the table of episodes."""
+    """Row of the table of episodes."""
 
     index: int = Field(ge=0)
     num_frames: int = Field(gt=0, le=MAX_EPISODE_FRAMES)
@@ -69,11 +69,11 @@ class Episode(BaseModel, frozen=True):
     video_chunk: int = Field(ge=0)
     video_file: int = Field(ge=0)
     video_start: float = Field(ge=0, allow_inf_nan=False)
-    """When the first frame is shown in the video file, in seconds."""
+    """Time of the first frame in the video file, in seconds."""
 
 
 def episode_columns(camera: str) -> dict[str, str]:
-    """Return the columns of the table of episodes that fill the fields of `Episode`, by these."""
+    """Return the column of the table of episodes for each field of `Episode`."""
     return {
         "index": "episode_index",
         "num_frames": "length",
@@ -86,9 +86,10 @@ def episode_columns(camera: str) -> dict[str, str]:
 
 
 def find(path: Path) -> list[Source]:
-    """Return the episodes of the data set in the folder `path`, if it is one, in their order.
+    """Return the episodes of the data set in the folder `path` in order; empty if it is no LeRobot data set.
 
-    `UserError` if it is of another version or has no videos, its tables cannot be read, or pyarrow is missing.
+    Raises:
+        UserError: it is of another version or has no videos, its tables cannot be read, or pyarrow is not installed.
     """
     if not (path / INFO_FILE).is_file():
         return []
@@ -111,15 +112,23 @@ class LeRobotEpisode:
 
     @property
     def name(self) -> str:
-        """The data set and the number of the episode."""
+        """Name of the data set and number of the episode."""
         return f"{self.root.resolve().name}/episode_{self.episode.index:06d}"
 
     def probe(self) -> Probe:
-        """Look at the video. `SourceError` if it cannot be read."""
+        """Read the properties of the video.
+
+        Raises:
+            SourceError: it cannot be read.
+        """
         return replace(self._video.probe(), frame_rate=self.frame_rate, num_frames=self.episode.num_frames)
 
     def frames(self) -> Iterator[SourceFrame]:
-        """Yield the frames with their actions. `SourceError` where the video or its table is damaged or too short."""
+        """Yield the frames with their actions.
+
+        Raises:
+            SourceError: the video or its table is damaged or too short.
+        """
         frames = self._video.frames()
         for index, known in enumerate(self._annotations()):
             frame = next(frames, None)
@@ -129,7 +138,7 @@ class LeRobotEpisode:
 
     @property
     def _video(self) -> VideoFile:
-        """The part of a file that shows the episode: from half a frame before the first, however times are rounded."""
+        """Part of a video file that shows the episode, from half a frame before the first, to be robust to rounding."""
         episode = self.episode
         file = VIDEO_FILE.format(camera=self.camera, chunk=episode.video_chunk, file=episode.video_file)
         half_a_frame = float(1 / self.frame_rate) / 2
@@ -138,7 +147,7 @@ class LeRobotEpisode:
         return VideoFile(self.root / file, f"{self.name}: {file}", start, end)
 
     def _annotations(self) -> list[dict[str, Any]]:
-        """What is known of each frame, by the fields of `SourceFrame`."""
+        """Return the known fields of each frame's `SourceFrame`."""
         episode = self.episode
         file = self.root / DATA_FILE.format(chunk=episode.data_chunk, file=episode.data_file)
         if "action" not in numeric_columns(file):

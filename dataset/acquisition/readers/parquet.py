@@ -1,4 +1,4 @@
-"""Parquet tables of numbers, read with pyarrow, which only their readers need."""
+"""Reading of numeric Parquet tables with pyarrow, an optional dependency."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +10,15 @@ from dataset.acquisition.readers.source import SourceError
 from utils.command import UserError
 
 MAX_VALUES = 2**28
-"""In one column of a file, which may claim any number in few bytes."""
+"""Maximum number of values in a column of a file, which may claim any number in few bytes."""
 
 
 def import_pyarrow() -> ModuleType:
-    """Return `pyarrow`, with `pyarrow.parquet`. `UserError` if it is not installed."""
+    """Import `pyarrow` with `pyarrow.parquet`.
+
+    Raises:
+        UserError: it is not installed.
+    """
     try:
         import pyarrow.parquet
     except ImportError as error:
@@ -27,7 +31,8 @@ def import_pyarrow() -> ModuleType:
 def numeric_columns(file: Path) -> set[str]:
     """Return the names of a table's columns that hold numbers or lists of numbers.
 
-    `SourceError` if the table cannot be read or a column of these has too many values.
+    Raises:
+        SourceError: the table cannot be read or a column has too many values.
     """
     pyarrow = import_pyarrow()
     with explaining_damage(str(file)), pyarrow.parquet.ParquetFile(file) as table:
@@ -40,9 +45,10 @@ def numeric_columns(file: Path) -> set[str]:
 
 
 def read_columns(file: Path, columns: Sequence[str], **equal: int) -> dict[str, list[Any]]:
-    """Return columns of numbers or lists of numbers, as far as the rows have some values in other columns.
+    """Return columns of numbers or lists of numbers, restricted to rows whose other columns `equal` given values.
 
-    `SourceError` if a column is missing or of another type, or the table cannot be read.
+    Raises:
+        SourceError: a column is missing or of another type, or the table cannot be read.
     """
     missing = {*columns, *equal} - numeric_columns(file)
     if missing:

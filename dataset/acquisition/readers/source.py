@@ -1,7 +1,7 @@
-"""What every reader of footage offers: videos that give their frames one by one.
+"""Interface of readers of footage: videos that yield their frames one by one.
 
-A reader is a module of this folder with a function `find(path: Path) -> list[Source]`: the videos of its kind at a
-path, in a fixed order, none if there is nothing of its kind. Nothing is decoded before frames are asked for.
+A reader is a module of this folder with a function `find(path: Path) -> list[Source]`, which returns the videos of its
+kind at a path in a fixed order, or an empty list. Nothing is decoded before frames are requested.
 """
 
 from collections.abc import Iterator
@@ -15,25 +15,32 @@ from utils.command import UserError
 
 
 class SourceError(UserError):
-    """A video that cannot be read, or not to its end. The message names it and what is wrong, in one line."""
+    """A video that cannot be read, or not to its end.
+
+    The message names the video and the problem in one line.
+    """
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What is known of a video before it is decoded."""
+    """Properties of a video known before decoding."""
 
-    width: int  # pixels, as frames are delivered: rotation and the shape of pixels are applied
+    width: int
+    """In pixels, as frames are delivered: after rotation and conversion to square pixels."""
     height: int
-    frame_rate: Fraction | None  # frames per second on average; None for what has no time, such as numbered pictures
-    num_frames: int | None  # None where only decoding would tell
+    """In pixels, as `width`."""
+    frame_rate: Fraction | None
+    """Average frames per second; None for sources without time, such as numbered images."""
+    num_frames: int | None
+    """None if it can only be known by decoding."""
 
 
 @dataclass(frozen=True)
 class SourceFrame:
-    """One frame, and what the source knows about it."""
+    """One frame with its annotations in the source."""
 
     pixels: np.ndarray
-    """RGB, uint8 (H, W, 3), the same size in all frames of a video."""
+    """RGB uint8 (H, W, 3), of the same size in all frames of a video."""
     action: int | None = None
     """The action taken at the frame, if the source has discrete actions."""
     metadata: dict[str, Any] | None = None
@@ -45,10 +52,18 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """Unique among the videos of one `find`, and the same every time; fit for messages."""
+        """Printable name, unique among the videos of one `find` and the same every time."""
 
     def probe(self) -> Probe:
-        """Look at the video without decoding it. `SourceError` if it cannot be read."""
+        """Read the properties of the video without decoding all of it.
+
+        Raises:
+            SourceError: it cannot be read.
+        """
 
     def frames(self) -> Iterator[SourceFrame]:
-        """Yield the frames in order. `SourceError` where they cannot be read on; frames yielded before are intact."""
+        """Yield the frames in order.
+
+        Raises:
+            SourceError: the next frame cannot be read; frames yielded before are intact.
+        """

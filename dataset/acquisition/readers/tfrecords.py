@@ -1,8 +1,8 @@
-"""TFRecord files and the `tf.train.Example` messages in them, read without TensorFlow.
+"""Parser of TFRecord files and their `tf.train.Example` messages, without TensorFlow.
 
 A file is a sequence of records: their length (8 bytes, little-endian), its checksum (4 bytes), the data, its checksum
 (4 bytes). Checksums are CRC-32C, masked. The data of a record are a protocol buffer that maps names to lists of byte
-strings, floats or whole numbers; the last are passed over here.
+strings, floats or integers; integers are ignored here.
 """
 
 import struct
@@ -24,11 +24,11 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class RecordError(ValueError):
-    """A record that is damaged. The message says how."""
+    """A damaged record; the message says what is wrong."""
 
 
 def record_offsets(file: Path) -> list[int]:
-    """Return where the records of a file begin, in bytes. At a damaged length the list ends with that record."""
+    """Return the byte offsets of the records in a file, up to and including the first with a damaged length."""
     offsets, offset, size = [], 0, file.stat().st_size
     with file.open("rb") as stream:
         while offset < size:
@@ -42,7 +42,11 @@ def record_offsets(file: Path) -> list[int]:
 
 
 def read_record(file: Path, offset: int) -> bytes:
-    """Return the data of the record that begins at an offset. `RecordError` if it is damaged."""
+    """Return the data of the record at an offset.
+
+    Raises:
+        RecordError: it is damaged.
+    """
     with file.open("rb") as stream:
         stream.seek(offset)
         length = _read_length(stream.read(_HEADER.size))
@@ -67,13 +71,17 @@ def _read_length(header: bytes) -> int:
 
 
 def masked_crc32c(data: bytes) -> int:
-    """Return the checksum of some bytes as TFRecord files store it."""
+    """Return the masked CRC-32C of some bytes, as stored in TFRecord files."""
     checksum = google_crc32c.value(data)
     return (((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def parse_example(data: bytes) -> dict[str, Feature]:
-    """Return the byte strings and floats of a `tf.train.Example` by their names. `RecordError` if it is damaged."""
+    """Return the byte strings and floats of a `tf.train.Example` by name.
+
+    Raises:
+        RecordError: it is damaged.
+    """
     return {
         name: feature
         for features in _messages(memoryview(data), 1)
@@ -83,7 +91,7 @@ def parse_example(data: bytes) -> dict[str, Feature]:
 
 
 def _parse_entry(entry: memoryview) -> tuple[str, Feature]:
-    """The name and the value of one feature."""
+    """Return the name and the value of one feature."""
     names, values = list(_messages(entry, 1)), list(_messages(entry, 2))
     if not names or not values:
         raise RecordError("a feature has no name or no value")
@@ -96,7 +104,7 @@ def _parse_entry(entry: memoryview) -> tuple[str, Feature]:
 
 
 def _parse_floats(feature: memoryview) -> np.ndarray:
-    """The floats of a feature, which are packed into one field or have a field each."""
+    """Return the floats of a feature, which are packed into one field or have a field each."""
     fields = (field for floats in _messages(feature, 2) for field in _fields(floats))
     packed = b"".join(content for number, type_, content in fields if number == 1 and type_ in (_BYTES, _FIXED32))
     if len(packed) % 4:
@@ -105,12 +113,12 @@ def _parse_floats(feature: memoryview) -> np.ndarray:
 
 
 def _messages(message: memoryview, wanted: int) -> Iterator[memoryview]:
-    """The contents of a message's fields of one number, as far as they have a length."""
+    """Iterate over the contents of a message's length-delimited fields with the number `wanted`."""
     return (content for number, type_, content in _fields(message) if (number, type_) == (wanted, _BYTES))
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview]]:
-    """The number, the wire type and the bytes of each field of a message."""
+    """Yield the number, the wire type and the bytes of each field of a message."""
     position = 0
     while position < len(message):
         key, position = _varint(message, position)
@@ -130,7 +138,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview]]:
 
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    """A whole number of up to 64 bits, 7 in each byte from the lowest, and the position behind it."""
+    """Decode a varint, an integer of up to 64 bits in groups of 7, lowest first; return it and the next position."""
     value = 0
     for shift in range(0, 64, 7):
         if position == len(message):

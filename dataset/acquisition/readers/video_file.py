@@ -1,8 +1,8 @@
-"""Video files, decoded by ffmpeg.
+"""Reader of video files, decoded by ffmpeg.
 
-Frames arrive as ffmpeg would show them: turned as the file says, with square pixels, 8 bits a channel, transparency
-composited on white. ffmpeg gets the file by its content, may open no other file and no address, and is kept from the
-keyboard.
+Frames are delivered as they would be displayed: rotated as the file specifies, with square pixels, 8 bits per channel,
+transparency composited on white. ffmpeg recognises the file by its content, cannot open other files or URLs, and does
+not read the keyboard.
 
 Frames are uint8 (H, W, 3), times are seconds from the beginning of the file.
 """
@@ -27,16 +27,16 @@ from utils.ffmpeg import SILENCE_SECONDS, Ffmpeg, FfmpegError, Header, input_fil
 EXTENSIONS = frozenset(
     ["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "flv", "ogv", "3gp"]
 )
-"""What video files are recognised by when any will do, in lower case."""
+"""Recognised extensions of video files, in lower case."""
 
 _CODECS_WITH_GROUPS = frozenset(["h264", "hevc", "mpeg2video"])
-"""Recordings of these may begin in the middle of a group of pictures."""
+"""Codecs whose recordings may begin in the middle of a group of pictures."""
 
 _MAX_DELAY = 16
-"""How many frames a decoder keeps back at most."""
+"""Maximum number of frames that a decoder holds back."""
 
 _KEEP_ALL = "setpts=N/25/TB,fps=25"
-"""Makes frames evenly timed, whatever their times were, so that ffmpeg neither drops nor repeats any."""
+"""Filter that spaces frames evenly, whatever their timestamps, so that ffmpeg neither drops nor repeats any."""
 
 _ON_WHITE = "format=rgba,split[front],lutrgb=r=255:g=255:b=255:a=255[back];[back][front]overlay=format=rgb"
 
@@ -53,10 +53,13 @@ class VideoFile:
     end: float | None = None
 
     def probe(self) -> Probe:
-        """Look at the header and the first frame. `SourceError` if they cannot be read.
+        """Read the header and decode the first frame.
 
-        The number of frames follows from the duration and the average rate. Where the header tells no duration, they
+        The number of frames follows from the duration and the average frame rate. If the header has no duration, frames
         are counted without decoding.
+
+        Raises:
+            SourceError: they cannot be read.
         """
         header = self._header
         height, width, _ = next(self.frames()).pixels.shape
@@ -75,17 +78,17 @@ class VideoFile:
         start: float | None = None,
         end: float | None = None,
     ) -> Iterator[SourceFrame]:
-        """Decode the frames, in order.
+        """Yield the decoded frames in order.
 
         Args:
-            frame_rate: Frames per second to drop and repeat frames for; all frames are given if None.
-            filters: ffmpeg's video filters to apply to the frames.
-            start: Seconds into this video to begin at.
-            end: Seconds into this video to end before.
+            frame_rate: frames per second, reached by dropping and repeating frames; None yields all frames.
+            filters: ffmpeg video filters to apply to the frames.
+            start: time in this video to begin at, in seconds.
+            end: time in this video to end before, in seconds.
 
         Raises:
-            SourceError: there are no such frames, or ffmpeg complained of damage. It is raised last then, and the last
-                frame, which ffmpeg may have patched up, is withheld.
+            SourceError: there are no such frames, or ffmpeg reported damage. It is then raised after the intact frames,
+                and the last frame, which ffmpeg may have concealed errors in, is withheld.
         """
         first, length = self._part(start, end)
         chain = [f"setpts=PTS-STARTPTS,fps={frame_rate}" if frame_rate else _KEEP_ALL]
@@ -105,17 +108,21 @@ class VideoFile:
         raise damage
 
     def _ways(self, first: float) -> list["_Way"]:
-        """How a part that begins at `first` seconds is decoded: the next way where one meets damage."""
+        """Return the decoding strategies for a part that begins at `first` seconds; each is tried if one fails."""
         ways = [_Way.FROM_KEYFRAME, _Way.FROM_BEGINNING] if first else [_Way.FROM_KEYFRAME]
         return [*ways, _Way.TOLERANT] if self._header.codec in _CODECS_WITH_GROUPS else ways
 
     def _decoded(self, filters: Sequence[str], first: float, length: float, way: "_Way") -> Iterator[SourceFrame]:
-        """The frames of a part of the file. `_DamageError` last, and without the last frame, if ffmpeg complains."""
+        """Yield the frames of a part of the file.
+
+        Raises:
+            _DamageError: ffmpeg reported damage; raised after the frames, of which the last one is withheld.
+        """
         reading: dict[str, Any] = {"threads": 1} if way is _Way.TOLERANT else {"err_detect:v": "explode"}
         silence_seconds = SILENCE_SECONDS
         if first and way is _Way.FROM_BEGINNING:
             filters = [f"trim=start={first}", *filters]
-            silence_seconds += first  # what comes before is decoded at least as fast as it plays
+            silence_seconds += first  # the frames before are decoded at least in real time
             length += first
         elif first:
             reading["ss"] = first
@@ -150,7 +157,7 @@ class VideoFile:
         yield SourceFrame(last)
 
     def _part(self, start: float | None, end: float | None) -> tuple[float, float]:
-        """Where a part of this video begins in the file, and how long it is, in seconds."""
+        """Return where a part of this video begins in the file, and how long it is, in seconds."""
         offset = self.start or 0.0
         first = offset + (start or 0.0)
         last = min(math.inf if self.end is None else self.end, math.inf if end is None else offset + end)
@@ -171,7 +178,7 @@ class VideoFile:
             raise SourceError(f"{self.name}: holds no video that ffmpeg can read ({error})") from error
 
     def _measured(self, header: Header) -> Header:
-        """The header with the duration and the average rate that the whole file tells, as far as it can be read."""
+        """Return the header with duration and average frame rate measured by reading the whole file, if possible."""
         try:
             num_frames, seconds = read_length(self._input())
         except FfmpegError:
@@ -183,25 +190,25 @@ class VideoFile:
 
 
 class _DamageError(SourceError):
-    """Frames that cannot be decoded as they were encoded."""
+    """Damaged frames."""
 
 
 class _Way(Enum):
-    """How frames are decoded."""
+    """Strategies of decoding."""
 
     FROM_KEYFRAME = auto()
-    """From the keyframe before the first frame: what is damaged is left out."""
+    """From the keyframe before the first frame, up to the first damage."""
     FROM_BEGINNING = auto()
-    """From the beginning of the file, since frames may refer to others before a keyframe: so is what is damaged."""
+    """From the beginning of the file, since frames may refer to others before a keyframe, up to the first damage."""
     TOLERANT = auto()
-    """From the first keyframe there is, which frames before and behind refer past; to the first damage after that."""
+    """From the first keyframe, whose neighbours may refer to missing frames, up to the first damage after that."""
 
 
 def find(path: Path, extension: str | None = None) -> list[VideoFile]:
     """Return the video files in a folder and in its direct sub-folders, sorted by path, or the one file at `path`.
 
-    They end with `extension`, or with any of `EXTENSIONS`, in upper or lower case. Hidden files and folders are left
-    out. The names are the paths within the folder.
+    They end with `extension`, or with any of `EXTENSIONS`, in upper or lower case. Hidden files and folders are
+    ignored. The names are paths relative to the folder.
     """
     wanted = {extension.lower().removeprefix(".")} if extension else EXTENSIONS
 

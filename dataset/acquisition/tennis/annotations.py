@@ -1,11 +1,11 @@
-"""The two tables that make a data set of tennis matches (docs/method.md#data-sets).
+"""Parser of the two tables that define the tennis data set (docs/method.md#data-sets).
 
     annotations.csv   a clip per row: original_filename, begin_frame, end_frame (frame numbers within the segment of
                       that name, from 0, both included), top, left, bottom, right (the box around one player's half of
-                      the court, in pixels of the segment; right and bottom lie just outside)
+                      the court, in pixels of the segment; right and bottom are exclusive)
     splits.csv        the split of a clip per row: sequence (the clip's number), split (train, validation or test)
 
-Other columns are ignored. The tables are taken for untrusted: of a file name only the last part counts.
+Other columns are ignored. The tables are untrusted: only the last part of a file name is used.
 """
 
 import csv
@@ -32,15 +32,15 @@ class Clip:
     """A part of a segment in time and space."""
 
     segment: str
-    """The segment's file name."""
+    """File name of the segment."""
     begin_frame: int
-    """Its first frame, from 0."""
+    """First frame, from 0."""
     end_frame: int
-    """Its last frame."""
+    """Last frame."""
     box: tuple[int, int, int, int]
     """Left, top, right and bottom in pixels of the segment."""
     number: int = 0
-    """Its place among all clips."""
+    """Index among all clips."""
 
     def __post_init__(self) -> None:
         left, top, right, bottom = self.box
@@ -51,12 +51,12 @@ class Clip:
 
     @property
     def num_frames(self) -> int:
-        """How many frames the clip has, at least 1."""
+        """Number of frames, at least 1."""
         return self.end_frame - self.begin_frame + 1
 
 
 def read_clips(file: Path) -> list[Clip]:
-    """Return the clips of an `annotations.csv`, numbered by the name of their segment, then by their first frame.
+    """Return the clips of an `annotations.csv`, numbered in order of segment name and first frame.
 
     Raises:
         UserError: the file cannot be read, or is no such table.

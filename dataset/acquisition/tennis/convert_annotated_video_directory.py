@@ -1,8 +1,8 @@
-"""Take annotated clips out of the segments of matches, cropped and resized (docs/method.md#data-sets).
+"""Extract annotated clips from the segments of matches, cropped and resized (docs/method.md#data-sets).
 
-Writes `DIR/00000 DIR/00001 ...`, a video in our layout with unknown annotations for every row of `annotations.csv`,
-numbered as `read_clips` says. The frames are exactly the annotated ones, since ffmpeg decodes a segment from its start
-and counts; that is done once for all clips of a segment. Clips that an earlier run finished are kept.
+Writes `DIR/00000 DIR/00001 ...`, one video in our layout with unknown annotations per row of `annotations.csv`,
+numbered as in `read_clips`. The frames are exactly the annotated ones, since ffmpeg decodes a segment from its start
+and counts frames, once for all clips of a segment. Clips that an earlier run finished are kept.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from utils.files import only_process
 TARGET_SIZE = (256, 96)
 
 FRAME_RATE = 25
-"""Frames of a match a second."""
+"""Frames per second of the matches."""
 
 OTHER_MATCH = (
     "the match is not the one annotated, or has another size or frame rate: download it with another --format, or cut "
@@ -40,17 +40,17 @@ python -m dataset.acquisition.tennis.convert_annotated_video_directory \\
 
 
 def convert_clips(clips: Sequence[Clip], segments: Path, directory: Path, size: tuple[int, int] = TARGET_SIZE) -> None:
-    """Write the clips that a folder lacks, under a progress bar.
+    """Write the clips missing in a folder, with a progress bar.
 
     Args:
-        clips: All clips, as `read_clips` sorts them.
-        segments: The folder of the segments that they are parts of.
-        directory: The folder for the clips.
-        size: Width and height of the frames written, bicubic.
+        clips: all clips, in the order of `read_clips`.
+        segments: folder of the segments.
+        directory: folder for the clips.
+        size: width and height of the written frames, resized bicubically.
 
     Raises:
-        UserError: a segment is missing or cannot be decoded, a clip does not lie within it, or the folder holds a clip
-            of another size or length.
+        UserError: a segment is missing or cannot be decoded, a clip is not within it, or the folder holds a clip of
+            another size or length.
     """
     missing = [clip for clip in clips if not _is_finished(clip, directory, size)]
     with tqdm(total=len(clips), initial=len(clips) - len(missing), unit="clip") as progress:
@@ -63,18 +63,18 @@ def convert_clips(clips: Sequence[Clip], segments: Path, directory: Path, size: 
 
 
 def clip_frames(segment: Path, clips: Sequence[Clip]) -> Generator[Image.Image, None, None]:
-    """Yield the frames of one clip after the other, cropped, RGB.
+    """Yield the cropped RGB frames of one clip after the other.
 
     Args:
-        segment: The video file.
-        clips: Clips of it that do not overlap, by their first frame.
+        segment: the video file.
+        clips: its clips, sorted by first frame and without overlap.
 
     Raises:
         UserError: the file is missing, ends before the last clip, cannot be decoded, or its frames are too small.
     """
     if not segment.is_file():
         raise UserError(f"{segment}: missing; cut the matches into segments first, under the names annotated")
-    # ffmpeg is silent while it passes over the frames before a clip, which it decodes at least as fast as they play.
+    # ffmpeg prints nothing while it skips the frames before a clip, which it decodes at least in real time.
     silence_seconds = SILENCE_SECONDS + clips[-1].end_frame / FRAME_RATE
     with Ffmpeg(_decoding(segment, clips), silence_seconds=silence_seconds) as process:
         frames = process.frames()
@@ -95,9 +95,9 @@ def _write_clip(path: Path, frames: Iterable[Image.Image], size: tuple[int, int]
 
 
 def _decoding(segment: Path, clips: Sequence[Clip]) -> ffmpeg.nodes.OutputStream:
-    """ffmpeg that writes the frames of the clips to its output."""
+    """Build the ffmpeg stream that writes the frames of the clips to its standard output."""
     frames = ffmpeg.input(f"file:{segment}")["v:0"].filter("select", _selection(clips))
-    # Times without gaps at a constant rate, whichever: else ffmpeg would fill the gaps with copies.
+    # Timestamps at a constant rate without gaps, which ffmpeg would otherwise fill with copies.
     frames = frames.filter("settb", f"1/{FRAME_RATE}").filter("setpts", "N")
     num_frames = sum(clip.num_frames for clip in clips)
     output = frames.output("pipe:", format="image2pipe", vcodec="ppm", r=FRAME_RATE, vframes=num_frames)
@@ -105,7 +105,7 @@ def _decoding(segment: Path, clips: Sequence[Clip]) -> ffmpeg.nodes.OutputStream
 
 
 def _selection(clips: Sequence[Clip]) -> str:
-    """Whether frame n belongs to a clip, as ffmpeg writes it: a search tree, since ffmpeg takes no sum of a hundred."""
+    """Build the ffmpeg expression for whether frame n is in a clip, as a search tree: ffmpeg rejects long sums."""
     if len(clips) == 1:
         return f"between(n,{clips[0].begin_frame},{clips[0].end_frame})"
     middle = len(clips) // 2
@@ -123,7 +123,7 @@ def _crop(frame: Image.Image, clip: Clip, segment: Path) -> Image.Image:
 
 
 def _without_overlap(clips: Iterable[Clip]) -> list[list[Clip]]:
-    """Part the clips of a segment into lists within which they do not overlap: a single one, if none do."""
+    """Divide the clips of a segment into lists without overlapping clips; a single list if none overlap."""
     lists: list[list[Clip]] = []
     for clip in clips:
         fitting = next((earlier for earlier in lists if earlier[-1].end_frame < clip.begin_frame), None)

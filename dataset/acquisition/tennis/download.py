@@ -1,7 +1,7 @@
-"""Download the tennis matches and the tables that say which parts of them are the data set (docs/method.md#data-sets).
+"""Download the tennis matches and the tables that define the data set (docs/method.md#data-sets).
 
-Writes `DIR/matches/<name>.mp4`, without sound, and `DIR/annotations/{annotations,splits}.csv`. Files that are there are
-kept, whoever put them there, and a download that was interrupted goes on.
+Writes `DIR/matches/<name>.mp4`, without sound, and `DIR/annotations/{annotations,splits}.csv`. Existing files are kept,
+including those placed by the user, and an interrupted download is resumed.
 """
 
 import argparse
@@ -25,8 +25,10 @@ FORMAT = (
     "bestvideo[ext=mp4][vcodec^=avc1][height<=1080]/bestvideo[ext=mp4][height<=1080]/bestvideo[height<=1080]/"
     "best[height<=1080]/bestvideo/best"
 )
-"""What to download of a match, as yt-dlp writes it: the first of these that the site offers. H.264 comes first since
-it decodes fastest, pictures with sound come last."""
+"""yt-dlp's format selector: the first of these that the site offers.
+
+H.264 comes first since it decodes fastest, formats with sound come last.
+"""
 
 TIMEOUT_SECONDS = 30
 
@@ -37,10 +39,10 @@ python -m dataset.acquisition.tennis.download --annotations https://example.org/
 
 @dataclass(frozen=True)
 class Match:
-    """A video on the web."""
+    """A video of a match on the web."""
 
     name: str
-    """Of the file, without suffix; the annotations name the match by it."""
+    """File name without suffix, by which the annotations refer to the match."""
     url: str
 
 
@@ -51,14 +53,14 @@ MATCHES = (
 
 
 def fetch_annotations(address: str | None, directory: Path) -> None:
-    """Put `annotations.csv` and `splits.csv` into a folder, where they are not there yet.
+    """Copy or download `annotations.csv` and `splits.csv` to a folder, unless they exist there.
 
     Args:
-        address: Where they are: a URL, to which `/` and the name of the file are added, or a folder.
-        directory: The folder, made if missing.
+        address: their location: a URL, to which `/` and the file name are appended, or a folder.
+        directory: the folder, created if missing.
 
     Raises:
-        UserError: a file is neither there nor to be had, or is no such table.
+        UserError: a file is missing and cannot be obtained, or is no such table.
     """
     for name in (CLIPS_FILE, SPLITS_FILE):
         target = directory / name
@@ -80,13 +82,13 @@ def fetch_annotations(address: str | None, directory: Path) -> None:
 
 
 def download_match(match: Match, directory: Path, video_format: str = FORMAT) -> None:
-    """Download a match into a folder as `<name>.mp4`, unless it is there, under a progress bar.
+    """Download a match to a folder as `<name>.mp4`, unless it exists, with a progress bar.
 
-    The suffix says nothing about the contents: where a site has no MP4, another kind bears it, too, which ffmpeg
-    recognises.
+    The suffix does not guarantee the format: if a site has no MP4, another format is stored under this name, which
+    ffmpeg recognises.
 
     Raises:
-        UserError: there is no such video any more, or yt-dlp does not get at it.
+        UserError: the video no longer exists, or yt-dlp cannot download it.
     """
     target = directory / f"{match.name}.mp4"
     if target.exists():

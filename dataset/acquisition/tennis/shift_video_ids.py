@@ -1,6 +1,6 @@
-"""Number the videos of a folder from another number on, so that they fit behind those of another folder.
+"""Renumber the videos of a folder from a given number on, so that they can follow those of another folder.
 
-Their order stays, and gaps between their numbers close. Interrupted, the same command completes the work.
+Their order is kept, and gaps in the numbers are closed. The same command completes an interrupted run.
 """
 
 import argparse
@@ -13,7 +13,7 @@ EXAMPLE = "python -m dataset.acquisition.tennis.shift_video_ids --video_director
 
 
 def shift_video_ids(directory: Path, first_id: int) -> int:
-    """Rename the videos of a folder to `first_id`, `first_id` + 1, ... in their order, and return how many there are.
+    """Rename the videos of a folder to `first_id`, `first_id` + 1, ... in order, and return their number.
 
     Raises:
         UserError: the folder is missing, or holds a folder that is not named by a number.

@@ -1,7 +1,8 @@
-"""Cut long videos into segments `<name>_00000.mp4 ...`, and resize them if asked (docs/method.md#data-sets).
+"""Cut long videos into segments `<name>_00000.mp4 ...`, and optionally resize them (docs/method.md#data-sets).
 
-The cut is made without encoding anew, at the first keyframe that is due, so that the frames stay the ones annotated.
-The first segment of a video appears last: a video whose first segment is there is finished and is not cut again.
+Videos are cut without re-encoding, at the first keyframe after each segment's length, so that the frames stay those
+annotated. The first segment of a video is written last: a video whose first segment exists is finished and is not cut
+again.
 """
 
 import argparse
@@ -31,11 +32,11 @@ def split_video(
     """Cut a video into segments, unless that was done.
 
     Args:
-        video: The video file. Its sound is left out.
-        directory: The folder for the segments.
-        segment_seconds: How long a segment lasts before the next keyframe ends it.
-        target_size: Width and height, even, to resize the frames to, bicubic; that encodes the segments anew and keeps
-            the number of their frames. None leaves them as they are.
+        video: the video file; its sound is dropped.
+        directory: folder for the segments.
+        segment_seconds: minimum duration of a segment, which ends at the next keyframe.
+        target_size: even width and height to resize the frames to, bicubic; this re-encodes the segments and keeps the
+            number of frames. None leaves them unchanged.
 
     Raises:
         UserError: ffmpeg cannot read the video, or writes nothing.
@@ -72,7 +73,11 @@ def _resize(segment: Path, size: tuple[int, int]) -> None:
 
 
 def _run(stream: ffmpeg.nodes.OutputStream, result: Path, failure: str) -> None:
-    """Run ffmpeg, which is to write `result`. `UserError`, whose message begins with `failure`, if it does not."""
+    """Run ffmpeg to write `result`.
+
+    Raises:
+        UserError: it is not written; the message begins with `failure`.
+    """
     try:
         run_ffmpeg(stream, result)
     except FfmpegError as error:

@@ -1,8 +1,8 @@
-"""Turn evaluation splits into short videos of one length and a lower frame rate (docs/method.md#data-sets).
+"""Cut evaluation splits into short videos of fixed length and lower frame rate (docs/method.md#data-sets).
 
-Of every video of these splits each fifth frame is kept, and every sixteen of the kept ones become a video of their own,
-whose annotations are unknown; what remains at the end is left out. The other splits are taken over as they are, with
-links where the disk can do that. Videos that are there are kept.
+Every fifth frame of the videos of these splits is kept, and every sixteen of these become a video with unknown
+annotations; the remainder is dropped. The other splits are copied unchanged, as hard links where the disk supports
+them. Existing videos are kept.
 """
 
 import argparse
@@ -25,7 +25,7 @@ python -m dataset.acquisition.tennis.subsample_videos_and_make_fixed_length \\
 
 
 def fixed_length_sequences(num_frames: int, frame_step: int = FRAME_STEP, length: int = LENGTH) -> list[range]:
-    """Return the frames of each of the sequences that a video of `num_frames` is cut into."""
+    """Return the frame numbers of each sequence that a video of `num_frames` is cut into."""
     num_sequences = len(range(0, num_frames, frame_step)) // length
     span = length * frame_step
     return [range(first, first + span, frame_step) for first in range(0, num_sequences * span, span)]
@@ -38,14 +38,14 @@ def subsample_dataset(
     frame_step: int = FRAME_STEP,
     length: int = LENGTH,
 ) -> dict[str, int]:
-    """Write the videos that the folder of a data set lacks.
+    """Write the videos missing in the folder of a data set.
 
     Args:
-        data_root: The data set with videos of any length.
-        directory: The folder for the data set.
-        subsampled_splits: The splits that are subsampled and cut.
-        frame_step: Keep every such frame of them, from the first on.
-        length: The number of frames in each of their new videos.
+        data_root: the data set with videos of any length.
+        directory: folder for the new data set.
+        subsampled_splits: splits that are subsampled and cut.
+        frame_step: every frame of this stride is kept, from the first on.
+        length: number of frames in each of the new videos.
 
     Returns:
         The number of videos in each split.

@@ -1,7 +1,7 @@
-"""Put clips into the folders of the splits that `splits.csv` gives them (docs/method.md#data-sets).
+"""Distribute clips to split folders according to `splits.csv` (docs/method.md#data-sets).
 
-Writes `DIR/{train,val,test}/00000 ...`, numbered within a split in the order of the table. The files are links to those
-of the clips where the disk can do that, and take no space. Videos that are there are kept.
+Writes `DIR/{train,val,test}/00000 ...`, numbered within a split in the order of the table. The files are hard links to
+those of the clips where the disk supports them, and take no space. Existing videos are kept.
 """
 
 import argparse
@@ -21,12 +21,12 @@ python -m dataset.acquisition.tennis.train_val_test_split --video_directory data
 
 
 def split_videos(videos: Path, splits: dict[str, list[int]], directory: Path) -> None:
-    """Link videos into the folders of their splits, where they are not there yet.
+    """Link the missing videos into the folders of their splits.
 
     Args:
-        videos: The folder of the videos `00000`, `00001`, ...
-        splits: The numbers of each split's videos.
-        directory: The folder for the splits.
+        videos: folder of the videos `00000`, `00001`, ...
+        splits: numbers of each split's videos.
+        directory: folder for the splits.
 
     Raises:
         UserError: a video is missing.
@@ -37,7 +37,7 @@ def split_videos(videos: Path, splits: dict[str, list[int]], directory: Path) ->
 
 
 def link_video(source: Path, target: Path) -> None:
-    """Let a new folder hold the files of a video, as links or else as copies, unless it exists.
+    """Create a folder with the files of a video, as hard links or else as copies, unless it exists.
 
     Raises:
         UserError: there is no such video.
