@@ -77,7 +77,10 @@ class Player(Protocol):
 
 
 class PlainSimulator:
-    """A simulator of the plain model. It shares no code with `Simulator`, which may become faster."""
+    """A simulator of the plain model.
+
+    It shares no code with `Simulator`, which may become faster.
+    """
 
     def __init__(self, config: Configuration, weights: dict[str, Tensor], device: torch.device) -> None:
         """Build the plain model of a configuration with given weights."""

@@ -1,4 +1,7 @@
-"""The metrics of `evaluate_dataset.py`. A new one is a file of its own and an entry in `METRICS`."""
+"""The metrics of `evaluate_dataset.py`.
+
+A new one is a file of its own and an entry in `METRICS`.
+"""
 
 from collections.abc import Callable
 from functools import partial

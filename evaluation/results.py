@@ -19,7 +19,7 @@ from utils.command import UserError, one_line
 from utils.files import replacing
 
 Value = float | int | list[Any] | None
-"""Lists hold numbers and None, or such lists."""
+"""A number, None, or a nested list of these."""
 Entry = TypeVar("Entry")
 
 DISTANCE = "detection/center_distance"
@@ -120,13 +120,19 @@ class SequencePair:
     name: str
     """Its source: `<video>, from frame <start>`."""
     mse: float
-    reference: np.ndarray  # uint8 (T, H, W, 3)
-    generated: np.ndarray  # uint8 (T, H, W, 3)
+    """Mean squared error of all frames, in [0, 1]."""
+    reference: np.ndarray
+    """uint8 (T, H, W, 3)."""
+    generated: np.ndarray
+    """uint8 (T, H, W, 3)."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the report shows beside the numbers. Actions are numbered from 0 here, and from 1 in the report."""
+    """What the report shows beside the numbers.
+
+    Actions are numbered from 0 here, and from 1 in the report.
+    """
 
     actions_count: int
     """K."""

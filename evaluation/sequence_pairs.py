@@ -29,12 +29,16 @@ class Pairs:
 
     names: list[str]
     """The source of each: `<video>, from frame <start>`."""
-    reference: np.ndarray  # uint8 (B, T, H, W, 3)
-    generated: np.ndarray  # uint8 (B, T, H, W, 3)
+    reference: np.ndarray
+    """uint8 (B, T, H, W, 3)."""
+    generated: np.ndarray
+    """uint8 (B, T, H, W, 3)."""
     reference_metadata: Metadata
     generated_metadata: Metadata
-    inferred_actions: np.ndarray  # (B, T-1), from 0
-    true_actions: np.ndarray  # (B, T-1), 0 where unknown
+    inferred_actions: np.ndarray
+    """(B, T-1), from 0."""
+    true_actions: np.ndarray
+    """(B, T-1), 0 where unknown."""
 
 
 class SequencePairs:

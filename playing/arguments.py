@@ -1,4 +1,7 @@
-"""The arguments that `play.py` and `interpolate.py` share. Does not import torch."""
+"""The arguments that `play.py` and `interpolate.py` share.
+
+Importing it does not import torch.
+"""
 
 from pathlib import Path
 

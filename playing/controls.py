@@ -1,4 +1,7 @@
-"""The effect of keys, and the timing of frames in real time. Does not draw."""
+"""The effect of keys, and the timing of frames in real time.
+
+It does not draw.
+"""
 
 import time
 from collections import Counter, deque
@@ -210,7 +213,10 @@ class Controls:
 
 
 class Pace:
-    """The timing of frames in real time. Times are seconds of any one clock."""
+    """The timing of frames in real time.
+
+    Times are seconds of any one clock.
+    """
 
     NUM_MEASURED = 20
     """Number of frames over which the rate is measured."""

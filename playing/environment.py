@@ -96,7 +96,9 @@ class Games:
 
 
 class PlayableVideoEnv(gymnasium.Env[np.ndarray, np.int64]):
-    """One game. Observations are frames, uint8 (H, W, 3); actions are 0 to K - 1.
+    """One game.
+
+    Observations are frames, uint8 (H, W, 3); actions are 0 to K - 1.
 
     Attributes:
         action_names: the names of the K actions; None if the checkpoint has none.

@@ -36,7 +36,10 @@ LABEL_WIDTH = 64
 
 @dataclass(frozen=True)
 class Options:
-    """The options of `interpolate.py`, explained by its `--help`. Actions are 1 to K; both are None for a sweep."""
+    """The options of `interpolate.py`, explained by its `--help`.
+
+    Actions are 1 to K; both are None for a sweep.
+    """
 
     first_action: int | None = None
     second_action: int | None = None

@@ -1,4 +1,7 @@
-"""The initial settings of a game's controls. Does not import torch."""
+"""The initial settings of a game's controls.
+
+Importing it does not import torch.
+"""
 
 from dataclasses import dataclass
 

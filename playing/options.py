@@ -1,4 +1,7 @@
-"""The options of `play.py`. Does not import torch."""
+"""The options of `play.py`.
+
+Importing it does not import torch.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -25,7 +25,10 @@ from utils.images import normalize, to_uint8
 
 @dataclass(frozen=True)
 class Moment:
-    """The state of B games. It is immutable, so that one can keep it and return to it."""
+    """The state of B games.
+
+    It is immutable, so that one can keep it and return to it.
+    """
 
     observation: Tensor  # (B, 3S, H, W) in [-1, 1], newest frame first
     state: RecurrentState

@@ -34,7 +34,10 @@ MAX_WORKERS = 8
 
 @dataclass(frozen=True)
 class Plan:
-    """The choices for a run. Fields with defaults are chosen after the conversion of the data set."""
+    """The choices for a run.
+
+    Fields with defaults are chosen after the conversion of the data set.
+    """
 
     name: str
     data_root: Path

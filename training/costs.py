@@ -41,14 +41,14 @@ def peak_memory(config: Configuration) -> int:
 
 
 def num_operations(config: Configuration) -> int:
-    """Return the multiplications and additions of such a step, including those of recomputation."""
+    """Return the multiplications and additions of a step, including those of recomputation."""
     counter = FlopCounterMode(display=False)
     _take_steps(config, counter)
     return counter.get_total_flops() // NUM_STEPS
 
 
 def num_moved_bytes(config: Configuration) -> int:
-    """Return the bytes that the operations of such a step read and write if none are fused."""
+    """Return the bytes that the operations of a step read and write if none are fused."""
     traffic = _Traffic()
     _take_steps(config, traffic)
     return traffic.num_bytes // NUM_STEPS
@@ -57,7 +57,7 @@ def num_moved_bytes(config: Configuration) -> int:
 def step_seconds(
     config: Configuration, device: torch.device, num_steps: int, batches: Iterable[Tensor] | None = None
 ) -> list[float]:
-    """Measure the seconds of such steps on a device, after a first step that is not counted.
+    """Measure the seconds of steps on a device, after a first step that is not counted.
 
     Args:
         config: the run's configuration.

@@ -36,16 +36,20 @@ class Comparison:
 
     rollout: Rollout
     true_frames: Tensor  # (B, T, 3, H, W) in [-1, 1]
-    resolutions: list[Resolution]  # the largest first
-    perceptual_levels: list[float]  # weights of the five levels
+    resolutions: list[Resolution]
+    """The frames at each resolution, the largest first."""
+    perceptual_levels: list[float]
+    """Weights of the five levels of the perceptual network."""
 
 
 @dataclass(frozen=True)
 class Loss:
     """The value to minimise and its terms."""
 
-    total: Tensor  # scalar, with gradient
-    terms: dict[str, Tensor]  # detached scalars: `loss` (the total), and each term before weighting
+    total: Tensor
+    """Scalar, with gradient."""
+    terms: dict[str, Tensor]
+    """Detached scalars: `loss` (the total), and each term before weighting."""
 
 
 class Objective(nn.Module):

@@ -22,8 +22,10 @@ PIXELS_AT_A_TIME = 2**18
 class PerceptualDistance(NamedTuple):
     """The perceptual distance of frames from the true ones, as two scalars."""
 
-    weighted: Tensor  # the weighted sum over the levels
-    plain: Tensor  # the plain sum over the levels, without gradient
+    weighted: Tensor
+    """The weighted sum over the levels."""
+    plain: Tensor
+    """The plain sum over the levels, without gradient."""
 
 
 class PerceptualLoss(nn.Module):

@@ -47,7 +47,8 @@ class Evaluation:
     """The results of one evaluation."""
 
     scalars: dict[str, float]
-    images: dict[str, np.ndarray]  # uint8 (height, width, 3) each
+    images: dict[str, np.ndarray]
+    """uint8 (height, width, 3) each."""
     probed: dict[str, float] = field(default_factory=dict)
     """The part of `scalars` that is measured on footage of Breakout alone, by shorter names."""
 

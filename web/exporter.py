@@ -1,8 +1,8 @@
-"""Export of a trained model to a web page. Everything is checked before anything is written.
+"""Export of a trained model to a web page.
 
-A page is written to a new or empty folder, or to that of an earlier export, which is recognised by its `index.html`:
-there, files with the same names are replaced, and all others stay. The page is built in a subfolder and moved once it
-is complete.
+Everything is checked before anything is written. A page is written to a new or empty folder, or to that of an earlier
+export, which is recognised by its `index.html`: there, files with the same names are replaced, and all others stay. The
+page is built in a subfolder and moved once it is complete.
 
 Dimensions: S stacked frames in an observation, K actions, H x W pixels.
 """

@@ -1,4 +1,7 @@
-"""Exporters by architecture. A new architecture needs a file of its own and a line here."""
+"""Exporters by architecture.
+
+A new architecture needs a file of its own and a line here.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

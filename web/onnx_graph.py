@@ -13,7 +13,10 @@ IR_VERSION = 8
 
 
 class OnnxGraph:
-    """A graph of nodes, weights, inputs and outputs, in the order of their addition. Values are referred to by name."""
+    """A graph of nodes, weights, inputs and outputs, in the order of their addition.
+
+    Values are referred to by name.
+    """
 
     def __init__(self, half: bool = False) -> None:
         """Create an empty graph; `half` stores float32 weights of two or more dimensions as float16."""

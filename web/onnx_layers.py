@@ -18,7 +18,10 @@ SLOPE = 0.2
 
 
 class OnnxLayers(OnnxGraph):
-    """A graph to which layers can be added. Methods take the names of values and return the name of the result."""
+    """A graph to which layers can be added.
+
+    Methods take the names of values and return the name of the result.
+    """
 
     def residual(self, name: str, x: str, block: ResidualBlock, num_channels: int | None = None) -> str:
         """Add a residual block; `num_channels` keeps only the first channels of its output."""

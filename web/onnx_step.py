@@ -76,7 +76,10 @@ def export_step(model: PlayableModel, half: bool = False, write_renderer: Render
 
 
 class _StepGraph:
-    """Writes the networks of a model into a graph. Methods take the names of values and return that of the result."""
+    """Writes the networks of a model into a graph.
+
+    Methods take the names of values and return that of the result.
+    """
 
     def __init__(self, model: Caddy, half: bool, write_renderer: RendererWriter) -> None:
         self._model = model

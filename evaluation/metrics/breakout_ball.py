@@ -24,7 +24,10 @@ NEAR_PADDLE = 2.0
 
 @dataclass(frozen=True)
 class Drawn:
-    """Differences from the true frames, over frames in which the true ball has just moved. Shares lie in [0, 1]."""
+    """Differences from the true frames, over frames in which the true ball has just moved.
+
+    Shares lie in [0, 1].
+    """
 
     ball: Figure
     """Share of the frames with a ball in the place of the true one."""
@@ -72,7 +75,10 @@ def balls_drawn(playfield: Playfield, before: np.ndarray, true: np.ndarray, made
 
 
 def _colour_differences(playfield: Playfield, true: np.ndarray, made: np.ndarray) -> np.ndarray:
-    """Return the mean absolute difference over the true ball's pixels: (N,). Each true frame has to show a ball."""
+    """Return the mean absolute difference over the true ball's pixels: (N,).
+
+    Each true frame has to show a ball.
+    """
     is_ball = playfield.ball_pixels(true)
     frame = np.nonzero(is_ball)[0]
     differences = _differences(true[is_ball], made[is_ball]).mean(axis=1)

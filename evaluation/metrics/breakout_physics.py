@@ -76,7 +76,10 @@ class BallLaws:
 
 @dataclass(frozen=True)
 class Physics:
-    """Figures of the ball's behaviour in sequences of frames. Shares lie in [0, 1]."""
+    """Figures of the ball's behaviour in sequences of frames.
+
+    Shares lie in [0, 1].
+    """
 
     wall_bounces: Figure
     paddle_bounces: Figure

@@ -42,7 +42,8 @@ MEANINGS = {STAY: "stay", LEFT: "left", RIGHT: "right"}
 class Figure:
     """A measured mean and its number of samples."""
 
-    value: float | None  # None without samples
+    value: float | None
+    """None without samples."""
     samples: int
 
     @classmethod
@@ -117,7 +118,10 @@ class PaddleLaws:
 
 @dataclass(frozen=True)
 class Measures:
-    """Figures of sequences of frames, generated or true. Shares lie in [0, 1]."""
+    """Figures of sequences of frames, generated or true.
+
+    Shares lie in [0, 1].
+    """
 
     pressed_way: Figure
     """Share of the steps that obey."""
@@ -336,7 +340,10 @@ def ball_reach(balls: Iterable[Balls]) -> float:
 
 
 def _follows_press(pressed: np.ndarray) -> np.ndarray:
-    """Return whether the previous step was a press: bool (G, T-1). The first step counts as after a press."""
+    """Return whether the previous step was a press: bool (G, T-1).
+
+    The first step counts as after a press.
+    """
     return np.concatenate([np.ones((len(pressed), 1), np.bool_), pressed[:, :-1] != STAY], axis=1)
 
 

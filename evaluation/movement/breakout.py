@@ -211,7 +211,10 @@ class Balls:
 
 @dataclass(frozen=True)
 class Playfield:
-    """The layout of the frames of a game, learned from true play. Each mask is bool (H, W)."""
+    """The layout of the frames of a game, learned from true play.
+
+    Each mask is bool (H, W).
+    """
 
     paddle: PaddleFinder
     picture: np.ndarray
