@@ -5,7 +5,7 @@ from utils.configuration import load_configuration
 
 
 def main() -> int:
-    """Build the data set, or go on where it was interrupted; returns the exit code."""
+    """Build the data set, or continue an interrupted build; return the exit code."""
     parser = configuration_parser(
         "Let a trained model reconstruct every sequence of the test split from its first frames and the actions "
         "inferred from it: the data set that evaluate_dataset.py compares with the true one. Needs the checkpoint of "
@@ -24,7 +24,7 @@ def main() -> int:
     arguments = parser.parse_args()
     config = load_configuration(arguments.config, arguments.overrides)
 
-    from evaluation.dataset_builder import build_evaluation_dataset  # takes seconds, for which --help need not wait
+    from evaluation.dataset_builder import build_evaluation_dataset  # imported here since it takes seconds
 
     build_evaluation_dataset(
         config, arguments.device, force=arguments.force, layout="authors" if arguments.authors_layout else "ours"

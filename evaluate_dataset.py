@@ -5,7 +5,7 @@ from utils.command import configuration_parser, run_command
 
 
 def main() -> None:
-    """Measure, and say where the results are."""
+    """Measure, and print where the results are."""
     parser = configuration_parser(
         "Measure the sequences that build_evaluation_dataset.py generated against the true ones. What cannot be "
         "computed, for want of a pretrained network, is left out with its reason.",
@@ -17,7 +17,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = load_evaluation_configuration(arguments.config, arguments.overrides)
 
-    from evaluation.compare import table  # takes seconds, for which --help and a mistyped key need not wait
+    from evaluation.compare import table  # imported here since it takes seconds
     from evaluation.dataset_evaluator import DATA_FILE, evaluate_dataset
 
     results = evaluate_dataset(config, arguments.device, require_all=arguments.require_all)

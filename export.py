@@ -1,4 +1,4 @@
-"""Make a page that plays a trained model in a browser: `python export.py --config configs/00_breakout_demo.yaml`."""
+"""Export a page that plays a trained model in a browser: `python export.py --config configs/00_breakout_demo.yaml`."""
 
 import argparse
 import dataclasses
@@ -9,7 +9,7 @@ from utils.configuration import load_configuration
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = CommandParser(
         "Write a page that plays a trained model in any modern browser, without a server that computes: the model as "
         "ONNX, starting frames, and the runtime. Running the same command again replaces its own files.",
@@ -48,11 +48,11 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Export, say what came of it, and serve if asked to; returns the exit code."""
+    """Export, print a summary, and serve with `--serve`; return the exit code."""
     arguments = parse_arguments()
     config = load_configuration(arguments.config, arguments.overrides)
 
-    from web.exporter import CHECKED_STEPS, Options, export_page  # takes seconds, for which --help need not wait
+    from web.exporter import CHECKED_STEPS, Options, export_page  # imported here since it takes seconds
 
     options = Options(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Options)})
     exported = export_page(config, options)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the Tennis data set of two public matches: downloads them, cuts out the annotated clips and splits them.
+# Makes the Tennis data set from two public matches: downloads them, cuts out the annotated clips and splits them.
 set -euo pipefail
 
 usage() {

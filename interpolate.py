@@ -11,7 +11,11 @@ DEFAULT_STEPS = 10
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line. `UserError` for arguments that contradict each other."""
+    """Parse the command line.
+
+    Raises:
+        UserError: arguments contradict each other.
+    """
     parser = playing_parser(
         "From one starting frame, play a trained model with what lies between two actions, one video and one row of a "
         "picture per step; or, with --sweep, with each action, side by side in a picture and a video.",
@@ -40,11 +44,11 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Play and keep what is seen; returns the exit code."""
+    """Play and save pictures and videos; return the exit code."""
     arguments = parse_arguments()
     config = load_configuration(arguments.config, arguments.overrides)
 
-    from playing.interpolation import Options, interpolate  # takes seconds, for which a mistyped key need not wait
+    from playing.interpolation import Options, interpolate  # imported here since it takes seconds
 
     interpolate(
         config, Options(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Options)})

@@ -11,7 +11,7 @@ from utils.configuration import load_configuration
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = playing_parser(
         "Play a trained model with the number keys (H shows all keys), or a script of actions without a screen. Needs "
         "the checkpoint of the run; starts from the data set, a picture, or frames stored with the checkpoint.",
@@ -54,13 +54,13 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Play until the player or the script ends; returns the exit code."""
+    """Play until the player or the script ends; return the exit code."""
     arguments = parse_arguments()
     config = load_configuration(arguments.config, arguments.overrides)
     if arguments.headless != (arguments.actions is not None):
         raise UserError("--headless and --actions belong together: --headless --actions 1,1,2x10")
 
-    from playing.run import play  # takes seconds, for which --help and a mistyped key need not wait
+    from playing.run import play  # imported here since it takes seconds
 
     play(config, Options(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Options)}))
     return EXIT_DONE

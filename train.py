@@ -9,7 +9,7 @@ from utils.configuration import load_configuration
 
 
 def main() -> int:
-    """Train or go on training; returns the exit code."""
+    """Train, or continue training; return the exit code."""
     parser = configuration_parser(
         "Learn discrete actions and a playable video model from a folder of unlabelled videos. Run the same command "
         "again to continue an interrupted run from its last checkpoint.",
@@ -19,11 +19,11 @@ def main() -> int:
     config = load_configuration(arguments.config, arguments.overrides)
 
     from training.run import train
-    from utils.distributed import is_one_of_several  # takes seconds, for which --help need not wait
+    from utils.distributed import is_one_of_several  # imported here since it takes seconds
 
     code = train(config, arguments.device)
     if is_one_of_several():
-        return code  # the command that started it is not this one
+        return code  # it was started by another command
     overrides = arguments.overrides
     if code == EXIT_DONE:
         others = [override for override in overrides if not override.startswith("training.max_steps=")]
@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def _python() -> str:
-    """How to call the Python that runs this: relative to the working folder if it lies inside of it."""
+    """Return the path of the running Python, relative to the working folder if it is inside."""
     executable = Path(sys.executable)
     is_inside = executable.is_relative_to(Path.cwd())
     return shlex.quote(str(executable.relative_to(Path.cwd()) if is_inside else executable))

@@ -1,4 +1,4 @@
-"""An exported page in headless Chromium, which has no GPU and computes as WebAssembly: opened, and timed."""
+"""Timing of an exported page in headless Chromium, which has no GPU and computes with WebAssembly."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 DRIVER = "chromedriver"
 
 LOADING_SECONDS = 60
-"""How long a page may take until it can be played."""
+"""Time limit until a page can be played."""
 
 SCRIPT_SECONDS = 300
 WARM_UP_STEPS = 5
@@ -45,19 +45,20 @@ time().then(done, (error) => done(String(error)));
 
 @dataclass(frozen=True)
 class BrowserSpeed:
-    """How fast a page is played."""
+    """The speed of a page."""
 
     frames_per_second: float
     back_end: str
-    """What computes, as the page says it."""
+    """The back end that the page names."""
     browser: str
+    """The browser with its version."""
 
 
 def measure_in_browser(directory: Path, num_steps: int = 100) -> BrowserSpeed:
-    """Time the steps of an exported folder in headless Chromium: computing and drawing, as fast as they go.
+    """Time the steps of an exported folder in headless Chromium: computing and drawing, as fast as possible.
 
     Raises:
-        UserError: Chromium or what drives it is missing, or the page cannot be played.
+        UserError: Chromium or its driver is missing, or the page cannot be played.
     """
     with serving(directory) as url, chromium() as browser:
         open_page(browser, url)
@@ -72,7 +73,7 @@ def measure_in_browser(directory: Path, num_steps: int = 100) -> BrowserSpeed:
 
 
 def missing_programs() -> list[str]:
-    """What a browser needs and this machine lacks."""
+    """Return the programs that a browser needs and this machine lacks."""
     return [
         *(["chromium"] if not any(map(shutil.which, CHROMIUM)) else []),
         *([DRIVER] if not shutil.which(DRIVER) else []),
@@ -81,14 +82,14 @@ def missing_programs() -> list[str]:
 
 @contextlib.contextmanager
 def chromium(*arguments: str, mobile: tuple[int, int] | None = None) -> Iterator[Chrome]:
-    """A headless Chromium, which is closed when the block is left.
+    """Open a headless Chromium, which is closed at the end of the `with` block.
 
     Args:
-        arguments: of the command line, such as `--window-size=1280,800`.
-        mobile: width and height of a telephone to play, with touch and three pixels in one of the page's.
+        arguments: command-line arguments, such as `--window-size=1280,800`.
+        mobile: width and height of a telephone to emulate, with touch and a pixel ratio of 3.
 
     Raises:
-        UserError: something is missing.
+        UserError: a program is missing.
     """
     missing = missing_programs()
     if missing:
@@ -111,7 +112,11 @@ def chromium(*arguments: str, mobile: tuple[int, int] | None = None) -> Iterator
 
 
 def open_page(browser: Chrome, url: str) -> None:
-    """Open an exported page and wait until it can be played. `UserError` with its words if it cannot."""
+    """Open an exported page and wait until it can be played.
+
+    Raises:
+        UserError: it cannot be played; the message is the page's.
+    """
     browser.get(url)
     loading = browser.find_element("id", "loading")
     WebDriverWait(browser, LOADING_SECONDS, poll_frequency=0.05).until(lambda _: not loading.is_displayed())
@@ -121,7 +126,7 @@ def open_page(browser: Chrome, url: str) -> None:
 
 
 def requested_addresses(browser: Chrome) -> list[str]:
-    """The addresses that a browser requested since this was asked last."""
+    """Return the addresses that a browser has requested since the last call."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     return [
         message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"

@@ -1,4 +1,4 @@
-"""How many frames a second are converted to a data set, beside bare ffmpeg that writes the same PNG files.
+"""Speed of the conversion to a data set, compared with bare ffmpeg that writes the same PNG files.
 
 python -m benchmarks.conversion
 """
@@ -29,7 +29,7 @@ NUM_REPEATS = 3
 
 
 def main() -> None:
-    """Measure on videos that ffmpeg draws, or on given ones, print the results and write them."""
+    """Measure on videos that ffmpeg generates, or on given ones; print and write the results."""
     parser = CommandParser(
         "Measure how many frames a second are converted, beside bare ffmpeg that writes the same PNG files.",
         "python -m benchmarks.conversion --videos 4 --seconds 20",
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def draw(directory: Path, num_videos: int, seconds: int) -> Path:
-    """Write H.264 videos of a zoom into the Mandelbrot set, which is as hard to compress as real footage."""
+    """Write H.264 videos of a zoom into the Mandelbrot set, which are as hard to compress as real footage."""
     directory.mkdir()
     for index in range(num_videos):
         picture = f"mandelbrot=size={CLIP_SIZE}:rate={FRAME_RATE}:start_scale={3 - index / 2}"
@@ -64,10 +64,10 @@ def draw(directory: Path, num_videos: int, seconds: int) -> Path:
 
 
 def measure(directory: Path, folder: Path, processes: int) -> dict[str, Any]:
-    """Return medians of frames per second, start of processes included.
+    """Measure the median frames a second of both, including the start of processes.
 
     Bare ffmpeg decodes, scales and writes one video after the other with all cores. The two take turns, so that a busy
-    machine slows both alike.
+    machine slows both equally.
     """
     bare, ours = folder / "bare", folder / "ours"
     videos = find(directory)
@@ -98,7 +98,7 @@ def measure(directory: Path, folder: Path, processes: int) -> dict[str, Any]:
 
 
 def run_bare_ffmpeg(videos: Iterable[VideoFile], directory: Path) -> None:
-    """Write the frames as PNG files with the compression and the choice of filters that our files have."""
+    """Write the frames as PNG files with the compression level and filters of our files."""
     width, height = SIZE
     scale = f"fps={FRAME_RATE},scale={width}:{height}:flags=bicubic+accurate_rnd+full_chroma_int"
     for index, video in enumerate(videos):
@@ -122,7 +122,7 @@ def _mean_size(directory: Path) -> float:
 
 
 def _difference(first: Path, second: Path) -> int:
-    """The largest difference of two frames in any pixel, 0 to 255."""
+    """Return the largest difference of two frames in any pixel, 0 to 255."""
     with Image.open(first) as one, Image.open(second) as other:
         return int(np.asarray(ImageChops.difference(one, other)).max())
 

@@ -1,7 +1,7 @@
-"""How many frames a second come out of the data loader, for each cache, beside a bare loop that decodes frame files.
+"""Speed of the data loader for each cache, compared with a bare loop that decodes frame files.
 
-Then, what share of the time a training step of `STEP_SECONDS` on a device would wait for data: decoded meanwhile by
-workers, cached on disk, or out of shards that are fetched and decoded meanwhile.
+Also, the share of the time that training steps of `STEP_SECONDS` on a device would wait for data: decoded meanwhile by
+workers, cached on disk, or from shards that are fetched and decoded meanwhile.
 
 python -m benchmarks.data_loading --config configs/02_breakout.yaml
 """
@@ -43,7 +43,7 @@ LOCAL_SHARDS = 4
 
 
 def main() -> None:
-    """Measure the loader on some training videos of a configuration, print the results and write them."""
+    """Measure the loader on some training videos of a configuration; print and write the results."""
     parser = measurement_parser(
         "Measure how many frames a second come out of the data loader, for each cache and number of workers.",
         "python -m benchmarks.data_loading --config configs/02_breakout.yaml --set training.batching.num_workers=2",
@@ -67,9 +67,9 @@ def main() -> None:
 
 
 def measure(config: Configuration, device: torch.device, num_videos: int, num_batches: int) -> dict[str, Any]:
-    """Return medians of frames per second: of bare decoding, and of batches by cache and number of workers.
+    """Measure the median frames a second of bare decoding, and of batches by cache and number of workers.
 
-    The time of workers includes their start, which weighs little over many batches.
+    The time includes the start of workers, which matters little over many batches.
     """
     batching = config.training.batching
     frames_per_batch = batching.batch_size * (batching.observations_count + batching.observation_stacking - 1)
@@ -89,9 +89,9 @@ def measure(config: Configuration, device: torch.device, num_videos: int, num_ba
 
 
 def measure_waiting(config: Configuration, device: torch.device, num_videos: int, num_batches: int) -> dict[str, float]:
-    """Return the share of time that simulated steps wait for data, by its source.
+    """Measure the share of the time that simulated steps wait for data, by its source.
 
-    The start of workers and what is fetched or decoded before the first batch do not count. Of the shards, half at most
+    The start of workers, and fetching and decoding before the first batch, are not counted. At most half of the shards
     are on this disk at a time.
     """
     batching = config.training.batching
@@ -120,7 +120,7 @@ def measure_waiting(config: Configuration, device: torch.device, num_videos: int
 
 
 def _sources(worker_counts: Iterable[int]) -> Iterator[tuple[str, Cache, int]]:
-    """What frames can be read from: its name, the cache and how many workers decode where there is none."""
+    """Yield the sources of frames: the name, the cache, and the number of workers that decode without a cache."""
     for cache in get_args(Cache):
         if cache == "none":
             yield from ((f"cache none, {number} workers", cache, number) for number in sorted(worker_counts))
@@ -133,7 +133,7 @@ def _with_cache(config: Configuration, cache: str) -> Configuration:
 
 
 def _write_shards(config: Configuration, videos: Sequence[Video], directory: Path) -> ShardedSplit:
-    """The videos in `NUM_SHARDS` shards or a few more, to be read as the configuration wants."""
+    """Write videos to `NUM_SHARDS` shards or a few more, and open them with the settings of the configuration."""
     directory.mkdir()
     num_bytes = sum(file.stat().st_size for video in videos for file in video.path.iterdir())
     options = Options(num_bytes // NUM_SHARDS, clip_length=1000, overlap=64)
@@ -142,11 +142,11 @@ def _write_shards(config: Configuration, videos: Sequence[Video], directory: Pat
 
 
 def _waiting_share(batches: Iterator[Batch], num_batches: int) -> float:
-    """The share of the time of simulated steps in which they wait for their batch, the first one's left out."""
+    """Return the share of the time that simulated steps wait for their batch, without the first one."""
     next(batches)
     waited = 0.0
     for _ in range(num_batches):
-        time.sleep(STEP_SECONDS)  # a device computes
+        time.sleep(STEP_SECONDS)  # stands for a step on a device
         start = time.perf_counter()
         next(batches)
         waited += time.perf_counter() - start
@@ -154,20 +154,20 @@ def _waiting_share(batches: Iterator[Batch], num_batches: int) -> float:
 
 
 def _frame_files(videos: Sequence[Video], num_frames: int) -> list[Path]:
-    """Files of frames in random order, as often as it takes to have `num_frames`."""
+    """Return `num_frames` files of frames in random order, repeated if there are fewer."""
     files = [file for video in videos for file in video.path.iterdir() if file.suffix.lower() in FRAME_SUFFIXES]
     random.Random(0).shuffle(files)
     return list(itertools.islice(itertools.cycle(files), num_frames))
 
 
 def _median_seconds(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """The time of each run. They take turns, so that a busy machine slows all alike; the first turn warms up."""
+    """Return the median seconds of each run; they take turns, so that a busy machine slows all equally."""
     turns = [{name: timeit.timeit(run, number=1) for name, run in runs.items()} for _ in range(1 + NUM_REPEATS)]
     return {name: statistics.median(turn[name] for turn in turns[1:]) for name in runs}
 
 
 def _decode(files: Iterable[Path]) -> None:
-    """Decode frames with nothing around: no checks, no crop, no resize, no batches."""
+    """Decode frames and do nothing else: no checks, no crop, no resize, no batches."""
     for file in files:
         with Image.open(file) as image:
             np.asarray(image.convert("RGB"))

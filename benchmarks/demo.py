@@ -1,9 +1,9 @@
-"""What the demo learns: held-out accuracy and reconstruction for several seeds, how it plays, and how long each took.
+"""Results of the demo for several seeds: held-out accuracy and reconstruction, playability, and training time.
 
 python -m benchmarks.demo --config configs/00_breakout_demo.yaml --seeds 0 1 2
 
-Training is chaotic: other instructions of the processor round differently, and what is learned differs as between
-seeds. `--cpu_capabilities` trains with several sets of instructions, so that figures of one machine hold on others.
+Training is chaotic: other CPU instructions round differently, and results then differ as much as between seeds.
+`--cpu_capabilities` trains with several instruction sets, so that the figures of one machine hold for others too.
 """
 
 import itertools
@@ -28,14 +28,13 @@ from utils.device import select_device
 from utils.measurement import measurement_parser, write_report
 
 GAMES, FRAMES = 16, 200
-"""How many games are played after each training, and of how many frames."""
+"""Number of games played after each training, and number of their frames."""
 
 OWN_FRAME = 10
-"""The own frame in which the ball is looked for, from 1."""
+"""Number, from 1, of the model's own frame in which the ball is looked for."""
 
 INSTRUCTIONS = {"default": "SSE41", "avx2": "AVX2", "avx512": "DEFAULT"}
-"""PyTorch's names of sets of a CPU's instructions, and the most that oneDNN, which computes convolutions, may then use.
-"""
+"""PyTorch's names of CPU instruction sets, with oneDNN's name of the same limit for convolutions."""
 
 LESS_IS_BETTER = {"minutes", "l1"}
 
@@ -52,12 +51,12 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What it is called in the results."""
+        """The name of the run in the results."""
         return f"seed {self.seed}" + (f", {self.capability}" if self.capability else "")
 
     @property
     def all_overrides(self) -> list[str]:
-        """Those that give it its seed and folders of its own too."""
+        """All overrides, including those that set the seed and separate folders."""
         run_name = f"{load_configuration(self.config_file, self.overrides).logging.run_name}_seed_{self.seed}"
         run_name += f"_{self.capability}" if self.capability else ""
         return [*self.overrides, f"training.seed={self.seed}", f"logging.run_name={run_name}"]
@@ -71,12 +70,12 @@ class Run:
         return os.environ | chosen
 
     def load(self) -> Configuration:
-        """Its configuration."""
+        """Return the configuration of the run."""
         return load_configuration(self.config_file, self.all_overrides)
 
 
 def main() -> None:
-    """Train once a seed and set of instructions, in folders of its own, and write what was found of each."""
+    """Train once per seed and instruction set, in separate folders, and write the results of each."""
     parser = measurement_parser(
         "Train with several seeds and report what the last evaluation of each finds and how it plays.",
         "python -m benchmarks.demo --config configs/00_breakout_demo.yaml --seeds 0 1 2",
@@ -107,7 +106,11 @@ def main() -> None:
 
 
 def require_new(config: Configuration) -> None:
-    """Refuse, by a `UserError`, a run that was there before or whose action accuracy cannot be measured."""
+    """Check that a run does not exist yet and that its action accuracy can be measured.
+
+    Raises:
+        UserError: it exists, or there are no true actions.
+    """
     if not config.data.ground_truth_available:
         raise UserError("action accuracy needs true actions, but data.ground_truth_available is false")
     for folder in (config.logging.output_directory, config.logging.save_directory):
@@ -116,7 +119,11 @@ def require_new(config: Configuration) -> None:
 
 
 def train(run: Run, device: torch.device) -> dict[str, float]:
-    """Train, and return the figures of the last evaluation. `UserError` if training fails."""
+    """Train, and return the figures of the last evaluation.
+
+    Raises:
+        UserError: training fails.
+    """
     config = run.load()
     command = [sys.executable, "train.py", "--config", run.config_file, "--device", device.type]
     command += [part for override in run.all_overrides for part in ("--set", override)]
@@ -133,7 +140,7 @@ def train(run: Run, device: torch.device) -> dict[str, float]:
 
 
 def play(config: Configuration, device: torch.device) -> dict[str, float]:
-    """Play what a run has learned, and return the figures; none, and a line that says why, if it is not Breakout."""
+    """Play a trained run and return the figures; empty, with a message, if it is not of Breakout."""
     try:
         found = measure_playability(config, device, GAMES, FRAMES)
     except UserError as error:
@@ -158,7 +165,7 @@ def _figures(found: Playability) -> Mapping[str, Figure]:
 
 
 def summary(runs: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """The median and the worst of each figure over the runs that have it."""
+    """Return the median and the worst value of each figure over the runs that have it."""
     names = dict.fromkeys(name for run in runs for name in run)
     values = {name: [run[name] for run in runs if name in run] for name in names}
     return {

@@ -1,7 +1,7 @@
-"""Whether each way of computing a training step learns the same: short seeded runs, their curves side by side.
+"""Comparison of what different ways of computing a training step learn: short seeded runs and their loss curves.
 
-Every run is compared with `fp32`: the mean relative difference of the reconstruction loss over the curve. Another seed
-shows what difference means nothing. Runs that are complete already are not trained again.
+Every run is compared with `fp32` by the mean relative difference of the reconstruction loss over the curve. A run with
+another seed shows which differences are insignificant. Complete runs are not trained again.
 
 python -m benchmarks.equal_learning --config configs/00_breakout_demo.yaml
 """
@@ -44,7 +44,7 @@ OUTCOMES = {"l1": "eval/reconstruction", "action_accuracy": "eval/action_accurac
 
 
 def main() -> None:
-    """Train what is not trained yet, print how the curves differ and write them."""
+    """Train the runs that are not complete; print the differences of the curves, and write them."""
     parser = measurement_parser(
         "Train with each option for a few hundred steps and compare the curves with those of plain float32.",
         "python -m benchmarks.equal_learning --config configs/00_breakout_demo.yaml",
@@ -62,7 +62,11 @@ def main() -> None:
 
 
 def train(config_file: str, overrides: list[str], num_ranks: int, device: str) -> None:
-    """Train, with `torchrun` if several ranks shall. `UserError` if that fails."""
+    """Train, with `torchrun` for several ranks.
+
+    Raises:
+        UserError: training fails.
+    """
     command = [sys.executable]
     if num_ranks > 1:
         command += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={num_ranks}"]
@@ -73,7 +77,7 @@ def train(config_file: str, overrides: list[str], num_ranks: int, device: str) -
 
 
 def found(directory: Path) -> dict[str, Any]:
-    """The curve of a run's log, and what its last evaluation measured."""
+    """Return the curve in a run's log, and the figures of its last evaluation."""
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     curve = [round(line[CURVE], 5) for line in lines if CURVE in line]
     evaluation = next(line for line in reversed(lines) if OUTCOMES["l1"] in line)
@@ -82,7 +86,7 @@ def found(directory: Path) -> dict[str, Any]:
 
 
 def mean_difference(curve: list[float], reference: list[float]) -> float:
-    """The mean over the curve of the difference, relative to the reference."""
+    """Return the mean relative difference of a curve from the reference."""
     return statistics.fmean(abs(a - b) / b for a, b in zip(curve, reference, strict=True))
 
 

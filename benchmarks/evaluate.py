@@ -1,10 +1,10 @@
-"""How many frames a second an evaluation measures, and how much memory it takes for few and for many sequences.
+"""Speed of an evaluation, and its memory for few and for many sequences.
 
 python -m benchmarks.evaluate --config configs/evaluation/00_breakout_demo.yaml
 
-Sequences of a moving square take the place of the data sets; frame size, length and batch size are the configuration's.
-Networks whose weights are here take part. What is tracked is whatever moves. Frames are pairs of a true and a generated
-one; the time is that of the whole command, start and report included.
+Sequences of a moving square replace the data sets; frame size, length and batch size are the configuration's. Networks
+take part if their weights are on this machine, and the tracker is `generic`. Each pair of a true and a generated frame
+counts as one frame; the time is that of the whole command, including its start and the report.
 """
 
 import os
@@ -30,21 +30,22 @@ from utils.measurement import measurement_parser, write_report
 REPOSITORY = Path(__file__).parent.parent
 SQUARE = 16
 STEP = 4
-"""Pixels: the side of what moves, and how far it moves in a step at most."""
+"""Pixels: the side of the square, and its maximum movement in a step."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One call of `evaluate_dataset.py`."""
+    """The figures of one call of `evaluate_dataset.py`."""
 
     seconds: float
-    peak_megabytes: float  # of resident memory
+    peak_megabytes: float
+    """Peak of the resident memory."""
     computed: list[str]
-    """The metrics that are not missing, of those that readers look for first."""
+    """The headline metrics that are not missing."""
 
 
 def main() -> None:
-    """Measure evaluations of few and of many sequences, print the results and write them."""
+    """Measure evaluations of few and of many sequences; print and write the results."""
     parser = measurement_parser(
         "Measure how many frames a second evaluate_dataset.py measures, and its memory for few and for many sequences.",
         "python -m benchmarks.evaluate --config configs/evaluation/00_breakout_demo.yaml",
@@ -73,7 +74,11 @@ def main() -> None:
 
 
 def measure(config: EvaluationConfiguration, device: str, num_sequences: int) -> Run:
-    """Evaluate made-up sequences in a process of its own. `UserError` if that fails."""
+    """Evaluate synthetic sequences in a separate process.
+
+    Raises:
+        UserError: the evaluation fails.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_sequences(config, folder, num_sequences)
@@ -101,13 +106,13 @@ def measure(config: EvaluationConfiguration, device: str, num_sequences: int) ->
         if process.returncode != EXIT_DONE:
             raise UserError("the evaluation failed, see above")
         found = read_results(folder / config.logging.run_name / DATA_FILE)
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes in what ru_maxrss counts
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes per unit of ru_maxrss
     computed = [metric.title for metric in HEADLINES if found.values.get(metric.name) is not None]
     return Run(seconds, usage.ru_maxrss * unit / 1e6, computed)
 
 
 def write_sequences(config: EvaluationConfiguration, folder: Path, num_sequences: int) -> None:
-    """Write `reference/test` and, with noise, `generated/test`: a square on noise that actions move sideways."""
+    """Write `reference/test` and, with noise, `generated/test`: a square on noise, moved sideways by the actions."""
     length, actions_count = config.evaluation.batching.observations_count, config.data.actions_count
     width, height = config.data.target_input_size
     steps = np.linspace(-STEP, STEP, actions_count).round().astype(int)

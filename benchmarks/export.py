@@ -1,8 +1,8 @@
-"""What the exported step of a model is worth: how near it is to PyTorch, how fast, also in a browser, and how small.
+"""Accuracy, speed and size of a model's exported step, compared with PyTorch, and speed of the page in a browser.
 
-ONNX Runtime and PyTorch play the same random actions from the same picture, each going on from its own frames, on the
-CPU with the same number of threads. The page is played by headless Chromium, if it is installed, with as many threads
-as there are cores. A model without a checkpoint is measured with random weights.
+ONNX Runtime and PyTorch play the same random actions from the same picture, each from its own frames, on the CPU with
+the same number of threads. The page is played in headless Chromium, if installed, with as many threads as there are
+cores. A model without a checkpoint is measured with random weights.
 
 python -m benchmarks.export --config configs/00_breakout_demo.yaml
 """
@@ -27,13 +27,13 @@ from web.page_folder import ExportedGame, write_page
 from web.runtime import find_runtime
 
 NUM_RUNS = 5
-"""How often PyTorch and ONNX Runtime have their turns."""
+"""Number of runs of PyTorch and of ONNX Runtime."""
 
 WARM_UP_STEPS = 3
 
 
 def main() -> None:
-    """Measure, print what was found and write it."""
+    """Measure; print and write the results."""
     parser = CommandParser(
         "Compare the exported step of a model with PyTorch: frames, speed, also in headless Chromium, and size. Needs "
         "no checkpoint.",
@@ -65,8 +65,8 @@ def main() -> None:
 def measure(config: Configuration, num_steps: int, num_threads: int, runtime: Path | None) -> dict[str, Any]:
     """Play the same game with PyTorch and ONNX Runtime, `NUM_RUNS` times in turn after a short warm-up, then the page.
 
-    The page is left out where there is no runtime for it. Frames per second are the median over runs; a step ends when
-    its pixels are in memory, in the browser on the canvas. Differences are in [-1, 1].
+    Without a runtime the page is left out. Frames a second are the median over runs; a step ends when its pixels are in
+    memory, or in the browser on the canvas. Differences are in [-1, 1].
     """
     torch.manual_seed(config.training.seed)
     simulator, weights = trained_or_random(config, torch.device("cpu"))
@@ -115,7 +115,7 @@ def measure(config: Configuration, num_steps: int, num_threads: int, runtime: Pa
 
 
 def _browser_speed(game: ExportedGame, runtime: Path, num_steps: int) -> BrowserSpeed:
-    """How fast the page of a game is played."""
+    """Measure the speed of the page of a game."""
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder, "page")
         write_page(page, game, runtime)

@@ -1,8 +1,8 @@
-"""What each way of computing a training step costs, for each configuration: time, rate, memory, use of the device.
+"""Costs of each way of computing a training step, for each configuration: time, rate, memory, use of the device.
 
-Memory and operations are followed without computing anything (`training.costs`), for the batches and the longest
-sequences as configured. Times are measured on this device, unless a step would take too long here, on noise that the
-loader reads from memory while the step before is computed. On CUDA the peak of the allocator is measured too.
+Memory and operations are counted without computing anything (`training.costs`), for the configured batches and the
+longest sequences. Times are measured on this device, unless a step would take too long, on noise that the loader reads
+from memory while the previous step is computed. On CUDA the peak of the allocator is measured too.
 
 python -m benchmarks.options --configs configs/01_bair.yaml configs/02_breakout.yaml
 """
@@ -50,13 +50,13 @@ ON_CUDA = ("tf32", "bf16, compiled", "bf16, CUDA graphs")
 Row = dict[str, float]
 
 LONGEST_STEP = 60.0
-"""Seconds: a step that takes longer at half of the device's rate is not measured."""
+"""Seconds: a step that would take longer at half of the device's rate is not measured."""
 
 COPIED_BYTES = 2**28
 
 
 def main() -> None:
-    """Measure, print a table and write it."""
+    """Measure; print and write a table."""
     parser = CommandParser(
         "Measure what each way of computing a training step costs, for each configuration.",
         "python -m benchmarks.options --configs configs/02_breakout.yaml --steps 10",
@@ -104,22 +104,22 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a device reaches."""
+    """The rates of a device."""
 
     matrix_gflop_per_second: float
-    """When it multiplies large matrices."""
+    """Rate of products of large matrices."""
     copied_gb_per_second: float
-    """Read and written when it copies memory."""
+    """Bytes read and written while copying memory."""
 
 
 def measure(config: Configuration, device: torch.device, num_steps: int, rates: Rates) -> Row:
-    """The figures of one configuration with its options.
+    """Measure the figures of one configuration with its options.
 
     Args:
         config: the configuration.
-        device: to compute on.
-        num_steps: how many steps to time; 0 for none.
-        rates: of the device.
+        device: the device to compute on.
+        num_steps: number of steps to time, 0 for none.
+        rates: the rates of the device.
     """
     gflop = num_operations(config) / 1e9
     row = {"peak_gib": round(peak_memory(config) / 2**30, 2), "gflop": round(gflop, 1)}
@@ -139,7 +139,7 @@ def measure(config: Configuration, device: torch.device, num_steps: int, rates: 
 
 
 def copy_rate(device: torch.device) -> float:
-    """How fast memory is copied, in GB read and written a second: the best of a few."""
+    """Measure the rate of copying memory, in GB read and written a second: the best of a few."""
     source = torch.zeros(COPIED_BYTES, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     times = [_now(device)]
@@ -150,9 +150,9 @@ def copy_rate(device: torch.device) -> float:
 
 
 def _timed(config: Configuration, device: torch.device, num_steps: int) -> tuple[float, float]:
-    """The median seconds of a step, and the share of the time of all in which they waited for data."""
+    """Measure the median seconds of a step, and the share of all steps' time spent waiting for data."""
     allow_tf32(config.training.precision != "fp32")
-    torch.compiler.reset()  # what was compiled before keeps memory
+    torch.compiler.reset()  # frees the memory of graphs compiled before
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -164,7 +164,7 @@ def _timed(config: Configuration, device: torch.device, num_steps: int) -> tuple
 
 
 def _noise_loader(config: Configuration, device: torch.device, folder: Path) -> BatchLoader:
-    """Endless batches out of a video that is cached in memory."""
+    """Return a loader of endless batches from a video of noise that is cached in memory."""
     batching, (width, height) = config.training.batching, config.model.representation_network.target_input_size
     length = 2 * batching.observations_count * (batching.skip_frames + 1)
     random = np.random.default_rng(0)
@@ -176,7 +176,7 @@ def _noise_loader(config: Configuration, device: torch.device, folder: Path) -> 
 
 
 def _awaited(loader: BatchLoader, waits: list[float]) -> Iterator[Tensor]:
-    """The observations of batches, on their device; how many seconds each took to come is appended to `waits`."""
+    """Yield the observations of batches on their device; append the seconds of waiting for each to `waits`."""
     batches = iter(loader)
     while True:
         start = time.perf_counter()

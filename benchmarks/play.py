@@ -1,8 +1,7 @@
-"""How many frames a second a model is played at, beside a plain transcription of the method and the machine's limit.
+"""Speed of play, compared with a plain transcription of the method and with the machine's limit.
 
-The plain variant is `model.plain` stepped eagerly, with the frames of all three resolutions. The limit is
-what the multiplications and additions of its step would take at the rate at which the machine multiplies matrices,
-measured in the same run.
+The plain variant is `model.plain` stepped eagerly, with the frames of all three resolutions. The limit is the time of
+its multiplications and additions at the rate at which the machine multiplies matrices, measured in the same run.
 
 python -m benchmarks.play --config configs/02_breakout.yaml
 """
@@ -29,7 +28,7 @@ from utils.images import normalize
 from utils.measurement import measurement_parser, write_report
 
 NUM_RUNS = 5
-"""How often each variant has its turn."""
+"""Number of runs of each variant."""
 
 WARM_UP_STEPS = 3
 MATRIX_SIDE = 2048
@@ -37,7 +36,7 @@ PERCENTILES = (50, 95, 99)
 
 
 def main() -> None:
-    """Measure both variants in turn, print what was found and write it."""
+    """Measure both variants in turn; print and write the results."""
     parser = measurement_parser(
         "Time the steps of play, one game at a time, beside a plain transcription of the method. Needs no checkpoint.",
         "python -m benchmarks.play --config configs/02_breakout.yaml",
@@ -68,20 +67,23 @@ def main() -> None:
 
 
 class Player(Protocol):
-    """What `playing.simulator.Simulator` does, and its plain counterpart."""
+    """The common interface of `playing.simulator.Simulator` and other simulators."""
 
     def start(self, stacks: np.ndarray) -> Moment:
-        """See `Simulator`."""
+        """Return the moment before the first action, as `Simulator.start`."""
 
     def step(self, moment: Moment, actions: np.ndarray) -> Moment:
-        """See `Simulator`."""
+        """Return the moment after actions are taken, as `Simulator.step`."""
 
 
 class PlainSimulator:
-    """Play in the plainest way. It shares no code with `Simulator`, which may become faster."""
+    """A simulator of the plain model.
+
+    It shares no code with `Simulator`, which may become faster.
+    """
 
     def __init__(self, config: Configuration, weights: dict[str, Tensor], device: torch.device) -> None:
-        """Build the model of a configuration with given weights."""
+        """Build the plain model of a configuration with given weights."""
         self.model = plain_model(config)
         self.model.load_state_dict(weights)
         self.model.to(device).eval()
@@ -89,14 +91,14 @@ class PlainSimulator:
 
     @torch.no_grad()
     def start(self, stacks: np.ndarray) -> Moment:
-        """The moment before the first action, as `Simulator.start`."""
+        """Return the moment before the first action, as `Simulator.start`."""
         pixels = torch.from_numpy(stacks).to(self.device)
         observation = normalize(pixels.flip(1).movedim(-1, 2).flatten(1, 2)).contiguous()
         return Moment(observation, self.model.initial_state(len(stacks)))
 
     @torch.no_grad()
     def step(self, moment: Moment, actions: np.ndarray) -> Moment:
-        """The moment that follows, as `Simulator.step` without variations."""
+        """Return the moment after actions are taken, as `Simulator.step` without variations."""
         actions_count, dimension = self.model.centroids.shape
         one_hot = functional.one_hot(torch.from_numpy(actions).to(self.device), actions_count).to(torch.float32)
         variation = torch.zeros(len(actions), dimension, device=self.device)
@@ -107,8 +109,8 @@ class PlainSimulator:
 def measure(config: Configuration, device: torch.device, num_steps: int) -> dict[str, Any]:
     """Play the same game with both variants, `NUM_RUNS` times in turn, after a short warm-up.
 
-    A step ends when the pixels of its frame are in memory. Frames per second are the median over runs, each taken as a
-    whole; latencies are percentiles over the steps of all runs, in milliseconds.
+    A step ends when the pixels of its frame are in memory. Frames a second are the median over whole runs; latencies
+    are percentiles over the steps of all runs, in milliseconds.
     """
     torch.manual_seed(config.training.seed)
     ours, weights = trained_or_random(config, device)
@@ -145,12 +147,12 @@ def measure(config: Configuration, device: torch.device, num_steps: int) -> dict
 
 
 def step_seconds(player: Player, stacks: np.ndarray, actions: np.ndarray) -> np.ndarray:
-    """Play a game and return how long each step took, in seconds: (T,).
+    """Play a game and return the seconds of each step: (T,).
 
     Args:
-        player: plays it.
+        player: the simulator.
         stacks: uint8 (1, S, H, W, 3) to start from.
-        actions: (T, 1).
+        actions: (T, 1) actions to take.
     """
     moment = player.start(stacks)
     times = [time.perf_counter()]
@@ -162,7 +164,7 @@ def step_seconds(player: Player, stacks: np.ndarray, actions: np.ndarray) -> np.
 
 
 def summary(runs: list[np.ndarray], limit: float) -> dict[str, Any]:
-    """The figures of a variant, given the seconds of the steps of each run and the limit in frames per second."""
+    """Return the figures of a variant, from the seconds of each run's steps and the limit in frames a second."""
     frames_per_second = float(np.median([len(seconds) / seconds.sum() for seconds in runs]))
     latencies = (1000 * np.percentile(np.concatenate(runs), PERCENTILES)).tolist()
     return {
@@ -173,7 +175,7 @@ def summary(runs: list[np.ndarray], limit: float) -> dict[str, Any]:
 
 
 def matrix_rate(device: torch.device, num_products: int = 3) -> float:
-    """The best rate of a few products of large float32 matrices, in GFLOP/s."""
+    """Measure the best rate of a few products of large float32 matrices, in GFLOP/s."""
     matrix = torch.rand(MATRIX_SIDE, MATRIX_SIDE, device=device)
     times = [time.perf_counter()]
     for _ in range(num_products):
@@ -183,7 +185,7 @@ def matrix_rate(device: torch.device, num_products: int = 3) -> float:
 
 
 def step_gflop(player: Player, stacks: np.ndarray, actions: np.ndarray) -> float:
-    """The multiplications and additions of a step, in billions, one of each per element of a product."""
+    """Count the multiplications and additions of a step, in billions, one of each per element of a product."""
     moment = player.start(stacks)
     with FlopCounterMode(display=False) as counter:
         player.step(moment, actions)
@@ -191,7 +193,7 @@ def step_gflop(player: Player, stacks: np.ndarray, actions: np.ndarray) -> float
 
 
 def trained_or_random(config: Configuration, device: torch.device) -> tuple[Simulator, str]:
-    """The model of the run's checkpoint, or one with random weights, and which of them in words."""
+    """Return the model of the run's checkpoint, or one with random weights, and a description of the weights."""
     path = config.logging.save_directory / LATEST
     if path.exists():
         simulator, _ = load_simulator(config, device)

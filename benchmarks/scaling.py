@@ -1,7 +1,7 @@
-"""How time and memory of training grow with the work: sequence length, batch, frame area, number of videos.
+"""Growth of training's time and memory with sequence length, batch size, frame area and number of videos.
 
-The slope is that of a straight line through the logarithms: 1 where twice the work takes twice as much, 0 where it
-takes no more. Videos are index entries alone, of `VIDEO_LENGTH` frames each, that cost planning the order of training.
+The slope is that of a line fitted to the logarithms: 1 if twice the work takes twice as much, 0 if it takes no more.
+Videos are index entries only, of `VIDEO_LENGTH` frames each, for which the order of training is planned.
 
 python -m benchmarks.scaling --config configs/00_breakout_demo.yaml
 """
@@ -36,7 +36,7 @@ NUM_BATCHES = 100
 
 
 def main() -> None:
-    """Measure, print the slopes and write all figures."""
+    """Measure; print the slopes and write all figures."""
     parser = measurement_parser(
         "Measure how time and memory of training grow with sequence length, batch, frame area and number of videos.",
         "python -m benchmarks.scaling --config configs/00_breakout_demo.yaml",
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def sizes_of(overrides: Sequence[str], path: str) -> dict[str, dict[int, Configuration]]:
-    """The configurations to measure by what grows in them, and by its size."""
+    """Return the configurations to measure, by the quantity that grows and by its size."""
     base = load_configuration(path, list(overrides))
     batching = base.training.batching
     width, height = base.model.representation_network.target_input_size
@@ -86,7 +86,7 @@ def sizes_of(overrides: Sequence[str], path: str) -> dict[str, dict[int, Configu
 
 
 def order_costs(config: Configuration, num_videos: int) -> dict[str, Any]:
-    """What it takes to index so many videos, and to shuffle and draw `NUM_BATCHES` batches of their sequences."""
+    """Measure the costs of indexing videos, and of shuffling and drawing `NUM_BATCHES` batches of their sequences."""
     annotations = Annotations([0] * VIDEO_LENGTH, [0.0] * VIDEO_LENGTH, [{}] * VIDEO_LENGTH, [False] * VIDEO_LENGTH)
     entry = SimpleNamespace(num_frames=VIDEO_LENGTH, annotations=annotations, path=Path("video"))
     batching = config.training.batching
@@ -110,7 +110,7 @@ def order_costs(config: Configuration, num_videos: int) -> dict[str, Any]:
     draw(dataset)
     drawn = time.perf_counter()
     del dataset
-    tracemalloc.start()  # once more, since following memory takes time
+    tracemalloc.start()  # again, since tracing memory takes time
     draw(index())
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -123,7 +123,7 @@ def order_costs(config: Configuration, num_videos: int) -> dict[str, Any]:
 
 
 def with_slopes(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The rows, and for each of their figures the slope of its logarithm over that of the size."""
+    """Return the rows, and for each figure the slope of its logarithm over that of the size."""
     sizes = np.log([row["size"] for row in rows])
     figures = [name for name in rows[0] if name != "size"]
     slopes = {name: float(np.polyfit(sizes, np.log([row[name] for row in rows]), 1)[0]) for name in figures}

@@ -1,8 +1,8 @@
-"""How long a training step takes and what it needs, beside a plain transcription of the method.
+"""Time and memory of a training step, compared with a plain transcription of the method.
 
-The plain variant is `model.plain` trained plainly: Adam is not fused, and each term of the loss is read from
-the device at every step. Both variants compute in float32, are not compiled and have the same loss, whose perceptual
-term counts as forward with its gradient, and its features as saved.
+The plain variant is `model.plain` trained plainly: Adam is not fused, and each term of the loss is read from the device
+at every step. Both variants compute in float32, are not compiled, and have the same loss. Its perceptual term, with its
+gradient, counts as part of the forward pass, and its features as saved.
 
 python -m benchmarks.train_step --config configs/02_breakout.yaml --set training.batching.batch_size=2
 """
@@ -39,7 +39,7 @@ PHASES = ("data", "forward", "backward", "optimiser")
 
 
 def main() -> None:
-    """Measure both variants in turn, print medians and write them."""
+    """Measure both variants in turn; print and write medians."""
     parser = measurement_parser(
         "Time the phases of a training step, beside a plain transcription of the method.",
         "python -m benchmarks.train_step --config configs/02_breakout.yaml --set training.batching.batch_size=2",
@@ -63,11 +63,11 @@ def main() -> None:
 
 
 def measure(config: Configuration, device: torch.device, num_steps: int) -> dict[str, Any]:
-    """Time steps of the full pass, both variants taking turns after a warm-up of two steps each.
+    """Time steps of the full pass, with both variants taking turns after a warm-up of two steps each.
 
     Returns:
-        Per variant the medians in milliseconds of each phase and of the whole step, true frames per second, and memory;
-        and how many times as fast as the plain variant ours is (median of the ratios of neighbouring steps).
+        Per variant, the medians in milliseconds of each phase and of the whole step, true frames a second, and memory;
+        and the speedup of ours over the plain variant (median of the ratios of neighbouring steps).
     """
     perceptual_network = None
     if config.training.loss_weights.need_perceptual_network:
@@ -126,7 +126,7 @@ class _Stepper:
         )
 
     def step(self, batches: Iterator[Batch]) -> list[float]:
-        """Take one step; the seconds of each phase."""
+        """Take one step, and return the seconds of each phase."""
         moments = [self._now()]
         batch = next(batches).to(self.device)
         moments.append(self._now())
@@ -140,7 +140,7 @@ class _Stepper:
         return [after - before for before, after in itertools.pairwise(moments)]
 
     def memory(self, batch: Batch) -> dict[str, float]:
-        """Warm up with one step; the memory that it needs, in MiB."""
+        """Warm up with one step, and return the memory that it needs, in MiB."""
         saved: dict[int, int] = {}
 
         def note(tensor: Tensor) -> Tensor:
@@ -182,7 +182,7 @@ class _Stepper:
 
 
 def _batches(config: Configuration, device: torch.device) -> tuple[Iterator[Batch], str]:
-    """Endless training batches and where they come from: the configuration's data set, or noise where it is absent."""
+    """Return endless training batches and their source: the configuration's data set, or noise if it is absent."""
     batching = config.training.batching
     length = batching.observations_count
     if Path(config.data.data_root).is_dir():

@@ -1,5 +1,4 @@
-"""What the inferred actions stand for: the true movement during each, the true action, and what comes of it in
-generated frames (docs/method.md#action-metrics).
+"""The inferred actions beside true movements, true actions and generated movements (docs/method.md#action-metrics).
 
 Dimensions: G sequences, B of them in a batch, T frames of each, D coordinates of a position, K actions, N steps.
 """
@@ -20,14 +19,14 @@ from evaluation.results import Results
 
 
 class ActionComparison(Metric):
-    """Gathers actions and positions."""
+    """Collects inferred actions, true actions and positions, and compares them."""
 
     def __init__(self, actions_count: int, tracker: Tracker | None, *, knows_actions: bool) -> None:
-        """Say what can be known.
+        """Start without batches.
 
         Args:
             actions_count: K.
-            tracker: finds what the actions move; None leaves out all that needs movement.
+            tracker: finds the object that the actions move; None leaves out all results that need movement.
             knows_actions: whether true actions are given.
         """
         self.actions_count = actions_count
@@ -39,7 +38,7 @@ class ActionComparison(Metric):
         self._generated_positions: list[np.ndarray] = []
 
     def add(self, batch: Batch) -> None:
-        """Take in a batch."""
+        """Add a batch."""
         pairs = batch.pairs
         self._inferred.append(pairs.inferred_actions)
         self._true.append(pairs.true_actions)
@@ -51,29 +50,29 @@ class ActionComparison(Metric):
 
     @property
     def usage(self) -> np.ndarray:
-        """(K,) how often each action was inferred."""
+        """How often each action was inferred: (K,)."""
         return np.bincount(np.concatenate(self._inferred).ravel(), minlength=self.actions_count)
 
     @property
     def confusion(self) -> np.ndarray:
-        """Counts (K, G) by inferred action and by the values of `true_actions`."""
+        """Counts (K, number of true actions) by inferred action and by the values of `true_actions`."""
         inferred, true = np.concatenate(self._inferred), np.concatenate(self._true)
         return confusion_matrix(inferred.ravel(), true.ravel(), self.actions_count)
 
     @property
     def true_actions(self) -> list[int]:
-        """The values of true actions that occur, in rising order."""
+        """The values of the true actions that occur, in ascending order."""
         return np.unique(np.concatenate(self._true)).tolist()
 
     def movements(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The known movements (N, D) of the true thing, the action inferred in each step, and its sequence: (N,)."""
+        """Return the known movements (N, D) in true frames, and the inferred action and sequence of each: (N,)."""
         inferred = np.concatenate(self._inferred)
         movements = np.diff(np.concatenate(self._positions), axis=1)  # (G, T-1, D)
         is_known = np.isfinite(movements).all(axis=-1)
         return movements[is_known], inferred[is_known], np.nonzero(is_known)[0]
 
     def results(self) -> Results:
-        """Everything that is known of the actions."""
+        """Return all numbers about the actions."""
         results = Results()
         for action, count in enumerate(self.usage.tolist()):
             results.values[f"action_usage/{action}"] = count / max(1, self.usage.sum())
@@ -91,7 +90,7 @@ class ActionComparison(Metric):
         return results
 
     def evidence(self) -> dict[str, Any]:
-        """How often actions are used, what moves during each, and how they agree with the true ones."""
+        """Return the usage of the actions, the movements during each, and the confusion with the true ones."""
         movements, movement_actions, _ = self.movements() if self.tracker else (None, None, None)
         return {
             "actions_count": self.actions_count,

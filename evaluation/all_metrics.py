@@ -1,4 +1,7 @@
-"""The metrics of `evaluate_dataset.py`: another one is a file of its own and an entry in `METRICS`."""
+"""The metrics of `evaluate_dataset.py`.
+
+A new one is a file of its own and an entry in `METRICS`.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,14 +20,14 @@ from evaluation.set_comparison import SetComparison
 from utils.command import UserError
 
 NUM_TYPICAL_FRAMES = 200
-"""True frames by which a tracker learns what stands where."""
+"""True frames from which a tracker learns the scene."""
 
 MakeMetric = Callable[[Needs], Metric | None]
-"""Makes a metric; None if something that it needs is missing, which is noted."""
+"""Makes a metric; returns None if something that it needs is missing, with the reason noted in `Needs`."""
 
 
 def of_each_frame(name: str, metric: FrameMetric) -> MakeMetric:
-    """A metric of each generated frame beside the true one."""
+    """Make a metric that compares each generated frame with the true one."""
     return lambda needs: FrameComparison({name: metric}, len(needs.pairs), needs.num_frames)
 
 
@@ -89,4 +92,4 @@ METRICS: tuple[MakeMetric, ...] = (
     _actions,
     lambda _: Extremes(),
 )
-"""In the order in which `data.yml` has them."""
+"""All metrics, in the order of `data.yml`."""

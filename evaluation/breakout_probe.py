@@ -1,4 +1,4 @@
-"""What an evaluation during training learns about Breakout's ball, if that is what the frames show.
+"""The part of the evaluation during training that measures Breakout's ball, if the frames show Breakout.
 
 Dimensions: B sequences of T frames, H x W pixels.
 """
@@ -14,29 +14,29 @@ from utils.command import UserError
 from utils.images import to_uint8
 
 OWN_FRAMES = 10
-"""The number of the own frame, from 1, in which the ball is looked for."""
+"""The generated frame after the context, counted from 1, in which the ball is looked for."""
 
 
 def probe_breakout(
     true: Tensor, made: Tensor, context: int, one_step: Callable[[], Tensor] | None = None
 ) -> dict[str, np.ndarray]:
-    """Whether the ball is drawn where it is, in those frames in which it has just moved.
+    """Measure whether the ball is drawn in its true place, in the frames in which it has just moved.
 
     Args:
         true: float (B, T, 3, H, W) in [-1, 1].
-        made: float (B, T-1, 3, H, W), what was generated in place of all but the first.
-        context: how many true frames that followed.
-        one_step: returns the same if each frame follows true ones; not called for footage of something else.
+        made: float (B, T-1, 3, H, W), the generated frames in place of all but the first.
+        context: number of true frames before the first generated one.
+        one_step: returns frames like `made`, each generated from true frames; not called for other footage.
 
     Returns:
-        0 or 1 of each such frame (N,), by the names of the figures whose samples they are: "ball drawn 10 own", of the
-        tenth own frame, and with `one_step` "ball drawn one step", of those that follow `context` true ones at least.
-        Nothing without such frames, as of other footage.
+        Samples (N,) of 0 or 1 by the name of the figure: "ball drawn 10 own" for the tenth generated frame, and with
+        `one_step` "ball drawn one step" for the frames that follow at least `context` true ones. Empty for other
+        footage, or if there are no such frames.
     """
     frames = _pixels(true)
     try:
         playfield = Playfield.of(frames.reshape(-1, *frames.shape[2:]))
-    except UserError:  # it is not of Breakout
+    except UserError:  # the frames do not show Breakout
         return {}
 
     def drawn(made: Tensor, steps: slice) -> np.ndarray:
@@ -52,5 +52,5 @@ def probe_breakout(
 
 
 def _pixels(frames: Tensor) -> np.ndarray:
-    """Frames (B, T, 3, H, W) in [-1, 1] as uint8 (B, T, H, W, 3)."""
+    """Convert frames (B, T, 3, H, W) in [-1, 1] to uint8 (B, T, H, W, 3)."""
     return to_uint8(frames).movedim(2, -1).cpu().numpy()

@@ -2,8 +2,8 @@
 
 python -m evaluation.compare evaluation_results/a/data.yml evaluation_results/b/data.yml
 
-`comparison.png` and `.pdf` show the metrics that readers look for first, with their intervals, `per_position.png` and
-`.pdf` the means by position in the sequence.
+`comparison.png` and `.pdf` show the headline metrics with their intervals, `per_position.png` and `.pdf` the means by
+position in the sequence.
 """
 
 from collections.abc import Mapping
@@ -26,14 +26,14 @@ DEFAULT_OUTPUT = Path("evaluation_results/comparison")
 
 
 class PublishedNumber(Section):
-    """A number from a paper, and where it stands there."""
+    """A number from a paper, with its citation."""
 
     value: float
     citation: Annotated[str, Field(pattern=r"\S")]
 
 
 class Paper(Section):
-    """`paper.yaml`: published numbers of each data set by the name of the metric."""
+    """The contents of `paper.yaml`: published numbers of each data set by the name of the metric."""
 
     bair: dict[str, PublishedNumber]
     breakout: dict[str, PublishedNumber]
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def read_runs(paths: list[Path]) -> dict[str, Results]:
-    """Results by the name of their run, or by the path of their file where names repeat.
+    """Read results; return them by the name of their run, or by the path of their file if names repeat.
 
     Raises:
         UserError: a file is not a `data.yml`, is given twice, or holds none of the metrics that can be compared.
@@ -90,7 +90,7 @@ def read_runs(paths: list[Path]) -> dict[str, Results]:
 
 
 def read_published(path: Path, data_set: str) -> Published:
-    """The published numbers of a data set, by the name of the metric.
+    """Read the published numbers of a data set, by the name of the metric.
 
     Raises:
         ConfigurationError: the file cannot be read, or a number lacks its citation.
@@ -99,7 +99,7 @@ def read_published(path: Path, data_set: str) -> Published:
 
 
 def table(runs: Mapping[str, Results], published: Published | None = None) -> str:
-    """All metrics that are single numbers, one row each, one column a run, and one for published numbers if given."""
+    """Return a text table of all scalar metrics: a row per metric, a column per run, and one for published numbers."""
     columns = {run: _cells(results) for run, results in runs.items()}
     if published is not None:
         columns["paper" if published else "paper (no numbers)"] = {
@@ -120,7 +120,7 @@ def table(runs: Mapping[str, Results], published: Published | None = None) -> st
 
 
 def draw_metrics(runs: Mapping[str, Results], published: Published) -> Figure:
-    """The headline metrics that a run has, one panel each: points with intervals, and published numbers as lines."""
+    """Draw the headline metrics, one panel each: points with intervals, and published numbers as lines."""
     metrics = [metric for metric in HEADLINES if any(_number(results, metric) is not None for results in runs.values())]
     figure, all_axes = panels(len(metrics), 3, 1.3 + 0.25 * len(runs))
     for axes, metric in zip(all_axes, metrics, strict=True):
@@ -143,7 +143,7 @@ _ARROWS = {metric.name: f" {BETTER[metric.better]}".rstrip() for metric in HEADL
 
 
 def _cells(results: Results) -> dict[str, str]:
-    """The metrics that are single numbers, or would be if they were known, as `value [low, high]`."""
+    """Return the scalar metrics, known or missing, as `value [low, high]`."""
     return {
         name: f"{format_value(value)} {format_interval(results, name)}".rstrip()
         for name, value in results.scalars.items()

@@ -1,6 +1,6 @@
-"""The configuration of an evaluation: what `configs/evaluation/*.yaml` hold (docs/method.md#evaluation).
+"""The configuration of an evaluation, as in `configs/evaluation/*.yaml` (docs/method.md#evaluation).
 
-A configuration written for the authors' code loads unchanged. Keys that only this project has are optional.
+Configurations written for the authors' code load unchanged. Keys that only this project has are optional.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ _PUBLISHED_EVALUATORS: dict[str, MovementName] = {
 
 
 class Logging(Section):
-    """Where an evaluation writes."""
+    """The output folder of an evaluation."""
 
     run_name: Annotated[str, Field(pattern=r"^[\w][\w.-]*$")]
     comments: str = ""
@@ -28,40 +28,40 @@ class Logging(Section):
 
     @property
     def output_directory(self) -> Path:
-        """`evaluation_results/<run_name>`."""
+        """The folder `<output_root>/<run_name>`."""
         return Path(self.output_root) / self.run_name
 
 
 class Data(Section):
-    """The size [width, height] that frames are compared at, and what is known of the reference."""
+    """The frame size and the actions of the compared data."""
 
     target_input_size: Annotated[list[Annotated[int, Field(ge=16)]], Field(min_length=2, max_length=2)]
+    """[width, height] at which frames are compared, in pixels."""
     actions_count: Annotated[int, Field(ge=2)]
     ground_truth_available: bool = False
+    """Whether the reference data have true actions."""
 
 
 class Evaluation(Section):
-    """What is measured.
-
-    `evaluator`: the authors' name of one, which says what is tracked unless `movement` does: `tennis` finds the player,
-    `breakout` the paddle, `bair` reads the state from the annotations, `generic` follows whatever moves, `none`
-    leaves out all that needs movement.
-    """
+    """The tracked object and the batches of an evaluation."""
 
     evaluator: Literal[
         "evaluation.dataset_evaluator", "evaluation.dataset_evaluator_bair", "evaluation.dataset_evaluator_breakout"
     ] = "evaluation.dataset_evaluator"
+    """The authors' name of an evaluator, which selects the tracker if `movement` is not set."""
     movement: MovementName | None = None
+    """The tracker: `tennis` finds the player, `breakout` the paddle, `bair` reads the state from the annotations,
+    `generic` follows whatever moves, `none` leaves out all results that need movement."""
     batching: Batching
 
     @property
     def movement_name(self) -> MovementName:
-        """What is tracked."""
+        """The name of the tracker."""
         return self.movement or _PUBLISHED_EVALUATORS[self.evaluator]
 
 
 class EvaluationConfiguration(Section):
-    """An evaluation of generated sequences against the reference sequences they were generated from."""
+    """The configuration of an evaluation of generated sequences against their reference sequences."""
 
     logging: Logging
     data: Data
@@ -71,5 +71,9 @@ class EvaluationConfiguration(Section):
 
 
 def load_evaluation_configuration(path: str | Path, overrides: list[str] | None = None) -> EvaluationConfiguration:
-    """Read, override and validate an evaluation's configuration. `ConfigurationError` as `load_configuration`."""
+    """Read, override and validate an evaluation's configuration.
+
+    Raises:
+        ConfigurationError: as in `utils.configuration.load_configuration`.
+    """
     return load_sections(EvaluationConfiguration, path, overrides)

@@ -2,16 +2,16 @@
 
     results/<run_name>/evaluation_dataset/
         test/00000 ...         every sequence of the test split in order: its first frame, then generated ones
-        actions/1/00000 ...    what each action, from 1, does: from a few frames of the test split, taken at every step
-        build.json             what all this was made of
+        actions/1/00000 ...    each action, from 1, repeated from a few frames of the test split
+        build.json             checkpoint, configuration and data from which all this was built
 
-Each is a video in the layout of `dataset.video`. In `test` the metadata of a frame hold `inferred_action`, a whole
-number from 0, and `encoded_action`, the sampled direction in the action space; both lead to the frame after, so that
-those of the last frame are empty.
+Each sequence is a video in the layout of `dataset.video`. In `test` the metadata of a frame hold `inferred_action`, an
+integer from 0, and `encoded_action`, the sampled direction in the action space. Both lead to the next frame, so the
+metadata of the last frame are empty.
 
-Everything is written as it is made, into a hidden folder that takes the final name when it is whole. What a sequence
-becomes depends on its place in the data, not on the sequences beside it: an interrupted build goes on to the same end,
-also with batches of another size, or shared by another number of ranks.
+Sequences are written one by one to a hidden folder, which gets its final name once it is complete. A reconstruction
+depends only on the sequence's place in the data, not on the other sequences of its batch: an interrupted build
+continues to the same result, even with another batch size or number of ranks.
 
 Dimensions: B batch, T observations in a sequence, S stacked frames in an observation, K actions, D action-space
 dimension, H x W pixels.
@@ -55,7 +55,7 @@ BUILD_FILE = "build.json"
 
 NUM_STARTS = 4
 NUM_REPETITIONS = 16
-"""From how many frames each action is shown, and how many times in a row it is taken."""
+"""Number of starting frames from which each action is shown, and how many times it is repeated."""
 
 Layout = Literal["ours", "authors"]
 
@@ -70,34 +70,34 @@ _RELEVANT_KEYS = (
     "evaluation.batching.skip_frames",
     "evaluation_dataset.",
 )
-"""What of a configuration, beside checkpoint and data, the reconstructions depend on."""
+"""Prefixes of the configuration keys on which reconstructions depend, besides checkpoint and data."""
 
 
 @dataclass(frozen=True)
 class Build:
-    """What an evaluation data set was made of: the contents of its `build.json`."""
+    """The contents of `build.json`: what an evaluation data set was built from."""
 
     run_name: str
     checkpoint_sha256: str
     configuration: dict[str, Any]
-    """In force when it was built, as `utils.configuration.Configuration` nests it."""
+    """The configuration of the build, nested like `utils.configuration.Configuration`."""
     observations_count: int
-    """The frames T of a sequence, the first one true."""
+    """Number of frames T of a sequence; the first one is true."""
     ground_truth_observations: int
-    """How many true observations drive the model before generated ones do."""
+    """Number of true observations that drive the model before generated ones do."""
     skip_frames: int
-    """How many frames of a test video lie between two of a sequence."""
+    """Number of frames of a test video that are skipped between two frames of a sequence."""
     max_sequences: int | None
-    """So many were wanted, spread evenly over the test split; None for all."""
+    """Maximum number of sequences, spread evenly over the test split; None for all."""
     num_sequences: int
     data_fingerprint: str
-    """Of the frame files in the test split."""
+    """Fingerprint of the frame files of the test split."""
     layout: Layout
     format_version: Literal[1] = 1
 
     @classmethod
     def of(cls, config: Configuration, dataset: VideoDataset, checkpoint: Path, layout: Layout) -> Self:
-        """Describe what is built from a configuration, the test split and a checkpoint file."""
+        """Describe the build from a configuration, the test split and a checkpoint file."""
         batching, settings = config.evaluation.batching, config.evaluation_dataset
         return cls(
             run_name=config.logging.run_name,
@@ -114,7 +114,7 @@ class Build:
 
     @classmethod
     def read(cls, root: Path) -> Self | None:
-        """Return what the evaluation data set in a folder was made of; None if the folder has no `build.json`.
+        """Read `build.json` from a folder; return None if there is none.
 
         Raises:
             UserError: the file is damaged or of another version.
@@ -131,12 +131,16 @@ class Build:
             ) from error
 
     def write(self, root: Path) -> None:
-        """Write `build.json` into a folder, which is made if it is missing. `OSError` if that fails."""
+        """Write `build.json` to a folder, which is created if it does not exist.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         with replacing(root / BUILD_FILE) as file:
             file.write(TypeAdapter(Build).dump_json(self, indent=1))
 
     def changes_since(self, other: "Build") -> list[str]:
-        """Name everything that another build was made of otherwise. What it says of a key is `key: before -> now`."""
+        """List the differences from an earlier build; those of a configuration key as `key: before -> now`."""
         sources = {
             "checkpoint_sha256": "the checkpoint",
             "data_fingerprint": "the videos of the test split",
@@ -150,36 +154,36 @@ class Build:
 
 @dataclass(frozen=True)
 class Reconstructions:
-    """A batch of sequences as the model sees them."""
+    """A batch of sequences that the model has reconstructed."""
 
     frames: np.ndarray  # uint8 (B, T, H, W, 3), the first one true
-    actions: np.ndarray  # (B, T-1) the actions taken, from 0 to K - 1
+    actions: np.ndarray  # (B, T-1) the actions taken, 0 to K - 1
     directions: np.ndarray  # float32 (B, T-1, D), sampled
 
 
 def build_evaluation_dataset(
     config: Configuration, device_name: str, *, force: bool = False, layout: Layout = "ours"
 ) -> None:
-    """Reconstruct the test split with a run's latest checkpoint, unless that was done already.
+    """Reconstruct the test split with a run's latest checkpoint, unless this is done already.
 
-    Nothing is written before everything that is needed was found in order. An older data set is replaced when the new
-    one is whole. Ranks share the sequences.
+    Nothing is written before everything that is needed has been checked. An older data set is replaced once the new one
+    is complete. Ranks share the sequences.
 
     Args:
         config: the run's configuration.
         device_name: `auto`, `cpu`, `cuda` or `mps`.
-        force: begin anew, whatever is there already.
-        layout: how annotations are kept: `ours` or `authors`.
+        force: build from the beginning, even if a finished or interrupted build exists.
+        layout: format of the annotations: `ours` or `authors`.
 
     Raises:
-        UserError: something is missing, damaged or impossible.
+        UserError: something is missing, damaged or invalid.
     """
     with all_ranks(device_name) as device:
         _build(config, device, force, layout)
 
 
 def _build(config: Configuration, device: torch.device, force: bool, layout: Layout) -> None:
-    """What one of the ranks does."""
+    """Build the data set: the part of one rank."""
     root = config.logging.output_directory / FOLDER
     require_writable(root.parent, "choose another logging.output_root")
     _require_replaceable(root)
@@ -222,12 +226,13 @@ def _build(config: Configuration, device: torch.device, force: bool, layout: Lay
 
 
 def demonstrate_actions(simulator: Simulator, dataset: VideoDataset, folder: Path) -> None:
-    """Show what each action does: take it `NUM_REPETITIONS` times from `NUM_STARTS` frames spread over a data set.
+    """Write videos of each action, taken `NUM_REPETITIONS` times from `NUM_STARTS` frames spread over a data set.
 
     Args:
         simulator: the model.
-        dataset: the videos to start in.
-        folder: gets `<action, from 1>/<start>`, videos that begin with the starting frame. Those that exist are kept.
+        dataset: the videos from which starting frames are taken.
+        folder: the parent of the videos `<action, from 1>/<start>`, each of which begins with its starting frame.
+            Existing ones are kept.
     """
     stacks = dataset[evaluation_keys(dataset, 1, NUM_STARTS)].frames
     actions, starts = np.divmod(np.arange(simulator.actions_count * len(stacks)), len(stacks))
@@ -241,16 +246,16 @@ def demonstrate_actions(simulator: Simulator, dataset: VideoDataset, folder: Pat
 
 
 def reconstruct_share(simulator: Simulator, dataset: VideoDataset, config: Configuration, folder: Path) -> None:
-    """Write a video of this rank's sequences of a data set as the model reconstructs them, batch by batch.
+    """Reconstruct this rank's sequences batch by batch, and write each as a video.
 
     Args:
         simulator: the model.
         dataset: the test split.
-        config: says which sequences, and how many at a time.
-        folder: gets the videos, numbered in order. Those that exist are kept.
+        config: the run's configuration, which selects the sequences and the batch size.
+        folder: the parent of the videos, which are numbered in order. Existing ones are kept.
     """
     keys = _sequences(config, dataset)
-    digits = max(5, len(str(len(keys) - 1)))  # sorted by name, the videos are in order
+    digits = max(5, len(str(len(keys) - 1)))  # so that names sort in the order of the sequences
     names = {key: f"{number:0{digits}d}" for number, key in enumerate(keys)}
     batching = config.evaluation.batching
     share = in_batches(keys, batching.batch_size)[ranks.rank() :: ranks.num_ranks()]
@@ -279,12 +284,12 @@ def reconstruct_share(simulator: Simulator, dataset: VideoDataset, config: Confi
 def reconstruct(model: PlayableModel, batch: Batch, config: Configuration) -> Reconstructions:
     """Reconstruct sequences from their first observations and the most probable actions, without variations.
 
-    A model that is trained with the true actions is driven by these. The noise in a sequence's directions follows from
-    the seed and from where the sequence begins; of an ensemble one network infers all actions.
+    A model that is trained with the true actions is given these instead. The noise in a sequence's directions depends
+    on the seed and on where the sequence begins. In an ensemble, one network infers all actions.
 
     Args:
-        model: in evaluation mode.
-        batch: on the model's device.
+        model: the model in evaluation mode.
+        batch: the sequences, on the model's device.
         config: the run's configuration.
 
     Raises:
@@ -325,7 +330,7 @@ def _write_sequence(path: Path, frames: np.ndarray, actions: np.ndarray, directi
 
 
 def _open_test_split(config: Configuration) -> VideoDataset:
-    """The test split. Its frames are decoded when they are needed: memory does not grow with the data."""
+    """Open the test split without a frame cache, so that memory does not grow with the data."""
     data = config.data.model_copy(update={"cache": "none"})
     dataset = open_split(config.model_copy(update={"data": data}), SPLIT, config.evaluation.batching)
     if config.training.use_ground_truth_actions:
@@ -334,19 +339,23 @@ def _open_test_split(config: Configuration) -> VideoDataset:
 
 
 def _sequences(config: Configuration, dataset: VideoDataset) -> list[SequenceKey]:
-    """The sequences to reconstruct, in order."""
+    """Return the sequences to reconstruct, in order."""
     length, max_sequences = config.evaluation.batching.observations_count, config.evaluation_dataset.max_sequences
     return evaluation_keys(dataset, length, max_sequences)
 
 
 def _require_replaceable(root: Path) -> None:
-    """`UserError` if something stands in the place of the data set that was not built by this project."""
+    """Check that the folder does not exist, or holds a data set that may be replaced.
+
+    Raises:
+        UserError: it exists and has no `build.json`.
+    """
     if os.path.lexists(root) and not (root / BUILD_FILE).is_file():
         raise UserError(f"{root}: is in the way: without a {BUILD_FILE}, it was not built here; move it elsewhere")
 
 
 def _begin(unfinished: Path, build: Build, force: bool) -> None:
-    """Make the folder of an unfinished build, or keep it as it is if it is one of the same kind."""
+    """Create the folder of an unfinished build; keep an existing one if it was begun from the same sources."""
     begun = None if force else Build.read(unfinished)
     changes = build.changes_since(begun) if begun else []
     if changes:
@@ -357,7 +366,7 @@ def _begin(unfinished: Path, build: Build, force: bool) -> None:
 
 
 def _replace(root: Path, unfinished: Path) -> None:
-    """Let a finished build take its place, and remove the one before."""
+    """Move a finished build to its final place, and delete the previous one."""
     old = root.with_name(f".{FOLDER}.old")
     _remove(old)
     if root.exists():
@@ -367,7 +376,7 @@ def _replace(root: Path, unfinished: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a build, if it is there: first what says that it is one, lest a part be taken for the whole."""
+    """Delete a build, `build.json` first, so that an interrupted deletion is not taken for a finished build."""
     (folder / BUILD_FILE).unlink(missing_ok=True)
     if folder.exists():
         shutil.rmtree(folder)

@@ -1,7 +1,7 @@
-"""Measuring generated sequences against the true ones that they were generated from (docs/method.md#evaluation).
+"""Evaluation of generated sequences against their true ones (docs/method.md#evaluation).
 
-One pass over both data sets feeds all metrics: each frame is decoded once, and goes through each network once. Of a
-frame only some numbers are kept.
+One pass over both data sets feeds all metrics: each frame is decoded once and goes through each network once. Only a
+few numbers are kept of each frame.
 
 Dimensions: B sequences in a batch, T frames of each, H x W pixels, K actions.
 """
@@ -32,15 +32,15 @@ DATA_FILE = "data.yml"
 
 
 def evaluate_dataset(config: EvaluationConfiguration, device_name: str, *, require_all: bool = False) -> Results:
-    """Measure a generated data set; write `data.yml`, `report.html` and `plots/`.
+    """Measure a generated data set, and write `data.yml`, `report.html` and `plots/`.
 
     Args:
         config: the evaluation's configuration.
         device_name: `auto`, `cpu`, `cuda` or `mps`.
-        require_all: refuse to begin if something that the configuration asks for cannot be computed.
+        require_all: raise an error if a metric that the configuration asks for cannot be computed.
 
     Raises:
-        UserError: something is missing, damaged or impossible.
+        UserError: something is missing, damaged or invalid.
     """
     device = select_device(device_name)
     folder = config.logging.output_directory
@@ -71,30 +71,34 @@ class Measurements:
     """All metrics, fed batch by batch."""
 
     def __init__(self, config: EvaluationConfiguration, pairs: SequencePairs, device: torch.device) -> None:
-        """Load what is needed; what is not to be had is left out.
+        """Load what the metrics need; metrics for which something is missing are left out.
 
         Args:
             config: the evaluation's configuration.
-            pairs: what will be measured.
-            device: where networks and metrics compute.
+            pairs: the sequences to measure.
+            device: the device of networks and metrics.
         """
         self._needs = Needs(config, pairs, device)
         self._metrics = [metric for make in METRICS if (metric := make(self._needs))]
 
     @property
     def unavailable(self) -> dict[str, str]:
-        """Why something that the configuration asks for is missing, by the beginning of its metrics' names."""
+        """Why a metric that was requested is absent, by metric-name prefix."""
         return self._needs.unavailable
 
     @torch.inference_mode()
     def add(self, pairs: Pairs) -> None:
-        """Measure a batch. `UserError` if a metric or a network gives values that are not finite."""
+        """Measure a batch.
+
+        Raises:
+            UserError: a metric or a network gives values that are not finite.
+        """
         batch = Batch.of(pairs, self._needs.device)
         for metric in self._metrics:
             metric.add(batch)
 
     def results(self) -> Results:
-        """All numbers, and why others are missing."""
+        """Return all numbers, and the reasons why others are missing."""
         results = Results()
         for metric in self._metrics:
             results.include(metric.results())
@@ -104,7 +108,11 @@ class Measurements:
         return results
 
     def evidence(self, demonstrations: Path) -> Evidence:
-        """What the report shows beside the numbers; `demonstrations` holds videos of what actions do, if any."""
+        """Return what the report shows beside the numbers.
+
+        Args:
+            demonstrations: the folder with videos of each action, if there is one.
+        """
         found = {name: value for metric in self._metrics for name, value in metric.evidence().items()}
         found["demonstrations"] = {
             action: read_demonstrations(folder)
@@ -115,7 +123,11 @@ class Measurements:
 
 
 def read_demonstrations(folder: Path) -> np.ndarray:
-    """The videos in a folder, of equal length: uint8 (videos, T, H, W, 3). `UserError` if one cannot be read."""
+    """Read the videos in a folder, which are of equal length: uint8 (videos, T, H, W, 3).
+
+    Raises:
+        UserError: a video cannot be read.
+    """
     videos = [Video(path) for path in sorted(folder.iterdir())]
     return np.array([[np.asarray(video.frame(index)) for index in range(len(video))] for video in videos])
 

@@ -1,4 +1,4 @@
-"""The sequences with the lowest and the highest mean squared error, which the report shows."""
+"""The sequences with the lowest and the highest mean squared error, for the report."""
 
 from typing import Any
 
@@ -7,18 +7,18 @@ from evaluation.metrics.frame_errors import mse
 from evaluation.results import Results, SequencePair
 
 NUM_SHOWN_PAIRS = 3
-"""How many of the best and of the worst sequences there are."""
+"""Number of best sequences, and of worst ones."""
 
 
 class Extremes(Metric):
-    """Keeps the best and the worst sequences so far; it has no numbers."""
+    """Keeps the best and the worst sequences so far; has no numbers."""
 
     def __init__(self) -> None:
         self._best: list[SequencePair] = []
         self._worst: list[SequencePair] = []
 
     def add(self, batch: Batch) -> None:
-        """Take in a batch."""
+        """Add a batch."""
         errors = mse(batch.reference, batch.generated).double().mean(dim=1).tolist()
         entries = zip(batch.pairs.names, errors, batch.pairs.reference, batch.pairs.generated, strict=True)
         pairs = [SequencePair(*entry) for entry in entries]
@@ -26,9 +26,9 @@ class Extremes(Metric):
         self._worst = sorted(self._worst + pairs, key=lambda pair: -pair.mse)[:NUM_SHOWN_PAIRS]
 
     def results(self) -> Results:
-        """None."""
+        """Return empty results."""
         return Results()
 
     def evidence(self) -> dict[str, Any]:
-        """`best` and `worst`."""
+        """Return `best` and `worst`."""
         return {"best": self._best, "worst": self._worst}

@@ -1,4 +1,4 @@
-"""What metrics say of each generated frame beside the true one (docs/method.md#frame-metrics).
+"""Metrics of each generated frame against the true one (docs/method.md#frame-metrics).
 
 Dimensions: G sequences, B of them in a batch, T frames of each, H x W pixels.
 """
@@ -23,19 +23,23 @@ PROTOCOL = (
 
 
 class FrameComparison(Metric):
-    """Gathers some metrics of each frame."""
+    """Collects the values of some metrics for each frame."""
 
     def __init__(self, metrics: Mapping[str, FrameMetric], num_sequences: int, num_frames: int) -> None:
-        """Make room for the values of all metrics, given by their names, in G sequences of T frames.
+        """Allocate arrays for the values of the metrics, given by name, for G sequences of T frames.
 
-        Arrays kept from batch to batch would keep freed memory between them from being given back.
+        Small arrays kept from batch to batch would fragment the memory, so that it could not be returned to the system.
         """
         self._metrics = metrics
         self._values = {name: np.empty((num_sequences, num_frames)) for name in metrics}
         self._num_added = 0
 
     def add(self, batch: Batch) -> None:
-        """Compare the frames of a batch. `UserError` if a metric of one is not finite."""
+        """Compare the frames of a batch.
+
+        Raises:
+            UserError: a value is not finite.
+        """
         added = slice(self._num_added, self._num_added + len(batch.reference))
         self._num_added = added.stop
         for name, metric in self._metrics.items():
@@ -47,7 +51,7 @@ class FrameComparison(Metric):
             self._values[name][added] = values
 
     def results(self) -> Results:
-        """Averages, variances and averages by position of each metric, with intervals."""
+        """Return the averages, variances and averages by position of each metric, with intervals."""
         results = Results(protocol=dict.fromkeys(self._metrics, PROTOCOL))
         for name, values in self._values.items():
             averaged = {"avg": values, "avg_generated": values[:, 1:]}

@@ -1,4 +1,4 @@
-"""True play that a Breakout model has not seen in training, and what the model makes of it.
+"""Held-out true play of Breakout, and a model's reconstructions of it.
 
 Dimensions: G sequences of T frames, W windows of L frames, H x W pixels.
 """
@@ -24,40 +24,44 @@ from utils.images import to_uint8
 
 NUM_SEQUENCES = 40
 LONGEST_SEQUENCE = 100
-"""How many held-out sequences are taken for truth, and of how many frames at most."""
+"""Number of held-out sequences used as the truth, and their maximum number of frames."""
 
 CONTEXT = 4
-"""True observations before the first generated frame of which the ball is measured: they show how it moves."""
+"""True observations before the first measured frame: they show how the ball moves."""
 
 HORIZONS = (1, 5, 10, 20)
-"""The numbers of the own frames that are compared with the true ones."""
+"""Numbers, from 1, of the generated frames after the context that are compared with the true ones."""
 
 NUM_WINDOWS = 400
-"""How many starting points are taken for them, spread evenly over the data set, at most."""
+"""Maximum number of starting points for these, spread evenly over the data set."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """True play and what the model makes of its actions."""
+    """True sequences with the actions that the model infers and the frames that it generates from them."""
 
     frames: np.ndarray  # uint8 (G, T, H, W, 3)
     actions: np.ndarray  # (G, T-1) true actions
     inferred: np.ndarray  # (G, T-1) learned actions, 0 to K - 1
-    one_step: np.ndarray  # uint8 (G, T-1, H, W, 3) each frame but the first, generated from the true ones before
+    one_step: np.ndarray  # uint8 (G, T-1, H, W, 3), each frame but the first, generated from the true ones before it
 
 
 @dataclass(frozen=True)
 class Foresight:
-    """Where the model draws the ball, given the actions that it infers from the true frames."""
+    """Accuracy of the ball in frames generated with the actions that the model infers from the true frames."""
 
     one_step: Drawn
-    """In frames that follow true ones, at least `CONTEXT`."""
+    """Frames generated from true ones, at least `CONTEXT` of them."""
     own: dict[int, Drawn]
-    """In those of its own frames that follow `CONTEXT` true ones and then some of its own, by their number: from 1."""
+    """Frames generated from `CONTEXT` true ones and then the model's own, by their number after the context, from 1."""
 
 
 def open_held_out(config: Configuration) -> VideoDataset:
-    """The test split, or the validation split where there is none. `UserError` if its actions are unknown."""
+    """Open the test split, or the validation split if there is no test split.
+
+    Raises:
+        UserError: there is neither, or its actions are unknown.
+    """
     for split in SPLITS[:-1]:
         try:
             find_videos(config.data, split)
@@ -77,7 +81,7 @@ def open_held_out(config: Configuration) -> VideoDataset:
 
 
 def infer_held_out(simulator: Simulator, dataset: VideoDataset, config: Configuration, device: torch.device) -> HeldOut:
-    """Take sequences spread evenly over a data set, and infer their actions as the evaluation during training does."""
+    """Infer the actions of sequences spread evenly over a data set, in the same way as evaluation during training."""
     length = max(2, min(LONGEST_SEQUENCE, int(np.median(_lengths(dataset)))))
     keys = evaluation_keys(dataset, length, NUM_SEQUENCES)
     frames, actions, inferred, one_step = [], [], [], []
@@ -102,10 +106,10 @@ def foresee(
     Args:
         simulator: the model.
         dataset: the held-out split.
-        held_out: what was inferred from it.
-        playfield: what stands where in its frames.
+        held_out: the result of `infer_held_out` for it.
+        playfield: the layout of its frames.
         config: the run's configuration.
-        device: where the model is.
+        device: the model's device.
     """
     length = min(CONTEXT + max(HORIZONS), max(_lengths(dataset)))
     context = min(CONTEXT, length - 1)
@@ -127,15 +131,16 @@ def foresee(
 
 
 def _compare(playfield: Playfield, true: np.ndarray, made: np.ndarray, steps: slice) -> Drawn:
-    """Compare the frames that some steps of generated sequences lead to with the true ones.
+    """Compare the generated frames of some steps with the true ones.
 
-    Step number s, from 0, leads from frame s of a true sequence to frame s + 1, in whose place frame s of `made` is.
+    Step s, from 0, leads from frame s to frame s + 1 of a true sequence; frame s of `made` is generated in place of the
+    latter.
 
     Args:
-        playfield: what stands where in true frames.
+        playfield: the layout of true frames.
         true: uint8 (G, T, H, W, 3).
         made: uint8 (G, T-1, H, W, 3).
-        steps: which ones.
+        steps: the steps to compare.
     """
     chosen = (frames[:, steps].reshape(-1, *frames.shape[2:]) for frames in (true[:, :-1], true[:, 1:], made))
     return measure_drawn(playfield, *chosen)
@@ -150,10 +155,10 @@ def _rollouts(
     config: Configuration,
     device: torch.device,
 ) -> Iterator[tuple[Batch, Rollout]]:
-    """Reconstruct sequences of one length, driven by some true observations and the most probable actions."""
+    """Reconstruct sequences of one length from some true observations and the most probable actions."""
     batching = config.evaluation.batching
     length = keys[0].observations_count
-    batch_size = max(1, batching.batch_size * batching.observations_count // length)  # of frames as many as there
+    batch_size = max(1, batching.batch_size * batching.observations_count // length)  # as many frames as configured
     noise = Noise(torch.Generator(device).manual_seed(config.training.seed))
     for batch in make_loader(dataset, in_batches(keys, batch_size), device=device):
         yield (
@@ -169,15 +174,15 @@ def _rollouts(
 
 
 def _lengths(dataset: VideoDataset) -> list[int]:
-    """The number of observations of each video."""
+    """Return the number of observations of each video."""
     return [(video.num_frames - 1) // dataset.stride + 1 for video in dataset.videos]
 
 
 def _newest_frames(batch: Batch) -> np.ndarray:
-    """The frames of the observations of a batch: uint8 (B, T, H, W, 3)."""
+    """Return the newest frame of each observation of a batch: uint8 (B, T, H, W, 3)."""
     return batch.frames[:, -batch.actions.shape[1] :].movedim(2, -1).numpy()
 
 
 def _generated_frames(rollout: Rollout) -> np.ndarray:
-    """The reconstructed frames: uint8 (B, T-1, H, W, 3)."""
+    """Return the reconstructed frames: uint8 (B, T-1, H, W, 3)."""
     return to_uint8(rollout.frames.full).movedim(2, -1).cpu().numpy()

@@ -1,4 +1,4 @@
-"""What a metric of `evaluate_dataset.py` is. `evaluation.all_metrics` lists those that there are.
+"""The interface of the metrics of `evaluate_dataset.py`, which `evaluation.all_metrics` lists.
 
 Dimensions: B sequences in a batch, T frames of each, H x W pixels.
 """
@@ -21,7 +21,7 @@ Needed = TypeVar("Needed")
 
 @dataclass(frozen=True)
 class Batch:
-    """Some sequences, with their frames where metrics compute."""
+    """A batch of pairs of sequences, with their frames on the device of the metrics."""
 
     pairs: Pairs
     reference: Tensor  # (B, T, 3, H, W) in [0, 1]
@@ -29,63 +29,67 @@ class Batch:
 
     @classmethod
     def of(cls, pairs: Pairs, device: torch.device) -> "Batch":
-        """Move the frames to a device."""
+        """Move the frames of pairs to a device."""
         frames = (torch.from_numpy(frames).to(device) for frames in (pairs.reference, pairs.generated))
         reference, generated = (frames.movedim(-1, 2).float() / 255 for frames in frames)
         return cls(pairs, reference, generated)
 
 
 class Metric(ABC):
-    """Gathers what it needs of each batch, and makes numbers of it."""
+    """A metric: collects values batch by batch, then returns numbers."""
 
     @abstractmethod
     def add(self, batch: Batch) -> None:
-        """Take in a batch. `UserError` if something in it cannot be measured."""
+        """Add a batch.
+
+        Raises:
+            UserError: something in it cannot be measured.
+        """
 
     @abstractmethod
     def results(self) -> Results:
-        """The numbers, with their intervals, numbers of samples, reasons and protocol."""
+        """Return the numbers, with their intervals, numbers of samples, reasons and protocol."""
 
     def evidence(self) -> dict[str, Any]:
-        """Fields of `evaluation.results.Evidence`, which the report shows beside the numbers."""
+        """Return fields of `evaluation.results.Evidence`, which the report shows beside the numbers."""
         return {}
 
 
 class NotAskedFor(Exception):
-    """The configuration leaves something out, or the data are not made for it. The message says why."""
+    """A metric was not requested, or the data do not allow it; the message says why."""
 
 
 @dataclass
 class Needs:
-    """What metrics are made from. What cannot be had is noted, with the names of the metrics that lack it."""
+    """What metrics are made from; notes what is missing, and for which metrics."""
 
     config: EvaluationConfiguration
     pairs: SequencePairs
     device: torch.device
     unavailable: dict[str, str] = field(default_factory=dict)
-    """Why something that the configuration asks for is missing, by the beginning of its metrics' names."""
+    """Why a metric that was requested is absent, by metric-name prefix."""
     left_out: dict[str, str] = field(default_factory=dict)
-    """The same of what it does not ask for."""
+    """Why a metric that was not requested is absent, by metric-name prefix."""
 
     @property
     def num_frames(self) -> int:
-        """T."""
+        """The number of frames T of a sequence."""
         return self.config.evaluation.batching.observations_count
 
     @property
     def actions_count(self) -> int:
-        """K."""
+        """The number of actions K."""
         return self.config.data.actions_count
 
     def get(self, names: Sequence[str], load: Callable[[], Needed]) -> Needed | None:
-        """Load what some metrics need; networks are moved to the device.
+        """Load something that metrics need; networks are moved to the device.
 
         Args:
-            names: the beginnings of the metrics' names.
-            load: raises `UserError` if it cannot be had, and `NotAskedFor` if it is not wanted.
+            names: prefixes of the metrics' names.
+            load: loads it; raises `UserError` if it cannot be loaded, and `NotAskedFor` if it is not requested.
 
         Returns:
-            None, with the reason noted, if it is not there.
+            What was loaded; None if it is missing, with the reason noted.
         """
         try:
             needed = load()

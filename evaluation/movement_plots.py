@@ -1,4 +1,4 @@
-"""Movements during each action as densities, alone and merged, and as mean vectors (docs/method.md#action-metrics).
+"""Plots of the movements during each action: densities, separate and merged, and means (docs/method.md#action-metrics).
 
 Movements are in image coordinates: x grows to the right, y downwards, and plots show them that way.
 
@@ -18,14 +18,14 @@ from scipy.stats import gaussian_kde
 from evaluation.plots import COLORS, panels
 
 OUTLIERS = 0.005
-"""Share of the movements that plots leave out at each end of a coordinate."""
+"""Share of the movements left out of plots at each end of a coordinate."""
 
 NUM_KERNEL_CELLS = 128
 NUM_HISTOGRAM_CELLS = 31
-"""Cells along each coordinate of the two kinds of density; odd, so that no movement is the middle of a cell."""
+"""Cells along each coordinate of kernel densities and of histograms; the latter odd, so that 0 is a cell's middle."""
 
 NUM_KERNEL_POINTS = 2000
-"""Points, spread evenly over all, that a kernel density is estimated from at most."""
+"""Maximum number of points, spread evenly over all, from which a kernel density is estimated."""
 
 CONTOURS = (0.15, 0.4, 0.65, 0.9)
 """Heights of contour lines as shares of a density's peak."""
@@ -35,23 +35,23 @@ CONTOURS = (0.15, 0.4, 0.65, 0.9)
 class Movements:
     """The steps of an evaluation whose movement is known."""
 
-    vectors: np.ndarray  # (N, D) finite, N > 0
+    vectors: np.ndarray  # (N, D), finite, N > 0
     actions: np.ndarray  # (N,) the action during each, 0 to K - 1
     actions_count: int  # K
     unit: str
 
     @property
     def num_coordinates(self) -> int:
-        """D."""
+        """The number of coordinates D."""
         return self.vectors.shape[1]
 
     def of(self, action: int) -> np.ndarray:
-        """The movements (N', D) during one action."""
+        """Return the movements (N', D) during one action."""
         return self.vectors[self.actions == action]
 
     @cached_property
     def limits(self) -> np.ndarray:
-        """The range (D, 2) that is shown, equal on both sides of 0: all but outliers, and every median."""
+        """The range (D, 2) of the plots, symmetric about 0: all movements but outliers, and each action's median."""
         reach = np.abs(np.quantile(self.vectors, [OUTLIERS, 1 - OUTLIERS], axis=0)).max(axis=0)
         typical = [np.abs(np.median(self.of(action), axis=0)) for action in np.unique(self.actions)]
         reach = np.max([reach, *typical], axis=0)
@@ -63,15 +63,15 @@ class Movements:
 class Density:
     """A density over a regular grid."""
 
-    coordinates: Sequence[np.ndarray]  # D arrays (M,): where the cells' middles are
+    coordinates: Sequence[np.ndarray]  # D arrays (M,): the middles of the cells
     values: np.ndarray  # (M,) or (M, M), first coordinate first
 
     @classmethod
     def of(cls, points: np.ndarray, limits: np.ndarray) -> "Density":
         """Estimate the density of points (N, D) within limits (D, 2).
 
-        A Gaussian kernel density (Scott's rule), or a histogram where there is none: too few points, or points that
-        lie, to the precision of the grid, on a line or in a single place.
+        It is a Gaussian kernel density (Scott's rule), or a histogram if that is not possible: for too few points, or
+        points that lie, to the precision of the grid, on a line or in a single place.
         """
         kernel = _kernel(points)
         cells = np.diff(limits, axis=1).ravel() / NUM_KERNEL_CELLS
@@ -90,7 +90,7 @@ class Density:
 
 
 def draw_movements_alone(movements: Movements) -> Figure:
-    """The density of movements during each action, one panel an action."""
+    """Draw the density of the movements during each action, one panel per action."""
     height = 2.4 if movements.num_coordinates == 1 else 3
     figure, all_axes = panels(movements.actions_count, 3, height)
     for action, axes in enumerate(all_axes):
@@ -104,7 +104,7 @@ def draw_movements_alone(movements: Movements) -> Figure:
 
 
 def draw_movements_merged(movements: Movements) -> Figure:
-    """The densities of movements during all actions in one panel, each scaled to its own peak."""
+    """Draw the densities of the movements during all actions in one panel, each scaled to its own peak."""
     figure = Figure(figsize=(6, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.set_title("movement during each action")
@@ -122,7 +122,7 @@ def draw_movements_merged(movements: Movements) -> Figure:
 
 
 def draw_mean_movements(movements: Movements) -> Figure:
-    """The mean movement during each action: an arrow, or in one coordinate a bar with the standard deviation."""
+    """Draw the mean movement during each action: an arrow, or in one coordinate a bar with the standard deviation."""
     figure = Figure(figsize=(6, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.set_title("mean movement of each action")
@@ -149,7 +149,7 @@ def draw_mean_movements(movements: Movements) -> Figure:
 
 
 def _kernel(points: np.ndarray) -> gaussian_kde | None:
-    """The kernel density of points (N, D), None if their covariance is singular."""
+    """Return the kernel density of points (N, D); None if their covariance is singular."""
     if len(points) <= points.shape[1] or not points.std(axis=0).all():
         return None
     try:
@@ -163,7 +163,7 @@ def _middles(edges: np.ndarray) -> np.ndarray:
 
 
 def _draw_axes(axes: Axes, movements: Movements) -> None:
-    """Limits, labels and the lines of no movement."""
+    """Draw limits, labels and the lines of zero movement."""
     axes.axvline(0, color="grey", linewidth=0.6)
     axes.set(xlim=movements.limits[0], xlabel=f"x, {movements.unit}")
     if movements.num_coordinates == 1:
@@ -175,7 +175,7 @@ def _draw_axes(axes: Axes, movements: Movements) -> None:
 
 
 def _draw_hill(axes: Axes, density: Density, action: int) -> None:
-    """A density (M,) as a filled line."""
+    """Draw a density (M,) as a filled line."""
     color = COLORS(action % 10)
     axes.fill_between(density.coordinates[0], density.values, alpha=0.3, color=color, linewidth=0)
     axes.plot(density.coordinates[0], density.values, color=color)
@@ -183,11 +183,11 @@ def _draw_hill(axes: Axes, density: Density, action: int) -> None:
 
 
 def _draw_cloud(axes: Axes, density: Density, action: int) -> None:
-    """A density (M, M) as shades of the action's colour."""
+    """Draw a density (M, M) as shades of the action's colour."""
     shades = LinearSegmentedColormap.from_list("", ["white", to_hex(COLORS(action % 10))])
     axes.pcolormesh(*density.coordinates, density.values.T, cmap=shades, vmin=0, rasterized=True, zorder=0)
 
 
 def _draw_contours(axes: Axes, density: Density, action: int) -> None:
-    """A density (M, M) of peak 1 as lines of equal height."""
+    """Draw a density (M, M) of peak 1 as contour lines."""
     axes.contour(*density.coordinates, density.values.T, levels=CONTOURS, colors=[COLORS(action % 10)], linewidths=1.2)

@@ -1,6 +1,6 @@
-"""The pretrained networks that an evaluation looks through: where their weights are from and what they compute.
+"""The pretrained networks of an evaluation: the sources of their weights, and the features that they compute.
 
-Weights are fetched on first use to `$TORCH_HOME/hub/checkpoints`, where a user without a connection can put them.
+Weights are downloaded on first use to `$TORCH_HOME/hub/checkpoints`; offline, the user can put them there.
 
 Dimensions: N frames or sequences, B sequences, T frames of each, H x W pixels, F features.
 """
@@ -38,7 +38,7 @@ I3D = PretrainedFile(
     "https://www.dropbox.com/s/ge9e5ujwgetktms/i3d_torchscript.pt?dl=1",
     "bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2",
 )
-"""TorchScript, that is code, which runs only if the whole checksum matches."""
+"""A TorchScript file contains code; it is run only if the full checksum matches."""
 PERSON_DETECTOR = PretrainedFile(
     "torchvision", "person detector", FasterRCNN_ResNet50_FPN_Weights.COCO_V1.url, "258fb6c6"
 )
@@ -58,16 +58,16 @@ PROTOCOL = {
     f"TorchScript port, on frames in [-1, 1] resized to {I3D_SIDE}x{I3D_SIDE} (bilinear, no antialiasing). Sequences "
     f"of fewer than {LEAST_I3D_FRAMES} frames are refused, not padded.",
 }
-"""How the features of sets of frames are computed, by the metric that they serve."""
+"""How the features of a metric are computed, by the metric's name."""
 
 
 def extract_features(network: Callable[[Tensor], Tensor], items: Tensor, chunk_size: int) -> np.ndarray:
-    """What a network makes of each item, in CPU memory.
+    """Return a network's features of each item, in CPU memory.
 
     Args:
         network: an `InceptionNetwork` or a `VideoNetwork`.
-        items: (N, ...), as many frames or sequences as there are.
-        chunk_size: how many of them the network takes at a time.
+        items: (N, ...) frames or sequences.
+        chunk_size: number of items that the network processes at a time.
 
     Returns:
         float32 (N, F).
@@ -85,17 +85,25 @@ def extract_features(network: Callable[[Tensor], Tensor], items: Tensor, chunk_s
 
 
 def load_similarity_network() -> PerceptualNetwork:
-    """The VGG19 of the cosine similarity. `UserError` if it is not to be had."""
+    """Load the VGG19 of the cosine similarity.
+
+    Raises:
+        UserError: it is not available.
+    """
     return VGG19.load(PerceptualNetwork, "VGG cosine similarity")
 
 
 def load_lpips_network() -> nn.Module:
-    """The network that gives the LPIPS distance of frames (N, 3, H, W): (N, 1, 1, 1). `UserError` as others."""
+    """Load the network that computes the LPIPS distances (N, 1, 1, 1) of frames (N, 3, H, W).
+
+    Raises:
+        UserError: it is not available.
+    """
     return VGG16.load(_build_lpips, "LPIPS")
 
 
 def _build_lpips(weights: dict[str, Tensor]) -> nn.Module:
-    """Join a VGG16 state dict, of which the `features.*` entries are used, with the heads that torchmetrics brings."""
+    """Build LPIPS from the `features.*` entries of a VGG16 state dict and the heads that torchmetrics ships."""
     with torch.device("meta"):
         network = torchmetrics_lpips._LPIPS(pretrained=False, net="vgg", pnet_rand=True)
     published = {name: name.replace(name.split(".")[0], "features") for name in network.net.state_dict()}
@@ -106,14 +114,18 @@ def _build_lpips(weights: dict[str, Tensor]) -> nn.Module:
 
 
 class InceptionNetwork(nn.Module):
-    """The Inception-v3 behind FID, KID and the Inception score, as TensorFlow computed it.
+    """The Inception-v3 of FID, KID and the Inception score, which equals TensorFlow's.
 
-    It is torchvision's but for the pooled branch of its mixed blocks, which averages without the padding and, in the
+    It is torchvision's except for the pooled branch of its mixed blocks, which averages without the padding and, in the
     last block, takes the maximum.
     """
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
-        """Build the network from its state dict. `RuntimeError` if entries are missing or have other shapes."""
+        """Build the network from its state dict.
+
+        Raises:
+            RuntimeError: entries are missing or have other shapes.
+        """
         super().__init__()
         with torch.device("meta"):
             network = inception_v3(
@@ -132,25 +144,28 @@ class InceptionNetwork(nn.Module):
         _freeze(self)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """The pool3 features (N, 2048) of frames (N, 3, H, W) in [0, 1]."""
+        """Return the pool3 features (N, 2048) of frames (N, 3, H, W) in [0, 1]."""
         features: Tensor = self.network((255 * _resize_as_tensorflow(frames, INCEPTION_SIDE) - 128) / 128)
         return features
 
     def class_probabilities(self, features: np.ndarray) -> np.ndarray:
-        """The probabilities (N, 1008) of pool3 features (N, 2048), from logits without bias, as published."""
+        """Return the class probabilities (N, 1008) of pool3 features (N, 2048); logits have no bias, as published."""
         weights = self.classifier.weight
         logits = torch.from_numpy(features).to(weights) @ weights.T
         return logits.softmax(dim=1).cpu().numpy()
 
 
 def load_inception() -> InceptionNetwork:
-    """The network for frames. `UserError` if it is not to be had."""
+    """Load the network for frames.
+
+    Raises:
+        UserError: it is not available.
+    """
     return INCEPTION.load(InceptionNetwork, "comparing sets of frames (FID, KID, Inception score)")
 
 
 def _replace_pooling(block: nn.Module, pool: Callable[[Tensor], Tensor]) -> None:
-    """Let the pooled branch of one of torchvision's mixed blocks, which gives its last channels, pool otherwise."""
-
+    """Replace the pooling of a mixed block of torchvision; its pooled branch gives the last channels."""
     branch = block.get_submodule("branch_pool")
 
     def replace(_: nn.Module, inputs: tuple[Tensor], features: Tensor) -> None:
@@ -161,7 +176,7 @@ def _replace_pooling(block: nn.Module, pool: Callable[[Tensor], Tensor]) -> None
 
 
 def _resize_as_tensorflow(frames: Tensor, side: int) -> Tensor:
-    """Resize frames (N, 3, H, W) to (N, 3, side, side), with pixel 0 of the result at pixel 0, not at the border."""
+    """Resize frames (N, 3, H, W) to (N, 3, side, side) as TensorFlow 1 does, aligned at pixel 0, not at the border."""
     rows, columns = (
         2 * torch.arange(side, device=frames.device) * (size / side) / (size - 1) - 1 for size in frames.shape[-2:]
     )
@@ -170,7 +185,7 @@ def _resize_as_tensorflow(frames: Tensor, side: int) -> Tensor:
 
 
 class VideoNetwork(nn.Module):
-    """The I3D behind FVD."""
+    """The I3D of FVD."""
 
     def __init__(self, script: nn.Module) -> None:
         """Wrap the published TorchScript."""
@@ -179,10 +194,10 @@ class VideoNetwork(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, sequences: Tensor) -> Tensor:
-        """The logits (B, 400) of sequences (B, T, 3, H, W) in [0, 1].
+        """Return the logits (B, 400) of sequences (B, T, 3, H, W) in [0, 1].
 
         Raises:
-            UserError: T is under `LEAST_I3D_FRAMES`.
+            UserError: T is less than `LEAST_I3D_FRAMES`.
         """
         num_frames = sequences.shape[1]
         if num_frames < LEAST_I3D_FRAMES:
@@ -197,18 +212,26 @@ class VideoNetwork(nn.Module):
 
 
 def load_i3d() -> VideoNetwork:
-    """The network for sequences. `UserError` if it is not to be had or not the published one."""
+    """Load the network for sequences.
+
+    Raises:
+        UserError: it is not available, or its file is not the published one.
+    """
     file = I3D.fetch("FVD")
     with file.open("rb") as contents:
         checksum = hashlib.file_digest(contents, "sha256").hexdigest()
     if checksum != I3D.sha256:
         raise I3D.damaged()
-    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # that TorchScript is on its way out
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # TorchScript is deprecated
         return VideoNetwork(torch.jit.load(file, map_location="cpu"))
 
 
 def load_person_detector() -> FasterRCNN:
-    """torchvision's Faster R-CNN for the 91 classes of COCO, of which 1 is a person. `UserError` if not to be had."""
+    """Load torchvision's Faster R-CNN for the 91 classes of COCO, of which 1 is a person.
+
+    Raises:
+        UserError: it is not available.
+    """
     return PERSON_DETECTOR.load(_build_detector, "tracking the tennis player")
 
 

@@ -1,4 +1,4 @@
-"""Plots for people: `draw_...` give figures, `plot_...` give pixels, uint8 (height, width, 3), ready for W&B.
+"""Plots: `draw_...` return matplotlib figures, `plot_...` return pixels, uint8 (height, width, 3), for logging.
 
 Dimensions: N points, D action-space dimension, K discovered actions, G true actions that occur, P positions in a
 sequence.
@@ -24,23 +24,27 @@ FILE_RESOLUTION = 150
 
 @dataclass(frozen=True)
 class Curve:
-    """A mean by position in the sequence, from the first generated frame on."""
+    """A mean by position in the sequence, starting at the first generated frame."""
 
     values: np.ndarray  # (P,), NaN where unknown
     intervals: np.ndarray | None = None  # (P, 2) low and high, NaN where unknown
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> None:
-    """Write `<folder>/<name>.png` and `.pdf`; equal figures give equal files. `OSError` if they cannot be written."""
+    """Write `<folder>/<name>.png` and `.pdf`; equal figures give equal files.
+
+    Raises:
+        OSError: they cannot be written.
+    """
     with replacing(folder / f"{name}.png") as file:
         figure.savefig(file, format="png", dpi=FILE_RESOLUTION)
-    figure.set_layout_engine("none")  # once is enough: panels stay where they are
+    figure.set_layout_engine("none")  # the layout is done: panels stay in place
     with replacing(folder / f"{name}.pdf") as file:
         figure.savefig(file, format="pdf", metadata={"CreationDate": None})
 
 
 def panels(count: int, width: float, height: float, columns: int = 4) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels, each of that size in inches, in rows of `columns` at most, as even as can be."""
+    """Create a figure of `count` panels, each of a size in inches, in even rows of at most `columns`."""
     rows = -(-count // columns)
     columns = -(-count // rows)
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
@@ -53,15 +57,15 @@ def panels(count: int, width: float, height: float, columns: int = 4) -> tuple[F
 def plot_action_space(
     directions: np.ndarray, action_states: np.ndarray, actions: np.ndarray, centroids: np.ndarray
 ) -> np.ndarray:
-    """Action directions with their centroids, and action states, each coloured by the action chosen there.
+    """Plot action directions with their centroids, and action states, coloured by the chosen action.
 
     More than two dimensions are projected on the two of largest variance.
 
     Args:
         directions: (N, D) sampled action directions, finite.
-        action_states: (N, D) the sampled action states that the directions start from, finite.
+        action_states: (N, D) sampled action states at the start of the directions, finite.
         actions: (N,) index of the chosen action.
-        centroids: (K, D).
+        centroids: (K, D) centroids of the actions.
     """
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -75,16 +79,16 @@ def plot_action_space(
 
 
 def plot_action_usage(confusion: np.ndarray, true_actions: Sequence[int]) -> np.ndarray:
-    """`draw_action_usage` as pixels."""
+    """Plot `draw_action_usage` as pixels."""
     return _pixels(draw_action_usage(confusion, true_actions))
 
 
 def draw_action_usage(confusion: np.ndarray, true_actions: Sequence[int]) -> Figure:
-    """How often each discovered action is chosen, split by true action.
+    """Draw how often each discovered action is chosen, split by true action.
 
     Args:
-        confusion: counts (K, G).
-        true_actions: (G,) their names. A single one, as where the truth is unknown, is not named.
+        confusion: (K, G) counts.
+        true_actions: (G,) the true actions, for the legend. A single one, as if the truth is unknown, is not named.
     """
     figure = Figure(figsize=(6, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -101,11 +105,11 @@ def draw_action_usage(confusion: np.ndarray, true_actions: Sequence[int]) -> Fig
 
 
 def draw_confusion(confusion: np.ndarray, true_actions: Sequence[int]) -> Figure:
-    """How the steps with each discovered action spread over the true ones: shares as colour, counts as text.
+    """Draw the confusion matrix of discovered and true actions: shares of each row as colour, counts as text.
 
     Args:
-        confusion: counts (K, G).
-        true_actions: (G,) their names.
+        confusion: (K, G) counts.
+        true_actions: (G,) the true actions, for the labels.
     """
     num_actions, num_true = confusion.shape
     figure = Figure(figsize=(2.2 + 0.7 * num_true, 1.5 + 0.5 * num_actions), layout="constrained")
@@ -123,15 +127,15 @@ def draw_confusion(confusion: np.ndarray, true_actions: Sequence[int]) -> Figure
 
 
 def plot_per_position(curves: dict[str, np.ndarray]) -> np.ndarray:
-    """Losses against the position in the sequence, one panel a loss; each curve starts at the first generated frame."""
+    """Plot losses by position in the sequence, one panel per loss; curves start at the first generated frame."""
     return _pixels(draw_per_position({"": {name: Curve(values) for name, values in curves.items()}}))
 
 
 def draw_per_position(runs: Mapping[str, Mapping[str, Curve]]) -> Figure:
-    """Curves of one or several runs against the position in the sequence, one panel a metric.
+    """Draw curves of one or several runs by position in the sequence, one panel per metric.
 
     Args:
-        runs: by the name of the run, its curves by the name of the metric; a run may lack some.
+        runs: curves by run and metric; a run may lack some metrics.
     """
     names = list(dict.fromkeys(name for curves in runs.values() for name in curves))
     figure, all_axes = panels(len(names), 4.5, 3.5)
@@ -156,7 +160,7 @@ def _draw_curve(axes: Axes, curve: Curve, label: str, color: tuple[float, ...]) 
 
 
 def _scatter(axes: Axes, points: np.ndarray, actions: np.ndarray, num_actions: int) -> None:
-    """Points (N, 2), or a histogram of points (N, 1), one colour an action."""
+    """Draw points (N, 2), or a histogram of points (N, 1), with one colour per action."""
     limits = (points[:, 0].min(), points[:, 0].max())
     for action in range(num_actions):
         chosen = points[actions == action]
@@ -168,7 +172,7 @@ def _scatter(axes: Axes, points: np.ndarray, actions: np.ndarray, num_actions: i
 
 
 def _project(points: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Points (..., D) on at most two axes (..., 2): those along which reference points (N, D) vary most."""
+    """Project points (..., D) on at most two axes: those along which the reference points (N, D) vary most."""
     if reference.shape[1] <= 2:
         return points
     center = reference.mean(axis=0)

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file that opens anywhere, and its plots as files.
+"""The report of an evaluation: a self-contained HTML file, and its plots as files.
 
 Dimensions: T frames of H x W pixels, N starts or sequences, K actions.
 """
@@ -25,16 +25,16 @@ from utils.images import enlarge, tile
 TEMPLATE = Path(__file__).with_name("report.html")
 
 DEMONSTRATION_COLUMNS, PAIR_COLUMNS = 8, 12
-"""Frames in a row that a strip shows at most, of an action and of a sequence."""
+"""Maximum number of frames in a row of a strip, for an action and for a sequence."""
 
 DEMONSTRATION_STARTS = 4
-"""Starts that an action is shown from at most."""
+"""Maximum number of starts from which an action is shown."""
 
 STRIP_SIDE, ANIMATION_SIDE = 128, 192
-"""Pixels that the longer side of a frame is brought to at most; they bound the size of the report."""
+"""Maximum length in pixels of the longer side of a frame; limits the size of the report."""
 
 ANIMATION_FRAMES = 20
-"""Frames that an animation has at most, evenly spaced."""
+"""Maximum number of frames of an animation, evenly spaced."""
 
 FRAME_MILLISECONDS, LAST_FRAME_MILLISECONDS = 150, 900
 
@@ -46,7 +46,7 @@ PLOT_TEXTS = {
     "action_usage": "how often each action is inferred",
     "confusion": "true actions behind each inferred action",
 }
-"""What each plot shows, by the name of its file."""
+"""Description of each plot, by the name of its file."""
 
 BETTER = {"lower": "↓", "higher": "↑", "": ""}
 MISSING = "–"
@@ -64,7 +64,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Headline:
-    """A number that readers look for first."""
+    """A headline metric."""
 
     title: str
     arrow: str
@@ -74,7 +74,7 @@ class Headline:
 
 @dataclass(frozen=True)
 class ActionDemonstration:
-    """What one action does."""
+    """Pictures of one action."""
 
     title: str
     caption: str
@@ -97,12 +97,12 @@ class Table:
     title: str
     titles: list[str]
     rows: dict[str, list[str]]
-    """The other columns, by what stands in the first."""
+    """The cells of each row after the first one, by the first cell."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that the HTML shows, in its order."""
+    """The contents of the HTML file, in order."""
 
     title: str
     subtitle: str
@@ -120,12 +120,12 @@ class Report:
 
 
 def write_report(folder: Path, results: Results, evidence: Evidence) -> None:
-    """Write `<folder>/report.html`, which needs no other file, and `<folder>/plots/` with its plots as PNG and PDF.
+    """Write `<folder>/report.html`, which needs no other file, and its plots as PNG and PDF to `<folder>/plots/`.
 
     Plots of an earlier report that this one does not have are removed.
 
     Raises:
-        OSError: they cannot be written.
+        OSError: a file cannot be written.
     """
     plots = {}
     for name in PLOT_TEXTS:
@@ -156,7 +156,7 @@ def write_report(folder: Path, results: Results, evidence: Evidence) -> None:
 
 
 def curves(results: Results) -> dict[str, Curve]:
-    """The known means by position, from the first generated frame on, by the title of the metric."""
+    """Return the known means by position, starting at the first generated frame, by the title of the metric."""
     found = {}
     for name, values in results.per_position.items():
         known = np.array(values[1:], np.float64)
@@ -168,7 +168,7 @@ def curves(results: Results) -> dict[str, Curve]:
 
 
 def draw_figures(results: Results, evidence: Evidence) -> Iterator[tuple[str, Figure]]:
-    """The plots of a report that the evidence allows, with their names."""
+    """Yield the names and figures of the plots for which there is evidence."""
     if found := curves(results):
         yield "per_position", draw_per_position({"": found})
     if evidence.movements is not None and evidence.movement_actions is not None and len(evidence.movements):
@@ -189,7 +189,7 @@ _TITLES = {metric.name.rpartition("/")[0]: metric.title for metric in HEADLINES}
 
 
 def format_value(value: Value) -> str:
-    """A number, or the numbers of a list, with four significant digits; a dash for what is unknown."""
+    """Format a number, or a list of them, with four significant digits; unknown values become a dash."""
     match value:
         case None:
             return MISSING
@@ -201,13 +201,13 @@ def format_value(value: Value) -> str:
 
 
 def format_interval(results: Results, name: str) -> str:
-    """The interval of a metric as `[low, high]`, empty if it has none."""
+    """Format the interval of a metric as `[low, high]`; empty if it has none."""
     interval = results.intervals.get(name)
     return f"[{format_value(interval[0])}, {format_value(interval[1])}]" if interval else ""
 
 
 def _subtitle(provenance: dict[str, Any]) -> str:
-    """What is measured, in a line."""
+    """Return the date and the checkpoint of the evaluation in a line."""
     digest = str(provenance.get("checkpoint_sha256") or "")[:12]
     date = str(provenance.get("date", ""))
     return ", ".join(filter(None, [date, digest and f"checkpoint {digest}"]))
@@ -222,7 +222,7 @@ def _headline(results: Results, metric: Metric) -> Headline:
 
 
 def _scalar_table(results: Results) -> Table:
-    """One row a metric, with all that is known of it."""
+    """Return a table of the scalar metrics, one row per metric."""
     rows = {}
     for name, value in results.scalars.items():
         samples = entry(results.samples, name)
@@ -237,7 +237,7 @@ def _scalar_table(results: Results) -> Table:
 
 
 def _position_table(results: Results) -> Table:
-    """One row a position, one column a metric."""
+    """Return a table of the metrics by position, one row per position, one column per metric."""
     columns = results.per_position
     positions = range(max(map(len, columns.values()), default=0))
     rows = {
@@ -248,14 +248,14 @@ def _position_table(results: Results) -> Table:
 
 
 def _action_table(results: Results) -> Table:
-    """One row a metric, one column an action."""
+    """Return a table of the metrics by action, one row per metric, one column per action."""
     rows = {name: [format_value(value) for value in values] for name, values in results.per_action.items()}
     num_actions = max(map(len, rows.values()), default=0)
     return Table("By action", ["metric", *(f"action {number + 1}" for number in range(num_actions))], rows)
 
 
 def _demonstration(evidence: Evidence, action: int, frames: np.ndarray) -> ActionDemonstration:
-    """What an action does, from frames (N, T, H, W, 3)."""
+    """Make the pictures of an action from frames (N, T, H, W, 3)."""
     frames = frames[:DEMONSTRATION_STARTS]
     shown = _evenly_spaced(frames.shape[1], DEMONSTRATION_COLUMNS)
     share = evidence.action_usage[action] / max(1, evidence.action_usage.sum())
@@ -278,17 +278,17 @@ def _pair_picture(pair: SequencePair) -> PairPicture:
 
 
 def _evenly_spaced(count: int, limit: int) -> list[int]:
-    """At most `limit` of `count` indices, the first and the last among them."""
+    """Return at most `limit` of `count` indices, including the first and the last."""
     return np.linspace(0, count - 1, min(count, limit)).round().astype(int).tolist()
 
 
 def _strip(frames: np.ndarray, alt: str) -> Picture:
-    """Frames (rows, columns, H, W, 3) side by side."""
+    """Arrange frames (rows, columns, H, W, 3) in a picture."""
     return _picture([Image.fromarray(tile(_fit(frames, STRIP_SIDE)))], alt, quality=90)
 
 
 def _animation(frames: np.ndarray, alt: str) -> Picture:
-    """Sequences (N, T, H, W, 3) that play at once, in two columns, over and over."""
+    """Animate sequences (N, T, H, W, 3) side by side, in two columns, in a loop."""
     frames = _fit(frames[:, _evenly_spaced(frames.shape[1], ANIMATION_FRAMES)], ANIMATION_SIDE)
     columns = min(2, len(frames))
     frames = np.pad(frames, ((0, -len(frames) % columns), *[(0, 0)] * 4), constant_values=255)
@@ -297,7 +297,7 @@ def _animation(frames: np.ndarray, alt: str) -> Picture:
 
 
 def _fit(frames: np.ndarray, side: int) -> np.ndarray:
-    """Shrink frames (..., H, W, 3) whose longer side is longer than `side`; enlarge small ones by a whole factor."""
+    """Shrink frames (..., H, W, 3) to a longer side of at most `side`; enlarge small ones by a whole factor."""
     height, width = frames.shape[-3:-1]
     longer = max(height, width)
     if longer <= side:
@@ -309,7 +309,7 @@ def _fit(frames: np.ndarray, side: int) -> np.ndarray:
 
 
 def _picture(pages: list[Image.Image], alt: str, quality: int) -> Picture:
-    """An image, or an animation of several, as WebP."""
+    """Encode an image, or an animation of several, as WebP."""
     durations = [FRAME_MILLISECONDS] * (len(pages) - 1) + [LAST_FRAME_MILLISECONDS]
     file = io.BytesIO()
     pages[0].save(

@@ -1,4 +1,4 @@
-"""What an evaluation finds: the numbers of `data.yml`, and the evidence that its report shows beside them.
+"""The results of an evaluation: the numbers of `data.yml`, and the evidence that the report shows beside them.
 
 Dimensions: N steps, D coordinates of a movement, K inferred actions, G true actions that occur, T frames
 of H x W pixels.
@@ -19,7 +19,7 @@ from utils.command import UserError, one_line
 from utils.files import replacing
 
 Value = float | int | list[Any] | None
-"""Lists hold numbers and None, or such lists."""
+"""A number, None, or a nested list of these."""
 Entry = TypeVar("Entry")
 
 DISTANCE = "detection/center_distance"
@@ -28,7 +28,7 @@ DISTANCE = "detection/center_distance"
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric that readers look for first."""
+    """A headline metric: one that readers look for first."""
 
     name: str
     title: str
@@ -56,50 +56,50 @@ HEADLINES = (
     Metric("actions/hungarian_accuracy", "Accuracy of actions", "higher"),
     Metric("actions/mutual_information", "Mutual information, nats", "higher"),
 )
-"""In the order in which they are shown."""
+"""The headline metrics, in the order in which they are shown."""
 
 
 @dataclass
 class Results:
-    """The numbers, under the published names where there are any."""
+    """The numbers of an evaluation, under the published names where there are any."""
 
     values: dict[str, Value] = field(default_factory=dict)
-    """Metric by name; None where it could not be computed, for which `reasons` has the reason. Averages per position
-    (0 is the sequence's first frame) end in its number: `mse/avg`, `mse/var`, `mse/0`, `mse/1`, ..., and so do
-    those per action: `action_variance/frequency/0`, ..."""
+    """Metrics by name; None if a metric could not be computed, for which `reasons` has the reason. Names of averages
+    per position end in the position (0 is the sequence's first frame): `mse/avg`, `mse/var`, `mse/0`, `mse/1`, ...;
+    names of those per action end in the action: `action_variance/frequency/0`, ..."""
     intervals: dict[str, list[float]] = field(default_factory=dict)
-    """Bootstrap 95% interval [low, high] of averages, by the name of the metric. Sequences are what is resampled."""
+    """Bootstrap 95% intervals [low, high] of averages, by metric name; sequences are resampled."""
     samples: dict[str, int] = field(default_factory=dict)
-    """The number of samples (frames, steps or sequences) behind a metric, by its name or a beginning of it that several
-    share: `mse` is for `mse/avg` too."""
+    """Number of samples (frames, steps or sequences) of a metric, by its name or by a prefix that several share: `mse`
+    holds for `mse/avg` too."""
     reasons: dict[str, str] = field(default_factory=dict)
-    """Why a metric is None, one line each, by its name or a beginning of it."""
+    """Why a metric is None, one line each, by its name or a prefix."""
     warnings: list[str] = field(default_factory=list)
-    """What limits the trust in numbers, one line each: too few samples for a covariance, for example."""
+    """Limits of the numbers' reliability, one line each, such as too few samples for a covariance."""
     protocol: dict[str, str] = field(default_factory=dict)
-    """How a metric is computed where papers differ, by its name or a beginning of it."""
+    """How a metric is computed where papers differ, by its name or a prefix."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Native YAML types: run_name, date, configuration, checkpoint_sha256, data roots, versions."""
 
     def include(self, part: "Results") -> None:
-        """Take over all entries of other results."""
+        """Add all entries of other results."""
         for section in fields(self):
             mine, others = getattr(self, section.name), getattr(part, section.name)
             mine.extend(others) if isinstance(mine, list) else mine.update(others)
 
     @property
     def scalars(self) -> dict[str, Value]:
-        """The metrics that are neither of one position nor of one action."""
+        """The metrics that are not of a single position or action."""
         return {name: value for name, value in self.values.items() if not _NUMBERED.match(name)}
 
     @property
     def per_position(self) -> dict[str, list[Value]]:
-        """The averages per position from 0 on, by the name without the number; None for those that are missing."""
+        """The averages per position, from 0, by the name without the number; None for missing ones."""
         return {name: values for name, values in self._numbered().items() if self._has_positions(name)}
 
     @property
     def per_action(self) -> dict[str, list[Value]]:
-        """What is known of each action from 0 on, by the name without the number; None for what is missing."""
+        """The values per action, from 0, by the name without the number; None for missing ones."""
         return {name: values for name, values in self._numbered().items() if not self._has_positions(name)}
 
     def _numbered(self) -> dict[str, list[Value]]:
@@ -115,46 +115,59 @@ class Results:
 
 @dataclass(frozen=True)
 class SequencePair:
-    """A generated sequence and the true one that it should equal."""
+    """A generated sequence and the true one."""
 
     name: str
-    """Where it is from: `<video>, from frame <start>`."""
+    """Its source: `<video>, from frame <start>`."""
     mse: float
-    reference: np.ndarray  # uint8 (T, H, W, 3)
-    generated: np.ndarray  # uint8 (T, H, W, 3)
+    """Mean squared error of all frames, in [0, 1]."""
+    reference: np.ndarray
+    """uint8 (T, H, W, 3)."""
+    generated: np.ndarray
+    """uint8 (T, H, W, 3)."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is shown beside the numbers. Actions are numbered from 0 here and named from 1 in everything shown."""
+    """What the report shows beside the numbers.
 
-    actions_count: int  # K
-    action_usage: np.ndarray  # (K,) how often each action was inferred
-    movements: np.ndarray | None  # (N, D) finite, D is 1 or 2: steps with known movement
-    movement_actions: np.ndarray | None  # (N,) the action inferred in each of them
-    movement_unit: str  # such as "pixels"
-    confusion: np.ndarray | None  # counts (K, G) by inferred and true action, None if the truth is unknown
-    true_actions: list[int]  # (G,) the values of the true actions
+    Actions are numbered from 0 here, and from 1 in the report.
+    """
+
+    actions_count: int
+    """K."""
+    action_usage: np.ndarray
+    """(K,) how often each action was inferred."""
+    movements: np.ndarray | None
+    """(N, D), finite, D is 1 or 2: the known movements."""
+    movement_actions: np.ndarray | None
+    """(N,) the action inferred during each movement."""
+    movement_unit: str
+    """Unit of the movements, such as "pixels"."""
+    confusion: np.ndarray | None
+    """(K, G) counts by inferred and true action; None if the truth is unknown."""
+    true_actions: list[int]
+    """(G,) the values of the true actions."""
     best: list[SequencePair]
     worst: list[SequencePair]
     demonstrations: dict[int, np.ndarray]
-    """By action: uint8 (starts, T, H, W, 3), that action repeated from several starts; frame 0 is the true start."""
+    """By action: uint8 (starts, T, H, W, 3), the action repeated from several starts; frame 0 is the true start."""
 
 
 def entry(entries: Mapping[str, Entry], name: str) -> Entry | None:
-    """What `samples`, `reasons` or `protocol` say of a metric: by its name, or by the longest beginning of it."""
+    """Return a metric's entry in `samples`, `reasons` or `protocol`: by its name, else by its longest prefix."""
     while name not in entries and "/" in name:
         name = name.rpartition("/")[0]
     return entries.get(name)
 
 
 def write_results(path: Path, results: Results) -> None:
-    """Write a `data.yml`, whole or not at all: metrics at top level, then the sections (docs/method.md#evaluation).
+    """Write `data.yml` atomically: metrics at the top level, then the sections (docs/method.md#evaluation).
 
     Numbers keep nine significant digits. All types are YAML's own, and no number is NaN or infinite.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     sections = {section: getattr(results, section) for section in _SECTIONS}
     assert not results.values.keys() & sections.keys(), "a metric is named like a section"
@@ -164,17 +177,17 @@ def write_results(path: Path, results: Results) -> None:
 
 
 def read_results(path: Path) -> Results:
-    """Read a `data.yml`, as `write_results` wrote it.
+    """Read a `data.yml` that `write_results` wrote.
 
     Raises:
-        UserError: there is none, or the file is something else or damaged.
+        UserError: the file is missing, damaged or something else.
     """
     remedy = "name a data.yml that evaluate_dataset.py wrote"
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
-    except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:  # broken values raise any of these
+    except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:  # invalid values raise any of these
         raise UserError(f"{path}: not readable as YAML: {one_line(error)}; {remedy}") from error
     try:
         file = _DataFile.model_validate(data)
@@ -191,7 +204,7 @@ _SECTIONS = [section.name for section in fields(Results) if section.name != "val
 
 
 class _DataFile(BaseModel):
-    """The sections that a `data.yml` has, and metrics beside them."""
+    """The sections of a `data.yml`; metrics are extra entries."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
     __pydantic_extra__: dict[str, _Number | list[_Number] | list[list[_Number]]]
@@ -205,7 +218,7 @@ class _DataFile(BaseModel):
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML without Python's types and without references; lists of numbers stay on one line."""
+    """Writes YAML without Python's types and without references; lists of numbers stay on one line."""
 
     def ignore_aliases(self, _: Any) -> bool:
         return True
@@ -220,7 +233,7 @@ _Dumper.add_representer(list, _represent_list)
 
 
 def _native(value: Any) -> Any:
-    """`value` with its numbers rounded to nine significant digits. Other types than YAML's own are our mistake."""
+    """Return a value of YAML's own types with its numbers rounded to nine significant digits."""
     if isinstance(value, float):
         assert math.isfinite(value), "NaN and infinity are written as None, with a reason"
         return float(f"{value:.9g}")

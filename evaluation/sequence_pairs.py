@@ -1,4 +1,4 @@
-"""Generated sequences beside the true ones that they were generated from (docs/method.md#evaluation).
+"""Pairs of a generated sequence and the true one that it was generated from (docs/method.md#evaluation).
 
 Dimensions: B sequences in a batch, T frames of each, H x W pixels.
 """
@@ -20,21 +20,25 @@ from utils.command import UserError
 from utils.configuration import DataSource
 
 Metadata = list[list[dict[str, Any]]]
-"""What the annotations say of each frame of each sequence."""
+"""The annotated metadata of each frame of each sequence."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """A batch of true sequences and what was generated in their place."""
+    """A batch of true sequences and the generated ones."""
 
     names: list[str]
-    """Where each is from: `<video>, from frame <start>`."""
-    reference: np.ndarray  # uint8 (B, T, H, W, 3)
-    generated: np.ndarray  # uint8 (B, T, H, W, 3)
+    """The source of each: `<video>, from frame <start>`."""
+    reference: np.ndarray
+    """uint8 (B, T, H, W, 3)."""
+    generated: np.ndarray
+    """uint8 (B, T, H, W, 3)."""
     reference_metadata: Metadata
     generated_metadata: Metadata
-    inferred_actions: np.ndarray  # (B, T-1), from 0
-    true_actions: np.ndarray  # (B, T-1), 0 where unknown
+    inferred_actions: np.ndarray
+    """(B, T-1), from 0."""
+    true_actions: np.ndarray
+    """(B, T-1), 0 where unknown."""
 
 
 class SequencePairs:
@@ -44,7 +48,7 @@ class SequencePairs:
         """Open both data sets.
 
         Raises:
-            UserError: one is missing or damaged, or they do not belong together.
+            UserError: one is missing or damaged, or they do not match.
         """
         self._batching = config.evaluation.batching
         self._actions_count = config.data.actions_count
@@ -64,11 +68,15 @@ class SequencePairs:
         return len(self._reference_keys)
 
     def typical_frames(self, count: int) -> np.ndarray:
-        """True frames spread evenly over the data set, at most `count`: uint8 (N, H, W, 3)."""
+        """Return at most `count` true frames spread evenly over the data set: uint8 (N, H, W, 3)."""
         return self._reference[evaluation_keys(self._reference, 1, count)].frames[:, 0]
 
     def __iter__(self) -> Iterator[Pairs]:
-        """Yield batches. `UserError` where a frame or an action cannot be read."""
+        """Yield batches.
+
+        Raises:
+            UserError: a frame or an action cannot be read.
+        """
         sides = [(self._reference, self._reference_keys), (self._generated, self._generated_keys)]
         loaders = [
             make_loader(dataset, in_batches(keys, self._batching.batch_size), self._batching.num_workers)
@@ -100,11 +108,15 @@ class SequencePairs:
             observations_count=self._batching.observations_count,
             skip_frames=skip_frames,
         )
-        dataset[[dataset.sequence(0, 1)]]  # finds a crop that reaches outside of the frames
+        dataset[[dataset.sequence(0, 1)]]  # raises an error if the crop exceeds the frames
         return dataset
 
     def _require_match(self, config: EvaluationConfiguration) -> None:
-        """Refuse a generated data set that was made from other sequences."""
+        """Check that the generated data set was made from the reference sequences.
+
+        Raises:
+            UserError: it was not.
+        """
         reference, generated = config.reference_data.data_root, config.generated_data.data_root
         wanted = (self._batching.observations_count, self._batching.skip_frames)
         if self.build and wanted != (made := (self.build.observations_count, self.build.skip_frames)):
@@ -123,7 +135,11 @@ class SequencePairs:
         return f"{self._reference.videos[key.video].path.name}, from frame {key.first_frame}"
 
     def _inferred(self, keys: Sequence[SequenceKey], metadata: Metadata) -> np.ndarray:
-        """The inferred actions (B, T-1) that the metadata of generated sequences hold."""
+        """Return the inferred actions (B, T-1) in the metadata of generated sequences.
+
+        Raises:
+            UserError: an action is missing or invalid.
+        """
         actions = [[frame.get("inferred_action") for frame in frames[:-1]] for frames in metadata]
         for key, sequence in zip(keys, actions, strict=True):
             for action in sequence:
@@ -137,14 +153,14 @@ class SequencePairs:
 
 
 class _Annotated:
-    """The annotations of videos, of which the one read last is kept: the sequences of a video follow each other."""
+    """The annotations of videos; keeps those read last, since the sequences of a video follow each other."""
 
     def __init__(self, videos: Sequence[Video]) -> None:
         self._videos = videos
         self._last: tuple[int, Annotations] | None = None
 
     def metadata(self, key: SequenceKey, stride: int) -> list[dict[str, Any]]:
-        """What they say of each frame of a sequence."""
+        """Return the metadata of each frame of a sequence."""
         if self._last is None or self._last[0] != key.video:
             self._last = key.video, self._videos[key.video].annotations
         return self._last[1].metadata[key.first_frame :: stride][: key.observations_count]

@@ -1,4 +1,4 @@
-"""All generated frames and sequences beside all true ones: FID, KID, IS and FVD (docs/method.md#set-metrics).
+"""Metrics of all generated frames and sequences against all true ones: FID, KID, IS, FVD (docs/method.md#set-metrics).
 
 Dimensions: B sequences in a batch, T frames of each, H x W pixels, N frames, F features.
 """
@@ -12,17 +12,17 @@ from evaluation.networks import PROTOCOL, InceptionNetwork, VideoNetwork, extrac
 from evaluation.results import Results
 
 FRAME_CHUNK, SEQUENCE_CHUNK = 32, 4
-"""Frames, and sequences, that a network takes at a time."""
+"""Number of frames, and of sequences, that a network processes at a time."""
 
 NUM_INCEPTION_FEATURES, NUM_I3D_FEATURES = 2048, 400
 SIDES = ("reference", "generated")
 
 
 class SetComparison(Metric):
-    """Gathers the statistics of what networks see in frames and in sequences."""
+    """Collects statistics of networks' features of frames and sequences."""
 
     def __init__(self, inception: InceptionNetwork | None, i3d: VideoNetwork | None) -> None:
-        """Take the networks; without one the metrics that need it are left out."""
+        """Start without batches; metrics whose network is None are left out."""
         self._inception = inception
         self._i3d = i3d
         self._frames = {side: GaussianStatistics(NUM_INCEPTION_FEATURES) for side in SIDES}
@@ -31,7 +31,11 @@ class SetComparison(Metric):
         self._sequences = {side: GaussianStatistics(NUM_I3D_FEATURES) for side in SIDES}
 
     def add(self, batch: Batch) -> None:
-        """Look at the frames of a batch. `UserError` if a network gives values that are not finite."""
+        """Add a batch.
+
+        Raises:
+            UserError: a network gives values that are not finite.
+        """
         for side, sequences in zip(SIDES, (batch.reference, batch.generated), strict=True):
             if self._inception:
                 features = extract_features(self._inception, sequences.flatten(0, 1), FRAME_CHUNK)
@@ -43,7 +47,7 @@ class SetComparison(Metric):
                 self._sequences[side].add(extract_features(self._i3d, sequences, SEQUENCE_CHUNK))
 
     def results(self) -> Results:
-        """The distances between the two sets, and the score of each."""
+        """Return the distances between the two sets, and the Inception score of each."""
         results = Results()
         if self._inception:
             results.protocol |= {

@@ -1,4 +1,7 @@
-"""The arguments that `play.py` and `interpolate.py` share. Nothing here waits for torch."""
+"""The arguments that `play.py` and `interpolate.py` share.
+
+Importing it does not import torch.
+"""
 
 from pathlib import Path
 
@@ -6,7 +9,7 @@ from utils.command import CommandParser, configuration_parser, non_negative_int
 
 
 def playing_parser(description: str, example: str) -> CommandParser:
-    """The arguments of a configuration, and where playing begins and where it is kept."""
+    """Return a parser with the arguments of a configuration, of starting frames, and of the output folder."""
     parser = configuration_parser(description, example)
     add = parser.add_argument
     add("--initial_frame", metavar="FILE", help="begin from picture.png, or from a moment: video.mp4@12.5s")

@@ -1,4 +1,7 @@
-"""What keys do, and when the frames of real time are due. Nothing here draws."""
+"""The effect of keys, and the timing of frames in real time.
+
+It does not draw.
+"""
 
 import time
 from collections import Counter, deque
@@ -13,56 +16,56 @@ if TYPE_CHECKING:
     from playing.session import Session
 
 DIGITS = {key: digit for digit in range(10) for key in (getattr(pygame, f"K_{digit}"), getattr(pygame, f"K_KP{digit}"))}
-"""The digit of a key, in the row of numbers or on the keypad."""
+"""The digit of each number key, in the top row or on the keypad."""
 
 ENTER = (pygame.K_RETURN, pygame.K_KP_ENTER)
 
 ARROWS = {"left": pygame.K_LEFT, "right": pygame.K_RIGHT, "up": pygame.K_UP, "down": pygame.K_DOWN}
-"""Other keys of actions that have such names, in capitals or not."""
+"""Arrow keys for actions with such names, in upper or lower case."""
 
 
 class NumberEntry:
-    """A number from 1 to K that is typed digit by digit, complete as soon as no further digit could follow."""
+    """A number from 1 to K typed digit by digit; it is complete as soon as no further digit could follow."""
 
     def __init__(self, largest: int) -> None:
-        """Begin with no digit. `largest` is K."""
+        """Start without digits; `largest` is K."""
         self.largest = largest
         self.digits = ""
 
     def add(self, digit: int) -> int | None:
-        """Type a digit; returns the number if that completes one."""
+        """Add a digit; return the number if that completes it, else None."""
         self.digits += str(digit)
         return self.finish() if 10 * int(self.digits) > self.largest else None
 
     def finish(self) -> int | None:
-        """Return the number typed so far, None if there is none from 1 to K, and begin anew."""
+        """Return the number typed so far, or None unless it is from 1 to K, and start again without digits."""
         number, self.digits = int(self.digits or 0), ""
         return number if 1 <= number <= self.largest else None
 
     def erase(self) -> None:
-        """Take the last digit back."""
+        """Remove the last digit."""
         self.digits = self.digits[:-1]
 
 
 class Controls:
-    """What keys do.
+    """Turns key presses into actions and commands of a session.
 
     Attributes:
         noise: whether actions are taken with noise in their variation.
         real_time: whether frames follow each other without a key press.
-        is_paused: whether real time stands still.
+        is_paused: whether real time is paused.
         full_screen: whether the window should fill the screen.
-        shows_line: whether the line of text should be seen.
-        shows_help: whether the help should be seen; real time stands still meanwhile.
-        has_quit: whether the player wants to end.
+        shows_line: whether the line of text should be visible.
+        shows_help: whether the help should be visible; real time is paused meanwhile.
+        has_quit: whether the player has quit.
         entry: the number of an action that is being typed.
-        arrows: the actions, 1 to K, of arrow keys that have one.
-        idle_action: the action, 1 to K, that real time takes while no key is held; None goes on with the last one.
-        step_seconds: how long the last step took to compute, 0 before the first one.
+        arrows: actions, 1 to K, by the arrow key that takes them.
+        idle_action: the action, 1 to K, that real time takes while no key is held; None repeats the last one.
+        step_seconds: seconds that the last step took to compute, 0 before the first one.
     """
 
     def __init__(self, session: "Session", manner: Manner) -> None:
-        """Control a session."""
+        """Create the controls of a session."""
         self.session = session
         self.noise = manner.noise
         self.real_time = manner.real_time
@@ -76,10 +79,10 @@ class Controls:
         names = enumerate(manner.action_names or (), start=1)
         self.arrows = {ARROWS[name.lower()]: action for action, name in names if name.lower() in ARROWS}
         self.idle_action = manner.idle_action
-        self._actions: list[int] = []  # that led to the present frame
-        self._counts: Counter[int] = Counter()  # of all sequences
-        self._held: dict[int, int] = {}  # the actions of keys that are down, in the order of pressing
-        self._pressed: int | None = None  # the action that real time has to take next
+        self._actions: list[int] = []  # those that led to the current frame
+        self._counts: Counter[int] = Counter()  # how often each action was taken, over all sequences
+        self._held: dict[int, int] = {}  # the actions of held keys, in the order of pressing
+        self._pressed: int | None = None  # the action that real time takes next
         self._is_rewinding = False
         self._commands: dict[int, Callable[[], None]] = {
             pygame.K_BACKSPACE: self._back,
@@ -95,15 +98,15 @@ class Controls:
 
     @property
     def action(self) -> int | None:
-        """The action, 1 to K, that led to the present frame; None at the start of a sequence."""
+        """The action, 1 to K, that led to the current frame; None at the start of a sequence."""
         return self._actions[-1] if self._actions else None
 
     @property
     def next_action(self) -> int | None:
         """The action, 1 to K, that real time takes next.
 
-        It is the one of a key that was pressed or is held, else the idle action, else the last action, else, in a new
-        sequence, the most frequent one so far; None if there was none.
+        It is that of a key that was pressed or is held, else the idle action, else the last action, else (in a new
+        sequence) the most frequent one so far; None if there was none.
         """
         held = next(reversed(self._held.values()), None)
         return (
@@ -116,11 +119,11 @@ class Controls:
 
     @property
     def is_running(self) -> bool:
-        """Whether time passes; it waits for the first action."""
+        """Whether real time is running; it waits for the first action."""
         return self.real_time and not self.is_paused and not self.shows_help and self.next_action is not None
 
     def press(self, key: int) -> None:
-        """A key goes down, one of pygame's `K_...`."""
+        """Handle a key press; `key` is one of pygame's `K_...`."""
         if key in DIGITS:
             self._type(key)
         elif key in ENTER:
@@ -131,20 +134,20 @@ class Controls:
             self._commands[key]()
 
     def release(self, key: int) -> None:
-        """A key goes up."""
+        """Handle a key release."""
         self._held.pop(key, None)
         if key == pygame.K_BACKSPACE:
             self._is_rewinding = False
 
     def tick(self) -> None:
-        """Real time goes one frame on, or back while Backspace is held."""
+        """Advance real time by one frame, or step back while Backspace is held."""
         if self._is_rewinding:
             self._rewind()
         elif self.next_action is not None:
             self._act(self.next_action)
 
     def quit(self) -> None:
-        """The player wants to end."""
+        """End the session."""
         self.has_quit = True
 
     def _type(self, key: int) -> None:
@@ -154,9 +157,9 @@ class Controls:
             self._choose(key, self.entry.add(DIGITS[key]))
 
     def _choose(self, key: int, action: int | None) -> None:
-        """Take an action, if any: at once, or with the next frame of real time and for as long as the key is held."""
+        """Take an action, if any: at once, or in real time with the next frame and as long as the key is held."""
         if action is not None:
-            self._held.pop(key, None)  # of a release that was never heard of
+            self._held.pop(key, None)  # left over if the release was missed
             self._held[key] = action
             if self.is_running:
                 self._pressed = action
@@ -210,28 +213,31 @@ class Controls:
 
 
 class Pace:
-    """When the frames of real time are due. Times are seconds of one clock, whichever."""
+    """The timing of frames in real time.
+
+    Times are seconds of any one clock.
+    """
 
     NUM_MEASURED = 20
-    """Frames that the rate is measured over."""
+    """Number of frames over which the rate is measured."""
 
     def __init__(self, fps: float) -> None:
-        """Frames are due `fps` times a second."""
+        """Set the rate to `fps` frames a second."""
         self.fps = fps
         self._due: float | None = None
         self._times: deque[float] = deque(maxlen=self.NUM_MEASURED + 1)
 
     @property
     def rate(self) -> float:
-        """How many frames a second there were lately, 0 before the second one."""
+        """Recent frames a second, 0 before the second frame."""
         return (len(self._times) - 1) / (self._times[-1] - self._times[0]) if len(self._times) > 1 else 0.0
 
     def seconds_left(self, now: float) -> float:
-        """How long it is until the next frame."""
+        """Return the seconds until the next frame is due."""
         return max(self._due - now, 0.0) if self._due is not None else 0.0
 
     def take(self, now: float) -> bool:
-        """Whether a frame is due; if so, the next one is due a period later. What is late is never made up for."""
+        """Return whether a frame is due, and if so schedule the next one a period later; delays are not caught up."""
         if self.seconds_left(now):
             return False
         period = 1 / self.fps
@@ -240,6 +246,6 @@ class Pace:
         return True
 
     def stop(self) -> None:
-        """Time stands still: a frame is due as soon as it goes on."""
+        """Pause: a frame is due as soon as time continues."""
         self._due = None
         self._times.clear()

@@ -1,4 +1,4 @@
-"""A trained model as a gymnasium environment, which importing this module registers:
+"""A trained model as a gymnasium environment, which importing this module registers.
 
     import gymnasium
     import playing.environment
@@ -6,7 +6,7 @@
     environment = gymnasium.make("PlayableVideo-v0", checkpoint="checkpoints/00_breakout_demo/latest.pth.tar")
     environments = gymnasium.make_vec("PlayableVideo-v0", num_envs=8, checkpoint=...)  # all games in one forward pass
 
-What is seen is the newest frame. The model knows neither rewards nor ends: a reward is always 0, no game terminates.
+Observations are the newest frames. The model has no rewards and no ends: rewards are always 0, and no game terminates.
 
 Dimensions: B games side by side, S stacked frames in an observation, K actions, H x W pixels.
 """
@@ -39,19 +39,19 @@ from utils.device import select_device
 
 ENVIRONMENT_ID = "PlayableVideo-v0"
 FRAME_RATE = 10
-"""Frames a second of the window and of videos made of a game."""
+"""Frames a second in the window and in videos of a game."""
 
 MIN_WINDOW_HEIGHT = 480
-"""Pixels that the window is at least high: frames are enlarged by the smallest whole factor that fills it."""
+"""Minimum height of the window in pixels; frames are enlarged by the smallest whole factor that reaches it."""
 
 
 class Games:
-    """Games of one checkpoint side by side, each with a source of randomness of its own."""
+    """Games of one checkpoint side by side, each with its own random generator."""
 
     def __init__(
         self, checkpoint: str | Path, config: str | Path | None, initial_frame: str | None, device: str
     ) -> None:
-        """Load a checkpoint. The arguments are those of `PlayableVideoEnv`."""
+        """Load a checkpoint; the arguments are those of `PlayableVideoEnv`."""
         path = Path(checkpoint)
         if not path.exists():
             raise UserError(f"{path}: no such checkpoint; give the path of a latest.pth.tar as checkpoint")
@@ -67,15 +67,26 @@ class Games:
 
     @property
     def frames(self) -> np.ndarray:
-        """What is seen now, uint8 (B, H, W, 3), a new array. `ResetNeeded` before the first start."""
+        """The current frames, uint8 (B, H, W, 3), as a new array.
+
+        Raises:
+            ResetNeeded: no game has started yet.
+        """
         return np.ascontiguousarray(self._present().frames)
 
     def start(self, randoms: list[np.random.Generator]) -> None:
-        """Begin B games from starting frames drawn from B sources of randomness."""
+        """Start B games from starting frames drawn with B random generators."""
         self._moment = self._simulator.start(np.stack([self._draw(random) for random in randoms]))
 
     def act(self, actions: np.ndarray) -> None:
-        """Take an action in each game: (B,) whole numbers. `ResetNeeded` before the first start."""
+        """Take an action in each game.
+
+        Args:
+            actions: (B,) integers from 0 to K - 1.
+
+        Raises:
+            ResetNeeded: no game has started yet.
+        """
         self._moment = self._simulator.step(self._present(), actions.astype(np.int64))
 
     def _present(self) -> Moment:
@@ -85,10 +96,12 @@ class Games:
 
 
 class PlayableVideoEnv(gymnasium.Env[np.ndarray, np.int64]):
-    """One game. Observations are frames, uint8 (H, W, 3); actions are 0 to K - 1.
+    """One game.
+
+    Observations are frames, uint8 (H, W, 3); actions are 0 to K - 1.
 
     Attributes:
-        action_names: what the K actions are called; None where the checkpoint does not say.
+        action_names: the names of the K actions; None if the checkpoint has none.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": FRAME_RATE}  # noqa: RUF012
@@ -105,14 +118,14 @@ class PlayableVideoEnv(gymnasium.Env[np.ndarray, np.int64]):
 
         Args:
             checkpoint: a `latest.pth.tar`, ours or the authors'.
-            config: the YAML file it was made with, for checkpoints that do not hold it; takes precedence over theirs.
-            initial_frame: `picture.png` or `video.mp4@12.5s` to begin each game from. None draws from the test or
-                validation videos where the configuration's data set is there, else from frames in the checkpoint.
+            config: the YAML file of the run, needed if the checkpoint has no configuration; overrides the checkpoint's.
+            initial_frame: `picture.png` or `video.mp4@12.5s` to start each game from. None draws from the test or
+                validation videos if the configuration's data set exists, else from the frames in the checkpoint.
             device: `auto`, `cpu`, `cuda` or `mps`.
-            render_mode: `rgb_array`; `human` shows the frames in a window, `render_fps` a second; None neither.
+            render_mode: `rgb_array` to return frames, `human` to show them in a window, `render_fps` a second; or None.
 
         Raises:
-            UserError: something is missing, damaged or impossible, or there is no screen for a window.
+            UserError: something is missing, damaged or invalid, or there is no screen for a window.
         """
         _check_render_mode(render_mode, self.metadata)
         self.render_mode = render_mode
@@ -125,24 +138,24 @@ class PlayableVideoEnv(gymnasium.Env[np.ndarray, np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin a game from a starting frame, which follows from the seed; there are no options."""
+        """Start a game from a starting frame drawn with the seed; there are no options."""
         super().reset(seed=seed, options=options)
         self._games.start([self.np_random])
         return self._observe(), {}
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Take an action: the next frame, reward 0, neither terminated nor truncated.
+        """Take an action; return the next frame, reward 0, and neither terminated nor truncated.
 
         Raises:
-            InvalidAction: the model does not have it.
-            ResetNeeded: there is no game yet.
+            InvalidAction: the model does not have this action.
+            ResetNeeded: no game has started yet.
         """
         _check_action(action, self.action_space)
         self._games.act(np.array([action]))
         return self._observe(), 0.0, False, False, {}
 
     def render(self) -> np.ndarray | None:
-        """The frame, uint8 (H, W, 3), in mode `rgb_array`; in mode `human` the window shows it already."""
+        """Return the frame, uint8 (H, W, 3), in mode `rgb_array`; else None, since the window of `human` shows it."""
         return self._games.frames[0] if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
@@ -159,13 +172,13 @@ class PlayableVideoEnv(gymnasium.Env[np.ndarray, np.int64]):
 
 
 class PlayableVideoVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """B games that advance together, in one forward pass. Game i of seed s is that of `PlayableVideoEnv` of seed s + i.
+    """B games that advance together, in one forward pass.
 
-    Observations are uint8 (B, H, W, 3), actions (B,). Games begin anew together: on `reset`, and at the step after
-    their last one when `max_episode_steps` truncates them.
+    Observations are uint8 (B, H, W, 3), actions (B,). Game i with seed s equals that of `PlayableVideoEnv` with seed
+    s + i. All games restart together: on `reset`, and at the step after `max_episode_steps` has truncated them.
 
     Attributes:
-        action_names: what the K actions are called; None where the checkpoint does not say.
+        action_names: the names of the K actions; None if the checkpoint has none.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012
@@ -187,16 +200,16 @@ class PlayableVideoVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """Load a checkpoint.
 
         Args:
-            checkpoint: as of `PlayableVideoEnv`, like the next three.
-            config: see there.
-            initial_frame: see there.
-            device: see there.
+            checkpoint: see `PlayableVideoEnv`.
+            config: see `PlayableVideoEnv`.
+            initial_frame: see `PlayableVideoEnv`.
+            device: see `PlayableVideoEnv`.
             render_mode: `rgb_array` or None.
-            num_envs: how many games, B.
-            max_episode_steps: after how many steps games are truncated; None never.
+            num_envs: number of games, B.
+            max_episode_steps: number of steps after which games are truncated; None for never.
 
         Raises:
-            UserError: something is missing, damaged or impossible.
+            UserError: something is missing, damaged or invalid.
         """
         _check_render_mode(render_mode, self.metadata)
         self.render_mode = render_mode
@@ -214,7 +227,7 @@ class PlayableVideoVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin all games from starting frames, which follow from the seed; there are no options."""
+        """Start all games from starting frames drawn with the seed; there are no options."""
         super().reset(seed=seed, options=options)
         if seed is not None:
             self._randoms = [seeding.np_random(seed + game)[0] for game in range(self.num_envs)]
@@ -223,11 +236,11 @@ class PlayableVideoVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return self._games.frames, {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Take an action in each game: the next frames, rewards (B,) of 0, none terminated, whether truncated (B,).
+        """Take an action in each game; return the next frames, rewards (B,) of 0, none terminated, truncated (B,).
 
         Raises:
-            InvalidAction: the model does not have one of them.
-            ResetNeeded: there are no games yet.
+            InvalidAction: the model does not have one of the actions.
+            ResetNeeded: no game has started yet.
         """
         actions = np.asarray(actions)
         _check_action(actions, self.action_space)
@@ -247,16 +260,20 @@ class PlayableVideoVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         )
 
     def render(self) -> tuple[np.ndarray, ...] | None:
-        """The frames, B of uint8 (H, W, 3), in mode `rgb_array`."""
+        """Return the frames, B of uint8 (H, W, 3), in mode `rgb_array`; else None."""
         return tuple(self._games.frames) if self.render_mode == "rgb_array" else None
 
 
 class Window:
-    """Shows frames one after the other, at most `FRAME_RATE` a second."""
+    """A window that shows frames, at most `FRAME_RATE` a second."""
 
     def __init__(self, height: int, width: int) -> None:
-        """Open a window for frames of a size in pixels. `UserError` without a screen."""
-        import pygame  # takes a moment, which only who wants a window should wait for
+        """Open a window for frames of a size in pixels.
+
+        Raises:
+            UserError: there is no screen.
+        """
+        import pygame  # imported here since it takes a moment, and only a window needs it
 
         from playing.window import require_screen
 
@@ -272,7 +289,7 @@ class Window:
         self._clock = pygame.time.Clock()
 
     def show(self, frame: np.ndarray) -> None:
-        """Show a frame, uint8 (H, W, 3), once the one before was seen long enough."""
+        """Show a frame, uint8 (H, W, 3), once the previous one has been shown for 1 / `FRAME_RATE` seconds."""
         picture = self._pygame.surfarray.make_surface(frame.swapaxes(0, 1))
         self._pygame.transform.scale(picture, self._screen.get_size(), self._screen)
         self._pygame.event.pump()

@@ -1,4 +1,4 @@
-"""One sequence that is being played.
+"""One sequence in play.
 
 Dimensions: S stacked frames in an observation, D action-space dimension, H x W pixels.
 """
@@ -10,19 +10,19 @@ import numpy as np
 from playing.simulator import Moment, Simulator
 
 MAX_REWINDS = 500
-"""How many steps can be taken back: earlier moments are forgotten, since each holds a recurrent state."""
+"""Number of steps that can be undone; earlier moments are dropped, since each holds a recurrent state."""
 
 
 class Game:
-    """A starting frame and what the actions since have made of it."""
+    """A game: a starting frame, and the frames and states that followed from the actions since."""
 
     def __init__(self, simulator: Simulator, stack: np.ndarray, seed: int) -> None:
-        """Start.
+        """Start a game.
 
         Args:
             simulator: the model.
             stack: uint8 (S, H, W, 3), the frames of the first observation, oldest first.
-            seed: what the noise follows from.
+            seed: seed of the noise.
         """
         self.simulator = simulator
         self.seed = seed
@@ -31,14 +31,14 @@ class Game:
 
     @property
     def frame(self) -> np.ndarray:
-        """What is seen now, uint8 (H, W, 3)."""
+        """The current frame, uint8 (H, W, 3)."""
         return self._moments[-1].frames[0]
 
     def act(self, action: int, noise: bool = False) -> None:
-        """Take an action, 0 to K - 1; with noise its variation is drawn from N(0, I), else zero.
+        """Take an action, 0 to K - 1; with noise its variation is drawn from N(0, I), else it is zero.
 
-        The noise of a step depends on the seed and the number of the step alone, so that a step that is taken back and
-        taken again is the same.
+        The noise of a step depends only on the seed and the step's number, so that a step that is undone and taken
+        again gives the same frame.
         """
         random = np.random.default_rng((self.seed, self.num_steps))
         variation = random.standard_normal((1, self.simulator.action_space_dimension)) if noise else None
@@ -47,11 +47,15 @@ class Game:
 
     @property
     def can_rewind(self) -> bool:
-        """Whether there is a step to take back."""
+        """Whether there is a step to undo."""
         return len(self._moments) > 1
 
     def rewind(self) -> None:
-        """Take the last step back. `IndexError` if there is none."""
+        """Undo the last step.
+
+        Raises:
+            IndexError: there is none.
+        """
         if not self.can_rewind:
             raise IndexError("no step to take back")
         self._moments.pop()

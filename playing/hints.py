@@ -1,6 +1,6 @@
-"""What a checkpoint says about how it is played: what its actions are called, and how fast real time goes.
+"""Hints of a checkpoint on how to play it: the names of its actions, and the frame rate of real time.
 
-Neither needs to be there: checkpoints of training and of the authors have none, `training.release` stores them.
+Both are optional: `training.release` stores them, checkpoints of training and of the authors have none.
 
 Dimensions: K actions.
 """
@@ -14,39 +14,40 @@ from utils.checkpoint import CheckpointError
 from utils.command import UserError
 
 ACTION_NAMES = "action_names"
-"""Under which name a checkpoint holds what its actions are called: a list of K strings, in the order of the keys."""
+"""The checkpoint entry with the names of the actions: a list of K strings, in the order of the keys."""
 
 REAL_TIME_FPS = "real_time_fps"
-"""Under which name a checkpoint that is best played in real time holds its frames a second, from 0 (excluded) to 60."""
+"""The checkpoint entry of a model that is best played in real time: its frames a second, above 0, up to 60."""
 
 MAX_NAME_LENGTH = 32
 MAX_REAL_TIME_FPS = 60
 
 STANDING_STILL = ("stay", "none", "noop", "idle", "wait")
-"""Names of actions that do nothing, as in `web/page/page.js`."""
+"""Names of actions that do nothing, the same as in `web/page/page.js`."""
 
 
 @dataclass(frozen=True)
 class Hints:
-    """What a checkpoint says; None where it says nothing."""
+    """The hints of a checkpoint; None for those that it lacks."""
 
     action_names: tuple[str, ...] | None = None
     """K names."""
     real_time_fps: float | None = None
+    """Frames a second."""
 
     @property
     def idle_action(self) -> int | None:
-        """The first action, 1 to K, that is called like one that does nothing, in capitals or not; None without one."""
+        """The first action, 1 to K, with a name of `STANDING_STILL` in upper or lower case; None without one."""
         names = [name.lower() for name in self.action_names or ()]
         return next((action for action, name in enumerate(names, start=1) if name in STANDING_STILL), None)
 
 
 def read_hints(checkpoint: dict[str, Any], path: Path, actions_count: int) -> Hints:
-    """Return what a checkpoint of K actions says that was loaded from `path`.
+    """Return the hints of a checkpoint of K actions that was loaded from `path`.
 
     Raises:
-        CheckpointError: its names are not K strings of 1 to 32 printable characters; its frames a second are no number
-            above 0, up to 60.
+        CheckpointError: the names are not K strings of 1 to 32 printable characters, or the frames a second are not a
+            number above 0, up to 60.
     """
     names, fps = checkpoint.get(ACTION_NAMES), checkpoint.get(REAL_TIME_FPS)
     if names is not None and not (
@@ -65,7 +66,11 @@ def read_hints(checkpoint: dict[str, Any], path: Path, actions_count: int) -> Hi
 
 
 def require_action_names(names: Sequence[str], actions_count: int) -> None:
-    """`UserError` unless names of the command line are K of 1 to 32 printable characters."""
+    """Check the names given on the command line.
+
+    Raises:
+        UserError: they are not K names of 1 to 32 printable characters.
+    """
     if len(names) != actions_count:
         raise UserError(
             f"--{ACTION_NAMES}: {len(names)} names for the {actions_count} actions of this model; give {actions_count}"

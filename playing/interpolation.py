@@ -1,4 +1,4 @@
-"""What lies between two actions, and what each action does: actions held from one starting frame, side by side.
+"""Interpolation between two actions, and a sweep over all actions: each held from the same starting frame.
 
     play_results/<run_name>/<date-time>/interpolation_<i>_<j>/
         grid.png                       one row per step from action i to action j, its frames from left to right
@@ -7,7 +7,7 @@
         grid.png                       one column per action, its frames from top to bottom
         video.mp4                      all actions side by side
 
-Dimensions: B games side by side, S stacked frames in an observation, T frames (the starting frame and those played),
+Dimensions: B games side by side, S stacked frames in an observation, T frames (the starting frame and generated ones),
 R x C rows and columns of a grid, K actions, D action-space dimension, H x W pixels.
 """
 
@@ -31,12 +31,15 @@ from utils.video_writer import VideoWriter
 
 LABEL_HEIGHT = 32
 LABEL_WIDTH = 64
-"""Pixels of the margins that the rows and columns of a grid are named in."""
+"""Pixels of the margins with the labels of a grid's columns and rows."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """The command line of `interpolate.py`, which explains them. Both actions are from 1 to K, or None for a sweep."""
+    """The options of `interpolate.py`, explained by its `--help`.
+
+    Actions are 1 to K; both are None for a sweep.
+    """
 
     first_action: int | None = None
     second_action: int | None = None
@@ -51,17 +54,17 @@ class Options:
 
 @dataclass(frozen=True)
 class HeldActions:
-    """What each of B games side by side does at every step."""
+    """The action and variation that each of B games repeats at every step."""
 
-    actions: np.ndarray  # (B,) whole numbers from 0 to K - 1
+    actions: np.ndarray  # (B,) integers from 0 to K - 1
     variations: np.ndarray  # (B, D)
 
 
 def interpolate(config: Configuration, options: Options) -> None:
-    """Play a run's latest checkpoint from one starting frame, between two actions or with each action; keep pictures.
+    """Play a run's latest checkpoint between two actions, or with each action, and save pictures and videos.
 
     Raises:
-        UserError: an action or the checkpoint does not exist, or something is missing, damaged or impossible.
+        UserError: an action or the checkpoint does not exist, or something is missing, damaged or invalid.
     """
     ends = _require_actions(config, options)
     device = select_device(options.device)
@@ -69,7 +72,7 @@ def interpolate(config: Configuration, options: Options) -> None:
     simulator, checkpoint = load_simulator(config, device)
     draw, source = choose_starting_frames(config, options.initial_frame, checkpoint)
     print(f"starting from {source}")
-    stack = draw(np.random.default_rng((options.seed, 1)))  # the frame that play.py begins with at the same seed
+    stack = draw(np.random.default_rng((options.seed, 1)))  # the starting frame of play.py with the same seed
 
     session = new_session_folder(options.play_root, config.logging.run_name)
     if ends:
@@ -87,16 +90,16 @@ def interpolate(config: Configuration, options: Options) -> None:
 
 
 def between(centroids: np.ndarray, first: int, second: int, shares: np.ndarray) -> HeldActions:
-    """Return what lies between two actions (docs/method.md#interpolation).
+    """Interpolate between two actions (docs/method.md#interpolation).
 
-    It is the nearer action, varied by how far the point between the two centroids lies from that action's own centroid;
-    of two that are equally near, the first.
+    Each point on the line between the two centroids becomes the nearer action (the first if both are equally near),
+    with the offset from that action's centroid as its variation.
 
     Args:
-        centroids: (K, D), where each action lies in the action space.
+        centroids: (K, D), the points of the actions in the action space.
         first: an action from 0 to K - 1.
         second: another one, or the same.
-        shares: (B,) how much of the way from the first to the second action is gone, in [0, 1].
+        shares: (B,) positions on the line from the first to the second action, in [0, 1].
     """
     is_second_nearer = shares > 0.5
     way = centroids[second] - centroids[first]
@@ -109,10 +112,10 @@ def each_action(simulator: Simulator) -> HeldActions:
 
 
 def play_held(simulator: Simulator, stack: np.ndarray, held: HeldActions, num_frames: int) -> np.ndarray:
-    """Play games side by side that all begin with one stack uint8 (S, H, W, 3), oldest frame first.
+    """Play games side by side that all start with one stack uint8 (S, H, W, 3), oldest frame first.
 
     Returns:
-        uint8 (B, T, H, W, 3): the starting frame, and the `num_frames` that follow.
+        uint8 (B, T, H, W, 3): the starting frame and the `num_frames` generated ones.
     """
     moment = simulator.start(np.repeat(stack[np.newaxis], len(held.actions), axis=0))
     frames = [moment.frames]
@@ -123,13 +126,13 @@ def play_held(simulator: Simulator, stack: np.ndarray, held: HeldActions, num_fr
 
 
 def save_interpolation(folder: Path, frames: np.ndarray, shares: np.ndarray, frame_rate: float) -> None:
-    """Save a picture of all steps and a video of each into a new folder.
+    """Save a picture of all steps and a video of each to a new folder.
 
     Args:
-        folder: which does not exist yet.
+        folder: the folder, which must not exist.
         frames: uint8 (B, T, H, W, 3), a game for each step.
-        shares: (B,) in [0, 1], which the rows are named by.
-        frame_rate: of the videos, in frames a second.
+        shares: (B,) in [0, 1], the labels of the rows.
+        frame_rate: frames a second in the videos.
 
     Raises:
         OSError: the folder exists or cannot be written.
@@ -146,12 +149,12 @@ def save_interpolation(folder: Path, frames: np.ndarray, shares: np.ndarray, fra
 
 
 def save_sweep(folder: Path, frames: np.ndarray, frame_rate: float) -> None:
-    """Save a picture and a video in which all actions are played side by side into a new folder.
+    """Save a picture and a video of all actions side by side to a new folder.
 
     Args:
-        folder: which does not exist yet.
+        folder: the folder, which must not exist.
         frames: uint8 (K, T, H, W, 3), a game for each action.
-        frame_rate: of the video, in frames a second.
+        frame_rate: frames a second in the video.
 
     Raises:
         OSError: the folder exists or cannot be written.
@@ -166,7 +169,7 @@ def save_sweep(folder: Path, frames: np.ndarray, frame_rate: float) -> None:
 
 
 def label(text: str, height: int, width: int) -> np.ndarray:
-    """Black text in the middle of a white box, uint8 (height, width, 3)."""
+    """Draw black text in the middle of a white box: uint8 (height, width, 3)."""
     image = Image.new("RGB", (width, height), "white")
     font = ImageFont.load_default(size=min(20, height))
     ImageDraw.Draw(image).text((width / 2, height / 2), text, fill="black", anchor="mm", font=font)
@@ -174,7 +177,11 @@ def label(text: str, height: int, width: int) -> np.ndarray:
 
 
 def _require_actions(config: Configuration, options: Options) -> tuple[int, int] | None:
-    """The two actions to play between, None for a sweep. `UserError` if they cannot be played."""
+    """Return the two actions to play between, or None for a sweep.
+
+    Raises:
+        UserError: the model has no such action, or no variations to interpolate with.
+    """
     if options.first_action is None or options.second_action is None:
         return None
     actions_count = config.data.actions_count
@@ -190,6 +197,6 @@ def _require_actions(config: Configuration, options: Options) -> tuple[int, int]
 
 
 def _with_action_numbers(frames: np.ndarray) -> np.ndarray:
-    """Frames (R, K, H, W, 3) laid out below the numbers of their columns' actions."""
+    """Arrange frames (R, K, H, W, 3) below the numbers of the columns' actions."""
     labels = [label(str(number), LABEL_HEIGHT, frames.shape[3]) for number in range(1, frames.shape[1] + 1)]
     return np.concatenate([tile(np.stack([labels])), tile(frames)])

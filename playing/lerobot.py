@@ -1,10 +1,10 @@
-"""Export a data set to LeRobot, version 3: with its true actions, or with those that a trained model infers.
+"""Export of a data set to LeRobot version 3, with its true actions or with those that a trained model infers.
 
-Each video becomes an episode with an MP4 file and a table of its own, in the order of splits and names; `info.json`
-says which episodes are a split's. The feature `action` is one whole number, and its name tells `true_action` from
-`inferred_action`. Rewards and ends of episodes become `next.reward` and `next.done`. Frames keep their size.
+Each video becomes an episode with its own MP4 file and table, in the order of splits and names; `info.json` lists the
+episodes of each split. The feature `action` is one integer, named `true_action` or `inferred_action`. Rewards and ends
+of episodes become `next.reward` and `next.done`. Frames keep their size.
 
-B batch, T frames of an episode, D action-space dimension.
+Dimensions: B batch, T frames of an episode, D action-space dimension.
 """
 
 import json
@@ -42,15 +42,19 @@ FILES_PER_CHUNK = 1000
 
 @dataclass(frozen=True)
 class Take:
-    """What becomes an episode: the first frames of a video, one for each action."""
+    """An episode to export: the first frames of a video, one for each action."""
 
     split: str
     video: Video
-    actions: np.ndarray  # int64 (T)
+    actions: np.ndarray  # int64 (T,)
 
 
 def take_true_actions(videos: dict[str, list[Video]]) -> list[Take]:
-    """Return all frames of videos with their true actions. `UserError` if a video has none."""
+    """Return all frames of the videos of each split, with their true actions.
+
+    Raises:
+        UserError: a video has no true actions.
+    """
     takes = []
     for split, opened in videos.items():
         for video in opened:
@@ -62,11 +66,11 @@ def take_true_actions(videos: dict[str, list[Video]]) -> list[Take]:
 
 
 def infer_actions(videos: dict[str, list[Video]], config: Configuration, device: torch.device) -> list[Take]:
-    """Return frames of videos with the most probable actions of a run's latest checkpoint.
+    """Return the frames of the videos of each split, with actions inferred by a run's latest checkpoint.
 
-    They are those of the mean directions, without noise. The action of a frame leads to the frame `skip_frames` + 1
-    later; the last frames, which lead nowhere, are left out, and so are videos without others. `skip_frames` is the
-    evaluation's for the splits val and test, else the training's.
+    Actions are the most probable ones of the mean directions, without noise. The action of a frame leads to the frame
+    `skip_frames` + 1 later. The last frames have no action and are left out, and so are videos with no other frames.
+    `skip_frames` is the evaluation's for the splits val and test, else the training's.
 
     Raises:
         UserError: there is no checkpoint, or the frames cannot be read or do not fit the configuration.
@@ -93,25 +97,25 @@ def infer_actions(videos: dict[str, list[Video]], config: Configuration, device:
 def _most_probable_actions(
     model: PlayableModel, dataset: VideoDataset, batching: Batching, device: torch.device
 ) -> np.ndarray:
-    """The actions in all pairs of observations of a data set, in order: int64 (number of pairs)."""
+    """Infer the actions between all pairs of observations of a data set, in order: int64 (number of pairs,)."""
     batches = in_batches(evaluation_keys(dataset, 2), batching.batch_size)
     actions = []
     for batch in tqdm(
         make_loader(dataset, batches, batching.num_workers, device), "inferring", len(batches), disable=None
     ):
         inferred = model.infer_actions(batch.to(device).observations(), NoNoise())
-        actions.append(inferred.most_probable.flatten().cpu().numpy())  # (B)
+        actions.append(inferred.most_probable.flatten().cpu().numpy())  # (B,)
     return np.concatenate(actions)
 
 
 def export(takes: Sequence[Take], directory: Path, frame_rate: float, action_name: str) -> None:
-    """Write a LeRobot data set, which appears when it is whole.
+    """Write a LeRobot data set; the folder appears once it is complete.
 
     Args:
-        takes: the episodes, those of a split side by side.
-        directory: the folder to make.
-        frame_rate: in frames a second.
-        action_name: says where the actions are from.
+        takes: the episodes, grouped by split.
+        directory: the folder to create.
+        frame_rate: frames a second.
+        action_name: name of the feature `action`: `true_action` or `inferred_action`.
 
     Raises:
         UserError: the folder exists, the frames differ in size or have odd sides, or cannot be read or written.
@@ -135,13 +139,21 @@ def export(takes: Sequence[Take], directory: Path, frame_rate: float, action_nam
 
 
 def refuse_existing(directory: Path) -> None:
-    """`UserError` if something has the name of the folder to make."""
+    """Check that the folder to create does not exist.
+
+    Raises:
+        UserError: it does.
+    """
     if os.path.lexists(directory):
         raise UserError(f"{directory}: already exists; remove it or choose another --output_directory")
 
 
 def _common_size(takes: Sequence[Take]) -> tuple[int, int]:
-    """The width and height of all frames."""
+    """Return the width and height of all frames.
+
+    Raises:
+        UserError: the frames differ in size or have odd sides.
+    """
     sizes = {take.video.frame(0).size: take.video.path for take in takes}
     if len(sizes) > 1:
         ((width, height), path), ((other_width, other_height), other_path), *_ = sizes.items()
@@ -156,13 +168,13 @@ def _common_size(takes: Sequence[Take]) -> tuple[int, int]:
 
 
 def _place(file: str, index: int) -> str:
-    """The name of the file of an episode."""
+    """Return the path of an episode's file."""
     chunk, number = divmod(index, FILES_PER_CHUNK)
     return file.format(camera=CAMERA, chunk=chunk, file=number)
 
 
 def _frame_table(take: Take, index: int, first_row: int, frame_rate: float) -> dict[str, np.ndarray]:
-    """The columns of one episode, each (T)."""
+    """Return the columns of one episode's table, each (T,)."""
     num_frames = len(take.actions)
     annotations = take.video.annotations
     frames = np.arange(num_frames)
@@ -179,7 +191,7 @@ def _frame_table(take: Take, index: int, first_row: int, frame_rate: float) -> d
 
 
 def _episode_table(tables: Sequence[dict[str, np.ndarray]], frame_rate: float) -> dict[str, Any]:
-    """The columns of the table of episodes: each has the files of its own number, which it fills."""
+    """Return the columns of the table of episodes; each episode fills the files of its own number."""
     indices = np.arange(len(tables))
     lengths = np.array([len(table["index"]) for table in tables])
     ends = np.cumsum(lengths)
@@ -209,7 +221,7 @@ def _write_table(file: Path, columns: dict[str, Any]) -> None:
 
 
 def _write_tasks(file: Path) -> None:
-    """The one task. The schema tells pandas, with which LeRobot reads it, that the text is the index."""
+    """Write the only task, with a schema that tells pandas, which LeRobot reads it with, that the text is the index."""
     columns = [
         {"name": name, "field_name": name, "pandas_type": kind, "numpy_type": numpy_kind, "metadata": None}
         for name, kind, numpy_kind in (("task_index", "int64", "int64"), ("task", "unicode", "object"))
@@ -222,10 +234,10 @@ def _write_tasks(file: Path) -> None:
 
 
 def _write_video(file: Path, take: Take, frame_rate: float) -> np.ndarray:
-    """Write the frames of an episode.
+    """Write the frames of an episode as a video.
 
     Returns:
-        (4, 3), for each colour, from 0 to 1: minimum, maximum, mean and mean square.
+        (4, 3) in [0, 1]: minimum, maximum, mean and mean square of each colour.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     frames = []
@@ -240,7 +252,7 @@ def _write_video(file: Path, take: Take, frame_rate: float) -> np.ndarray:
 
 
 def _statistics(tables: Sequence[dict[str, np.ndarray]], pixels: Sequence[np.ndarray]) -> dict[str, dict[str, Any]]:
-    """The statistics of every feature."""
+    """Return the statistics of every feature."""
     lengths = [len(table["index"]) for table in tables]
     low, high, mean, square = np.stack(pixels).swapaxes(0, 1)  # each (number of episodes, 3)
     mean, square = (np.average(values, axis=0, weights=lengths) for values in (mean, square))
@@ -257,7 +269,7 @@ def _statistics(tables: Sequence[dict[str, np.ndarray]], pixels: Sequence[np.nda
 
 
 def _info(takes: Sequence[Take], size: tuple[int, int], frame_rate: float, action_name: str) -> dict[str, Any]:
-    """The contents of `info.json`."""
+    """Return the contents of `info.json`."""
     width, height = size
     camera = {
         "dtype": "video",
@@ -302,7 +314,7 @@ def _info(takes: Sequence[Take], size: tuple[int, int], frame_rate: float, actio
 
 
 def _splits(takes: Sequence[Take]) -> dict[str, str]:
-    """The first episode of each split and the one after its last, as `first:end`."""
+    """Return the range of episodes of each split as `first:end`, `end` excluded."""
     splits = [take.split for take in takes]
     counts = {split: splits.count(split) for split in dict.fromkeys(splits)}
     ends = np.cumsum(list(counts.values())).tolist()
@@ -310,12 +322,12 @@ def _splits(takes: Sequence[Take]) -> dict[str, str]:
 
 
 def _template(file: str) -> str:
-    """The name of a file, as LeRobot writes what is to be filled in."""
+    """Return a path with LeRobot's names of its placeholders."""
     return file.replace("{camera", "{video_key").replace("{chunk:", "{chunk_index:").replace("{file:", "{file_index:")
 
 
 def _whole(frame_rate: float) -> int | float:
-    """A frame rate as LeRobot writes it: a whole number if it is one."""
+    """Return a frame rate as LeRobot writes it: an int if it is whole."""
     return int(frame_rate) if frame_rate.is_integer() else frame_rate
 
 

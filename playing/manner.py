@@ -1,27 +1,27 @@
-"""How a game begins and is controlled. Nothing here waits for torch."""
+"""The initial settings of a game's controls.
+
+Importing it does not import torch.
+"""
 
 from dataclasses import dataclass
 
 USUAL_FPS = 10.0
-"""Frames a second where neither the player nor the checkpoint says how many."""
+"""Frames a second if neither the player nor the checkpoint sets them."""
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How a game of K actions begins and is controlled, whoever decided that.
-
-    Attributes:
-        windowed: whether it is in a window instead of on the full screen.
-        real_time: whether frames follow each other without a key press.
-        fps: frames a second of real time.
-        idle_action: what real time does while no key is held, from 1 to K; None goes on with the last action.
-        noise: whether actions are taken with noise in their variation.
-        action_names: what the K actions are called; None where they have no names.
-    """
+    """The initial settings of a game of K actions."""
 
     windowed: bool = False
+    """Whether it opens in a window instead of the full screen."""
     real_time: bool = False
+    """Whether frames follow each other without a key press."""
     fps: float = USUAL_FPS
+    """Frames a second in real time."""
     idle_action: int | None = None
+    """The action, 1 to K, that real time takes while no key is held; None repeats the last action."""
     noise: bool = False
+    """Whether actions are taken with noise in their variation."""
     action_names: tuple[str, ...] | None = None
+    """The names of the K actions; None if they have none."""

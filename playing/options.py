@@ -1,4 +1,7 @@
-"""How to play, as the command line says. Nothing here waits for torch."""
+"""The options of `play.py`.
+
+Importing it does not import torch.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Options:
-    """The command line of `play.py`, which explains them."""
+    """The options of `play.py`, explained by its `--help`."""
 
     device: str = "auto"
     windowed: bool = False

@@ -1,14 +1,14 @@
-"""What is kept of a sequence that was played: its frames, three videos, and what it takes to play it again.
+"""The recording of a played sequence: its frames, three videos, and the file from which it can be replayed.
 
     play_results/<run_name>/<date-time>/<sequence>/
         starting_frames/00000.png ...   the first observation, oldest frame first
-        frames/00000.png ...            what was seen: the start, then one frame per event
+        frames/00000.png ...            the frames shown: the start, then one frame per event
         video.mp4                       the frames, enlarged by a whole factor
-        video_actions.mp4               with the number of the action drawn in
-        video_real_time.mp4             each frame for as long as it was seen
-        play.json                       what was done and when, and with which checkpoint
+        video_actions.mp4               the same with the number of the action drawn in
+        video_real_time.mp4             each frame for as long as it was shown
+        play.json                       the events with their times, and the checkpoint
 
-Everything is written as it happens: a process that is killed loses at most the last frame.
+Everything is written immediately: a process that is killed loses at most the last frame.
 """
 
 import datetime
@@ -29,42 +29,42 @@ PLAY_FILE = "play.json"
 FORMAT_VERSION = 1
 
 VIDEO_HEIGHT = 320
-"""Pixels: frames are enlarged by the whole factor that comes nearest."""
+"""Pixels: frames are enlarged by the whole factor that comes nearest to this height."""
 
 REAL_TIME_FRAME_RATE = 30
 LONGEST_PAUSE = 10.0
-"""Frames a second of the video in real timing, and seconds after which a pause in it is cut short."""
+"""Frames a second of the video in real time, and the length in seconds to which longer pauses in it are shortened."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """What a player did: an action from 1 to K, or 0 for taking the last step back."""
+    """An action of the player, from 1 to K, or 0 for undoing the last step."""
 
     action: int
     noise: bool
     seconds: float
-    """Since the sequence began."""
+    """Seconds since the start of the sequence."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a sequence was played with."""
+    """The checkpoint and settings with which a sequence was played."""
 
     run_name: str
     checkpoint: str
     checkpoint_sha256: str
     device: str
     seed: int
-    """Of this sequence's noise."""
+    """Seed of this sequence's noise."""
     frame_rate: float
-    """Of the videos that do not keep the real timing."""
+    """Frames a second of the videos that do not keep the real timing."""
 
 
 class Recording:
-    """Records one sequence into a new folder."""
+    """Records one sequence to a new folder."""
 
     def __init__(self, folder: Path, header: Header, stack: np.ndarray) -> None:
-        """Begin, with the frames of the first observation: uint8 (S, H, W, 3), oldest first.
+        """Start with the frames of the first observation: uint8 (S, H, W, 3), oldest first.
 
         Raises:
             OSError: the folder exists or cannot be written.
@@ -73,8 +73,8 @@ class Recording:
         self.folder = folder
         self.num_frames = 0
         self._start = time.monotonic()
-        self._shown: tuple[np.ndarray, float] | None = None  # the present frame, and since when
-        self._real_time = 0.0  # seconds of the video in real timing that are due, and frames that are written
+        self._shown: tuple[np.ndarray, float] | None = None  # the current frame, and the time since which it is shown
+        self._real_time = 0.0  # length in seconds that the video in real time should have, and frames written so far
         self._num_real_time_frames = 0
         for name in ("starting_frames", "frames"):
             (folder / name).mkdir()
@@ -87,16 +87,25 @@ class Recording:
         self._show(stack[-1], "")
 
     def seconds(self) -> float:
-        """How long ago the sequence began."""
+        """Return the seconds since the start of the sequence."""
         return time.monotonic() - self._start
 
     def add(self, event: Event, frame: np.ndarray) -> None:
-        """Record an event and the frame uint8 (H, W, 3) that it led to. `OSError` or `UserError` if that fails."""
+        """Record an event and the frame uint8 (H, W, 3) that it led to.
+
+        Raises:
+            OSError: a file cannot be written.
+            UserError: a video cannot be written.
+        """
         self._events.append(asdict(event))
         self._show(frame, str(event.action) if event.action else "<", event.seconds)
 
     def close(self) -> None:
-        """Finish the videos. `UserError` if one cannot be written."""
+        """Finish the videos.
+
+        Raises:
+            UserError: one cannot be written.
+        """
         self._hold(min(self.seconds(), self._shown[1] + 1) if self._shown else 0)
         self._events.close()
         for video in (self._video, self._video_actions, self._video_real_time):
@@ -112,7 +121,7 @@ class Recording:
         self._shown = large, seconds
 
     def _hold(self, until: float) -> None:
-        """Write the present frame into the video in real timing for as long as it was seen."""
+        """Write the current frame to the video in real time for as long as it was shown."""
         if self._shown is not None:
             large, since = self._shown
             self._real_time += min(until - since, LONGEST_PAUSE)
@@ -122,19 +131,19 @@ class Recording:
 
 
 def enlarged(frames: np.ndarray) -> np.ndarray:
-    """Frames (..., H, W, 3) for a video: enlarged by the whole factor that comes nearest to `VIDEO_HEIGHT`."""
+    """Enlarge frames (..., H, W, 3) for a video, by the whole factor that comes nearest to `VIDEO_HEIGHT`."""
     return enlarge(frames, max(1, round(VIDEO_HEIGHT / frames.shape[-3])))
 
 
 def new_session_folder(root: Path, run_name: str) -> Path:
-    """Return the folder of a session that begins now, which does not exist yet: `root/run_name/date-time`."""
+    """Return a path that does not exist yet for a session that starts now: `root/run_name/date-time`."""
     now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     candidates = (root / run_name / (now + suffix) for suffix in ("", *(f"_{number}" for number in range(2, 1000))))
     return next(folder for folder in candidates if not folder.exists())
 
 
 def read_play(path: Path) -> tuple[Header, list[Event], np.ndarray]:
-    """Read `play.json` and the starting frames beside it: header, events and the stack uint8 (S, H, W, 3).
+    """Read `play.json` and the starting frames beside it: the header, the events, and the stack uint8 (S, H, W, 3).
 
     Raises:
         UserError: the file is missing, damaged or of another version, or the frames are.
@@ -158,7 +167,7 @@ def read_play(path: Path) -> tuple[Header, list[Event], np.ndarray]:
 
 
 def read_frame(path: Path, number: int) -> np.ndarray | None:
-    """Return the frame uint8 (H, W, 3) of a recording after its first `number` events; None if it is not intact."""
+    """Return the frame uint8 (H, W, 3) of a recording after its first `number` events; None if it is unreadable."""
     try:
         return _read_picture(path.parent / "frames" / f"{number:05d}.png")
     except (OSError, ValueError):
@@ -166,7 +175,11 @@ def read_frame(path: Path, number: int) -> np.ndarray | None:
 
 
 def _require_playable(events: list[Event]) -> None:
-    """`ValueError` if an event is no action, or takes back a step that was not taken."""
+    """Check that the events can be replayed.
+
+    Raises:
+        ValueError: an event is not an action, or undoes a step that was not taken.
+    """
     num_steps = 0
     for number, event in enumerate(events):
         num_steps += 1 if event.action else -1
@@ -180,7 +193,7 @@ def _read_picture(path: Path) -> np.ndarray:
 
 
 class _JsonList:
-    """A JSON file with a list that grows: the file is whole and valid after every entry."""
+    """A JSON file with a growing list; the file is valid JSON after every entry."""
 
     _END = b"\n]}\n"
 

@@ -1,4 +1,4 @@
-"""A session of play: everything it needs, found in the order in which mistakes are cheapest to find."""
+"""A session of play: its parts are built in the order in which the user's mistakes are found soonest."""
 
 from playing.hints import Hints, read_hints
 from playing.manner import USUAL_FPS, Manner
@@ -15,7 +15,7 @@ from utils.files import require_writable
 
 
 def choose_manner(options: Options, hints: Hints) -> Manner:
-    """Return how a checkpoint is played: as the options say, else as itself says, else as usual."""
+    """Return the settings of a game: those of the options, else of the checkpoint, else the defaults."""
     return Manner(
         windowed=options.windowed,
         real_time=hints.real_time_fps is not None if options.real_time is None else options.real_time,
@@ -27,10 +27,10 @@ def choose_manner(options: Options, hints: Hints) -> Manner:
 
 
 def play(config: Configuration, options: Options) -> None:
-    """Play a run's latest checkpoint in a window, by a script, or as recorded before.
+    """Play a run's latest checkpoint in a window or by a script, or replay a recording.
 
     Raises:
-        UserError: something is missing, damaged or impossible.
+        UserError: something is missing, damaged or invalid.
     """
     actions_count = config.data.actions_count
     keys = parse_script(options.actions, actions_count) if options.actions is not None else None

@@ -1,18 +1,18 @@
-"""Scripts of actions, such as `1,1,2,3x10,0`: what is pressed, one after the other, without a screen."""
+"""Scripts of actions, such as `1,1,2,3x10,0`: keys to press one after the other, without a screen."""
 
 import re
 
 from utils.command import UserError
 
 NEW_START = 0
-"""What resets to a new starting frame."""
+"""The key that resets to a new starting frame."""
 
 
 def parse_script(text: str, actions_count: int) -> list[int]:
-    """Return the keys of a script: actions from 1 to K, and 0 for a new start; `3x10` is ten times 3.
+    """Return the keys of a script: actions from 1 to K, and 0 for a new start; `3x10` means ten times 3.
 
     Raises:
-        UserError: it has something else, or an action that the model does not have.
+        UserError: the script contains something else, or an action that the model does not have.
     """
     keys: list[int] = []
     for part in text.split(","):

@@ -1,4 +1,4 @@
-"""Sequences that are played one after the other, each with a recording of its own."""
+"""Sequences played one after the other, each with its own recording."""
 
 from contextlib import closing, nullcontext
 from dataclasses import replace
@@ -15,27 +15,27 @@ from playing.starting_frames import StartingFrames
 from utils.command import UserError, tell
 
 REWIND = 0
-"""The action of an event that takes the last step back."""
+"""The action of an event that undoes the last step."""
 
 
 class Session:
-    """What a player does, from the first sequence to the last.
+    """A session of play, from the first sequence to the last.
 
     Attributes:
-        game: the present sequence.
+        game: the current sequence.
         sequence: its number, from 1.
-        folder: where recordings go, None for nowhere.
+        folder: the folder of the recordings; None if nothing is recorded.
     """
 
     def __init__(
         self, simulator: Simulator, draw: StartingFrames, header: Header, recordings_root: Path | None = None
     ) -> None:
-        """Begin the first sequence.
+        """Start the first sequence.
 
         Args:
             simulator: the model.
             draw: draws starting frames.
-            header: what is played; starting frames and noise follow from its seed and the number of the sequence.
+            header: the checkpoint and settings; its seed and the sequence's number determine starting frame and noise.
             recordings_root: the folder `play_results`; None records nothing.
         """
         self.simulator = simulator
@@ -47,7 +47,7 @@ class Session:
         self.reset()
 
     def reset(self) -> None:
-        """Begin a sequence from a new starting frame."""
+        """Start a sequence from a new starting frame."""
         self.close()
         self.sequence += 1
         random = np.random.default_rng((self.header.seed, self.sequence))
@@ -59,7 +59,7 @@ class Session:
         self._record(action, noise)
 
     def rewind(self) -> None:
-        """Take the last step back, if there is one."""
+        """Undo the last step, if there is one."""
         if self.game.can_rewind:
             self.game.rewind()
             self._record(REWIND, False)
@@ -82,12 +82,12 @@ class Session:
 
 
 def sequence_name(number: int) -> str:
-    """The folder of a sequence in that of its session."""
+    """Return the name of a sequence's folder in that of its session."""
     return f"{number:05d}"
 
 
 def play_script(session: Session, keys: list[int], noise: bool) -> None:
-    """Press keys, as `playing.script` reads them, without a screen."""
+    """Press keys, as parsed by `playing.script`, without a screen."""
     for key in tqdm(keys, desc="playing", unit="frame", disable=None):
         if key == NEW_START:
             session.reset()
@@ -96,10 +96,10 @@ def play_script(session: Session, keys: list[int], noise: bool) -> None:
 
 
 def replay(simulator: Simulator, path: Path, header: Header, recordings_root: Path | None) -> tuple[Path | None, int]:
-    """Play a recorded sequence again, with its starting frame, actions, noise and timing.
+    """Replay a recorded sequence with its starting frame, actions, noise and timing.
 
     Returns:
-        Where it was recorded, and how many of its frames differ from the recorded ones by any bit.
+        The folder of the new recording, if any, and the number of frames that are not bit for bit the recorded ones.
 
     Raises:
         UserError: the recording cannot be read, or is of a model with another number of actions or another frame size.

@@ -1,4 +1,4 @@
-"""The learned video model as something to play: an action in, the next frame out.
+"""The trained model as a simulator: an action in, the next frame out.
 
 Dimensions: B games side by side, S stacked frames in an observation, K actions, D action-space dimension, H x W pixels.
 """
@@ -25,7 +25,10 @@ from utils.images import normalize, to_uint8
 
 @dataclass(frozen=True)
 class Moment:
-    """Where B games stand. It is never changed, so that it can be kept and returned to."""
+    """The state of B games.
+
+    It is immutable, so that one can keep it and return to it.
+    """
 
     observation: Tensor  # (B, 3S, H, W) in [-1, 1], newest frame first
     state: RecurrentState
@@ -37,15 +40,15 @@ class Moment:
 
 
 class Simulator:
-    """A trained model that imagines what follows when an action is taken (docs/method.md#play)."""
+    """A trained model that generates the frames that follow from actions (docs/method.md#play)."""
 
     def __init__(self, model: PlayableModel) -> None:
-        """Take a model with trained weights, on the device where it will compute; it is left in evaluation mode."""
+        """Wrap a model with trained weights, on its final device; it is switched to evaluation mode."""
         self.model = model.eval().requires_grad_(False)
         self.centroids = model.centroids  # (K, D)
         self.actions_count, self.action_space_dimension = self.centroids.shape
         self.stack_shape = model.stack_shape
-        """The shape (S, H, W, 3) of the frames of a first observation."""
+        """The shape (S, H, W, 3) of a starting stack."""
         self._prepared = model.prepare()
 
     @torch.inference_mode()
@@ -62,12 +65,12 @@ class Simulator:
 
     @torch.inference_mode()
     def step(self, moment: Moment, actions: np.ndarray, variations: np.ndarray | None = None) -> Moment:
-        """Return the moment that follows when actions are taken.
+        """Return the moment after actions are taken.
 
         Args:
-            moment: where the games stand.
-            actions: (B,) whole numbers from 0 to K - 1.
-            variations: (B, D) action variations; none are zero.
+            moment: the state of the games.
+            actions: (B,) integers from 0 to K - 1.
+            variations: (B, D) action variations; None for zeros.
         """
         device = self.centroids.device
         one_hot = functional.one_hot(torch.as_tensor(actions, device=device), self.actions_count).to(torch.float32)
@@ -79,7 +82,7 @@ class Simulator:
 
 
 def play_games(simulator: Simulator, stacks: np.ndarray, script: np.ndarray) -> np.ndarray:
-    """Play actions (G, T-1) from stacks of frames (G, S, H, W, 3), side by side.
+    """Play scripts of actions (G, T-1) from stacks of frames (G, S, H, W, 3), side by side.
 
     Returns:
         uint8 frames (G, T, H, W, 3), the starting frames first.
@@ -96,8 +99,8 @@ def load_simulator(config: Configuration, device: torch.device) -> tuple[Simulat
     """Return the model of a run's latest checkpoint, ours or the authors', and the checkpoint.
 
     Raises:
-        UserError: there is none.
-        CheckpointError: it is torn, foreign, or of another model.
+        UserError: there is no checkpoint.
+        CheckpointError: it is incomplete, not a checkpoint, or of another model.
     """
     path = checkpoint_path(config)
     checkpoint = load_checkpoint(path)
@@ -105,14 +108,22 @@ def load_simulator(config: Configuration, device: torch.device) -> tuple[Simulat
 
 
 def build_simulator(config: Configuration, checkpoint: dict[str, Any], path: Path, device: torch.device) -> Simulator:
-    """Return the model of a checkpoint that was loaded from `path`. `CheckpointError` if it is of another model."""
+    """Return the model of a checkpoint that was loaded from `path`.
+
+    Raises:
+        CheckpointError: the checkpoint is of another model.
+    """
     model = build_model(config)
     load_model_weights(model, checkpoint["model"], path)
     return Simulator(model.to(device))
 
 
 def checkpoint_path(config: Configuration) -> Path:
-    """The checkpoint that is played. `UserError` if the run has none."""
+    """Return the path of the run's latest checkpoint.
+
+    Raises:
+        UserError: the run has none.
+    """
     path = config.logging.save_directory / LATEST
     if not path.exists():
         raise UserError(f"{path}: no such checkpoint; train one with train.py, or put one there")
@@ -120,6 +131,6 @@ def checkpoint_path(config: Configuration) -> Path:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Where a game begins: in a video of the data set, in a picture, in a moment of a video file, or in the checkpoint.
+"""Starting frames of a game: from a video of the data set, a picture, a video file, or the checkpoint.
 
 Dimensions: S stacked frames in an observation, H x W pixels. A *stack* is uint8 (S, H, W, 3), oldest frame first.
 """
@@ -23,17 +23,17 @@ from utils.configuration import Configuration
 from utils.ffmpeg import Ffmpeg, FfmpegError
 
 NUM_STORED = 8
-"""How many starting frames training stores with a checkpoint."""
+"""Number of starting frames that training stores with a checkpoint."""
 
 STARTING_FRAMES = "starting_frames"
-"""Under which name a checkpoint holds them: uint8 (N, S, H, W, 3)."""
+"""The checkpoint entry with the starting frames: uint8 (N, S, H, W, 3)."""
 
 SPLITS = ("test", "val")
-"""The splits that starting frames are taken from, in order of preference."""
+"""The splits from which starting frames are drawn, in order of preference."""
 
 SECONDS_BEFORE = 2.0
 SHORTEST_FRAME = 0.001
-"""Seconds of a video that are read before a moment, for the frames below it in the stack; and after it."""
+"""Seconds of a video that are read before a moment, for the older frames of the stack, and after it."""
 
 StartingFrames = Callable[[np.random.Generator], np.ndarray]
 """Draws a stack."""
@@ -42,15 +42,16 @@ StartingFrames = Callable[[np.random.Generator], np.ndarray]
 def choose_starting_frames(
     config: Configuration, initial_frame: str | None, checkpoint: dict[str, Any]
 ) -> tuple[StartingFrames, str]:
-    """Return what draws starting frames, and where from in words.
+    """Return a function that draws starting frames, and a description of their source.
 
     Args:
         config: the run's configuration.
-        initial_frame: `picture.png` or `video.mp4@12.5s`; None takes the data set, else what the checkpoint holds.
+        initial_frame: `picture.png` or `video.mp4@12.5s`; None draws from the data set if it exists, else from the
+            frames in the checkpoint.
         checkpoint: the loaded checkpoint.
 
     Raises:
-        UserError: the picture or video cannot be read, or there is nothing to start from.
+        UserError: the picture or video cannot be read, or there are no starting frames.
     """
     if initial_frame is not None:
         stack = read_initial_frame(config, initial_frame)
@@ -78,13 +79,14 @@ def stored_starting_frames(dataset: VideoDataset) -> np.ndarray:
 
 
 def read_initial_frame(config: Configuration, text: str) -> np.ndarray:
-    """Return the stack of a picture or of a moment in a video file, in the model's size.
+    """Return the stack of a picture, or of a moment in a video file, at the model's frame size.
 
-    A file whose frames are as large as those of the data set is cut and resized as these are; of others the largest box
-    of the model's shape is cut out of the middle. A picture fills the stack alone; a video with the frames before it.
+    Frames as large as those of the data set are cropped and resized like these; others are cropped to the largest
+    centred box of the model's aspect ratio. A picture is repeated to fill the stack; a video fills it with the frames
+    before the moment.
 
     Raises:
-        UserError: the file cannot be read, or the video is shorter.
+        UserError: the file cannot be read, or the video is too short.
     """
     path, at, time = text.rpartition("@")
     stacking = config.evaluation.batching.observation_stacking
@@ -99,7 +101,7 @@ def read_initial_frame(config: Configuration, text: str) -> np.ndarray:
 
 
 def _of_random_video(config: Configuration, paths: list[Path], random: np.random.Generator) -> np.ndarray:
-    """A stack of a random frame of a random video."""
+    """Return the stack of a random frame of a random video."""
     batching = config.evaluation.batching
     video = Video(paths[random.integers(len(paths))])
     dataset = VideoDataset(
@@ -119,12 +121,16 @@ def _open_picture(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             return ImageOps.exif_transpose(image).convert("RGB")
-    except Exception as error:  # decoders meet damaged files with exceptions of many kinds
+    except Exception as error:  # decoders raise exceptions of many kinds for damaged files
         raise UserError(f"--initial_frame {path}: not a picture that can be read: {one_line(error)}") from error
 
 
 def _video_frames(path: Path, seconds: float, count: int) -> list[Image.Image]:
-    """Up to `count` frames of a video file, the last one being shown at a time."""
+    """Return up to `count` frames of a video file, ending with the one shown at `seconds`.
+
+    Raises:
+        UserError: the file cannot be read, or the video is too short.
+    """
     if not path.is_file():
         raise UserError(f"--initial_frame {path}: no such file")
     start = max(0.0, seconds - SECONDS_BEFORE)
@@ -143,7 +149,7 @@ def _video_frames(path: Path, seconds: float, count: int) -> list[Image.Image]:
 
 
 def _fitted(config: Configuration, image: Image.Image) -> np.ndarray:
-    """The pixels uint8 (H, W, 3) of a picture in the model's size."""
+    """Return the pixels uint8 (H, W, 3) of a picture, cropped and resized to the model's frame size."""
     width, height = config.model.representation_network.target_input_size
     if image.size == (config.data.crop[2], config.data.crop[3]):
         return FrameTransform.of(config.data.crop, (width, height))(image)

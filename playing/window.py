@@ -1,4 +1,4 @@
-"""The window that a person plays in: it passes keys on to its controls, lets real time pass, and draws."""
+"""The window of play: it passes keys to the controls, advances real time, and draws."""
 
 import os
 import sys
@@ -19,47 +19,55 @@ if TYPE_CHECKING:
     from playing.session import Session
 
 DIGIT_ROW = {getattr(pygame, f"KSCAN_{digit}"): getattr(pygame, f"K_{digit}") for digit in range(10)}
-"""The key of a place in the row of numbers, where some keyboards have signs."""
+"""Number keys by their scancode in the top row, where some keyboard layouts have symbols."""
 
 LONGEST_WAIT = 0.25
-"""Seconds after which waiting for a key stops for a moment, so that Ctrl-C is heard."""
+"""Seconds after which waiting for a key is interrupted, so that Ctrl-C is noticed."""
 
 DESKTOP_SHARE = 0.8
-"""How much of a side of the desktop a window fills at first."""
+"""Share of the desktop's width and height that a window may fill at first."""
 
 LINE_MARGIN = 36
-"""Pixels that a window leaves at first above and below the frame, for the line of text."""
+"""Pixels that a window initially leaves above and below the frame, for the line of text."""
 
 LINE_SIZE, HELP_SIZE = 24, 36
-"""Pixels that text is high where there is room for it."""
+"""Text heights in pixels, if there is room."""
 
 BLACK = (0, 0, 0)
 WHITE = (255, 255, 255)
 GREY = (170, 170, 170)
 YELLOW = (255, 210, 90)
 SHADE = (0, 0, 0, 190)
-"""What text stands on, red, green, blue and opacity."""
+"""Background of text: red, green, blue and opacity."""
 
 
 def require_screen() -> None:
-    """`UserError` if there is no screen to open a window on."""
+    """Check that there is a screen to open a window on.
+
+    Raises:
+        UserError: there is none.
+    """
     _start_display()
     pygame.display.quit()
 
 
 @dataclass(frozen=True)
 class Text:
-    """A piece of text."""
+    """A piece of text with its colour."""
 
     text: str
     colour: tuple[int, int, int]
 
 
 class Window:
-    """Shows a session and passes keys on to its controls."""
+    """A window that shows a session and passes keys to its controls."""
 
     def __init__(self, session: "Session", manner: Manner) -> None:
-        """Open the window. `UserError` if there is no screen for it."""
+        """Open the window.
+
+        Raises:
+            UserError: there is no screen.
+        """
         self.session = session
         self.controls = Controls(session, manner)
         self._pace = Pace(manner.fps)
@@ -71,7 +79,7 @@ class Window:
         self._open()
 
     def run(self) -> None:
-        """Play until the player quits, and close the window."""
+        """Play until the player quits, then close the window."""
         try:
             self._draw()
             while not self.controls.has_quit:
@@ -80,7 +88,7 @@ class Window:
             pygame.quit()
 
     def update(self) -> None:
-        """Wait until keys are pressed, the next frame is due or some time has passed, and show what follows."""
+        """Wait for a key, the next frame or `LONGEST_WAIT`; then handle keys, advance real time and draw."""
         wait = (
             min(self._pace.seconds_left(time.monotonic()), LONGEST_WAIT) if self.controls.is_running else LONGEST_WAIT
         )
@@ -105,7 +113,11 @@ class Window:
         self._draw()
 
     def _open(self) -> None:
-        """Open the window, or open it again where full screen is switched on or off."""
+        """Open the window, or reopen it after full screen was switched on or off.
+
+        Raises:
+            UserError: it cannot be opened.
+        """
         self._is_full_screen = self.controls.full_screen
         desktop = pygame.display.get_desktop_sizes()[0]
         height, width, _ = self.session.game.frame.shape
@@ -117,7 +129,7 @@ class Window:
         except pygame.error as error:
             raise _no_screen(one_line(error)) from error
         pygame.mouse.set_visible(not self._is_full_screen)
-        pygame.key.stop_text_input()  # keys are keys: no input method composes signs of them
+        pygame.key.stop_text_input()  # so that no input method composes characters from keys
         pygame.event.set_blocked(None)
         pygame.event.set_allowed(
             (pygame.QUIT, pygame.KEYDOWN, pygame.KEYUP, pygame.WINDOWEXPOSED, pygame.WINDOWSIZECHANGED)
@@ -142,14 +154,14 @@ class Window:
         pygame.display.flip()
 
     def _names(self, names: tuple[str, ...]) -> list[Text]:
-        """The line above: the number keys and what they do, the last action in white."""
+        """The top line: the number keys with the names of their actions, the last action in white."""
         return [
             Text(f"{action} {name}", WHITE if action == self.controls.action else GREY)
             for action, name in enumerate(names, start=1)
         ]
 
     def _line(self) -> list[Text]:
-        """The line of text: what was done, how time passes, where it began."""
+        """The bottom line: the last action, the mode of time, the seed and the sequence."""
         controls = self.controls
         if controls.entry.digits:
             action = f"action {controls.entry.digits}_"
@@ -162,7 +174,7 @@ class Window:
         return [Text(action, WHITE), Text(self._mode(), GREY), Text(sequence, GREY), *noise, Text("H: help", GREY)]
 
     def _mode(self) -> str:
-        """Whether time passes, and frames per second: those seen in real time, else those that could be."""
+        """The mode of time, with frames a second: the measured ones in real time, else the possible ones."""
         controls = self.controls
         if not controls.real_time:
             seconds = controls.step_seconds
@@ -175,11 +187,11 @@ class Window:
 
 
 def frame_place(frame: tuple[int, int], window: tuple[int, int]) -> pygame.Rect:
-    """Where a frame goes in a window: enlarged by the largest whole factor that fits, and in the middle.
+    """Return the place of a frame in a window: centred, and enlarged by the largest whole factor that fits.
 
     Args:
         frame: width and height in pixels.
-        window: the same. Of a frame that does not fit, the middle is seen.
+        window: width and height in pixels; if the frame does not fit, its middle is visible.
     """
     factor = max(1, min(window[0] // frame[0], window[1] // frame[1]))
     place = pygame.Rect(0, 0, factor * frame[0], factor * frame[1])
@@ -188,14 +200,14 @@ def frame_place(frame: tuple[int, int], window: tuple[int, int]) -> pygame.Rect:
 
 
 def _window_size(frame: tuple[int, int], desktop: tuple[int, int]) -> tuple[int, int]:
-    """The size of a window that shows an enlarged frame and leaves a margin for the line of text."""
+    """Return the size of a window for an enlarged frame with margins for the lines of text."""
     room = int(DESKTOP_SHARE * desktop[0]), int(DESKTOP_SHARE * desktop[1]) - 2 * LINE_MARGIN
     place = frame_place(frame, room)
     return place.width, place.height + 2 * LINE_MARGIN
 
 
 def _help(controls: Controls) -> list[list[Text]]:
-    """The help: keys, and what they do."""
+    """Return the rows of the help: keys and their effects."""
     largest = controls.entry.largest
     numbers = {f"1 to {largest}": f"take an action; in real time {'hold it' if controls.idle_action else 'it goes on'}"}
     if largest > 9:
@@ -217,14 +229,14 @@ def _help(controls: Controls) -> list[list[Text]]:
 
 
 def _fitted(rows: list[list[Text]], size: int, window: tuple[int, int]) -> pygame.Surface:
-    """Rows of text in a size of letters, or smaller so that they fit into a window."""
+    """Render rows of text with letters of `size` pixels, or smaller ones so that they fit into the window."""
     picture = _table(rows, size)
     share = min(window[0] / picture.get_width(), window[1] / picture.get_height())
     return picture if share >= 1 else _table(rows, max(1, int(share * size)))
 
 
 def _table(rows: list[list[Text]], size: int) -> pygame.Surface:
-    """Rows of text in columns, on a shade, with letters of `size` pixels."""
+    """Render rows of text in columns on a shaded background, with letters of `size` pixels."""
     font = pygame.font.Font(None, size)
     cells = [[font.render(cell.text, True, cell.colour) for cell in row] for row in rows]
     widths = [max(cell.get_width() for cell in column) + size for column in zip(*cells, strict=True)]
@@ -239,12 +251,16 @@ def _table(rows: list[list[Text]], size: int) -> pygame.Surface:
 
 
 def _key(event: pygame.event.Event) -> int:
-    """The key of an event; of the places in the row of numbers it is the number, whatever sign is printed there."""
+    """Return the key of an event; keys in the top row count as numbers whatever the keyboard layout."""
     return event.key if event.key in DIGITS else DIGIT_ROW.get(getattr(event, "scancode", None), event.key)
 
 
 def _start_display() -> None:
-    """Connect to the screen. `UserError` if there is none: SDL would draw where nobody looks."""
+    """Connect to the screen.
+
+    Raises:
+        UserError: there is none; SDL would draw off screen.
+    """
     driver = os.environ.get("SDL_VIDEODRIVER")
     if sys.platform == "linux" and not (driver or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise _no_screen("neither DISPLAY nor WAYLAND_DISPLAY is set")

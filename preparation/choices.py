@@ -1,4 +1,4 @@
-"""Values of a configuration with the reasons for them, and the YAML file that tells both."""
+"""Values of a configuration with their reasons, and a YAML file of both."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ import yaml
 
 @dataclass(frozen=True)
 class Choice:
-    """A value, and why it was chosen, in a few words."""
+    """A value and, in a few words, the reason for it."""
 
     value: Any
     why: str = ""
@@ -18,16 +18,16 @@ Choices = dict[str, Choice]
 """Choices by key, such as `training.batching.batch_size`."""
 
 Sections = dict[str, Any]
-"""Choices, or their values, nested like the sections of a configuration."""
+"""Choices or their values, nested like the sections of a configuration."""
 
 
 def chosen_values(choices: Choices) -> Sections:
-    """Return the values nested in sections, as `utils.configuration.parse_configuration` takes them."""
+    """Return the values nested in sections, for `utils.configuration.parse_configuration`."""
     return _nested({key: choice.value for key, choice in choices.items()})
 
 
 def to_yaml(title: str, choices: Choices) -> str:
-    """Return a configuration file: the lines of `title` as a comment, then each value with its reason."""
+    """Return the text of a configuration file: the lines of `title` as a comment, then each value with its reason."""
     lines = [f"# {line}" for line in title.splitlines()]
     for name, section in _nested(choices).items():
         lines += ["", f"{name}:", *_section_lines(section, "  ")]

@@ -1,4 +1,4 @@
-"""What training costs: memory, followed without computing anything, time, taken from a few steps, and disk."""
+"""Costs of training: memory, counted without computing anything; time, measured over a few steps; and disk space."""
 
 import statistics
 
@@ -10,19 +10,19 @@ from training.costs import peak_memory, step_seconds
 from utils.configuration import Configuration
 
 WORKING_SPACE = 1.3
-"""What convolutions and allocators take over the tensors in use. On a CPU a step of `02_breakout` took 1.1 times these,
-and 1.6 times with recomputation, where little is in use."""
+"""Factor for the workspace of convolutions and the allocator, over the tensors in use. On a CPU, a step of
+`02_breakout` took 1.1 times their memory, and 1.6 times with recomputation, where little is in use."""
 
 NUM_TIMED_STEPS = 3
 
 
 def training_memory(config: Configuration, device: torch.device) -> int:
-    """Return about how many bytes training takes on a device."""
+    """Return approximately how many bytes of memory training takes on a device."""
     return round(WORKING_SPACE * peak_memory(settled(config, device)))
 
 
 def checkpoints_size(config: Configuration) -> int:
-    """Return how many bytes the checkpoints of a whole training take on the disk: weights and Adam's moments."""
+    """Return the bytes of disk space for the checkpoints of a complete training: weights and Adam's moments."""
     with torch.device("meta"):
         state = build_model(config).state_dict()
     num_kept = config.training.max_steps // config.training.save_freq + 1
@@ -30,6 +30,6 @@ def checkpoints_size(config: Configuration) -> int:
 
 
 def seconds_per_step(config: Configuration, device: torch.device) -> float:
-    """Return how long a training step takes on this machine now: the median of a few, not compiled."""
+    """Measure the seconds of a training step on this machine: the median of a few steps, not compiled."""
     uncompiled = config.model_copy(update={"training": config.training.model_copy(update={"compile": False})})
     return statistics.median(step_seconds(uncompiled, device, NUM_TIMED_STEPS))

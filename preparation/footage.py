@@ -1,4 +1,4 @@
-"""What is chosen from footage before it is converted: the size of frames, how many a second, and what is cut."""
+"""Choices made from footage before its conversion: the frame size, the frame rate, and the splits."""
 
 import itertools
 import statistics
@@ -16,31 +16,32 @@ from preparation.choices import Choice
 from utils.command import UserError, one_line
 
 SIDE_MULTIPLE = 16
-"""The model takes frames whose sides are multiples of this."""
+"""Sides of the model's frames are multiples of this."""
 
 MIN_SIDE = 2 * SIDE_MULTIPLE
 
 MAX_DISTORTION = 0.1
-"""Frames may become this much wider or narrower before a margin is cut off instead."""
+"""Maximum relative change of the aspect ratio by stretching; beyond it, margins are cut off instead."""
 
 STORED_FRAME_RATE = 10
-"""Frames are stored at about as many a second as in the paper's data sets."""
+"""Frames a second to store, approximately; as in the paper's data sets."""
 
 FEWEST_VIDEOS = 5
-"""With fewer, each split gets a part of every video instead of whole videos."""
+"""With fewer videos, each split gets a part of every video instead of whole videos."""
 
 HELD_OUT = Fraction(1, 10)
-"""The share of validation, and that of test."""
+"""The share of the validation split, and of the test split."""
 
 
 @dataclass(frozen=True)
 class Footage:
-    """Videos that can be read, and what looking at them without decoding tells."""
+    """Readable videos, and their properties that are known without decoding."""
 
     sources: Sequence[Source]
     probes: Sequence[Probe]
+    """The properties of each source."""
     skipped: dict[str, str]
-    """Why other videos cannot be read, by name."""
+    """Reasons why other videos cannot be read, by name."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -48,9 +49,10 @@ class Footage:
         return Counter((probe.width, probe.height) for probe in self.probes).most_common(1)[0][0]
 
     def cropped(self, box: tuple[int, int, int, int]) -> "Footage":
-        """Return the footage as it looks when a box (left, top, right, bottom) is all that is used of each frame.
+        """Return the footage with frames cropped to a box (left, top, right, bottom).
 
-        `UserError` if the box is none, or lies outside of every video.
+        Raises:
+            UserError: the box is invalid, or exceeds the frames of every video.
         """
         require_box(box)
         left, top, right, bottom = box
@@ -61,7 +63,7 @@ class Footage:
         return replace(self, probes=[replace(probe, width=right - left, height=bottom - top) for probe in self.probes])
 
     def stored_lengths(self, frame_rate: Fraction | None) -> list[int]:
-        """Return how many frames each video has at a frame rate, of those that tell without being decoded."""
+        """Return the number of frames of each video at a frame rate, for videos whose length is known."""
         return [
             round(probe.num_frames * (frame_rate / probe.frame_rate if frame_rate and probe.frame_rate else 1))
             for probe in self.probes
@@ -70,7 +72,11 @@ class Footage:
 
 
 def look_at(path: Path) -> Footage:
-    """Probe the videos at a path. `UserError` if there are none, or none that can be read."""
+    """Probe the videos at a path.
+
+    Raises:
+        UserError: there are no videos, or none can be read.
+    """
     sources = find_sources(path)
     if not sources:
         raise UserError(f"{path}: no videos there; let --videos name a video file or a folder of some")
@@ -88,7 +94,7 @@ def look_at(path: Path) -> Footage:
 
 
 def choose_size(footage: Footage, max_area: int) -> Choice:
-    """Choose (width, height) of up to `max_area` pixels: multiples of 16, shaped like the frames, and not larger."""
+    """Choose [width, height] of up to `max_area` pixels: multiples of 16, shaped like the frames, and not larger."""
     width, height = footage.size
     widths, heights = (range(MIN_SIDE, max(MIN_SIDE, side) + 1, SIDE_MULTIPLE) for side in (width, height))
     sizes = [size for size in itertools.product(widths, heights) if size[0] * size[1] <= max_area]
@@ -99,18 +105,18 @@ def choose_size(footage: Footage, max_area: int) -> Choice:
 
 
 def needs_cropping(footage: Footage, size: tuple[int, int]) -> bool:
-    """Whether stretching every video to a size (width, height) would distort one too much."""
+    """Return whether stretching the videos to a size (width, height) would distort one too much."""
     return any(_kept_share(size, (probe.width, probe.height)) < 1 - MAX_DISTORTION for probe in footage.probes)
 
 
 def _kept_share(size: tuple[int, int], frame_size: tuple[int, int]) -> float:
-    """The share of a frame that remains if a margin is cut off to give it the shape of `size`; both (width, height)."""
+    """Return the share of a frame that remains when it is cropped to the shape of `size`; both are (width, height)."""
     ratio = size[0] * frame_size[1] / (size[1] * frame_size[0])
     return min(ratio, 1 / ratio)
 
 
 def choose_frame_rate(footage: Footage) -> Fraction | None:
-    """Choose frames per second: near to 10, and every n-th frame of the median video. None where nothing has a rate."""
+    """Choose a frame rate near 10 that takes every n-th frame of the median video; None if no video has a rate."""
     rates = [probe.frame_rate for probe in footage.probes if probe.frame_rate is not None]
     if not rates:
         return None
@@ -120,7 +126,7 @@ def choose_frame_rate(footage: Footage) -> Fraction | None:
 
 @dataclass(frozen=True)
 class Piece:
-    """A video's frames from `first` on and before `end`: a source of its own."""
+    """A part of a video as a source: its frames from `first` up to but not including `end`."""
 
     source: Source
     first: int
@@ -128,31 +134,31 @@ class Piece:
 
     @property
     def name(self) -> str:
-        """The name of the video, and which frames of it."""
+        """The name of the video and the range of frames."""
         return f"{self.source.name} [{self.first}:{self.end}]"
 
     def probe(self) -> Probe:
-        """As the video's, with the length of the piece."""
+        """Return the properties of the video with the length of the piece."""
         return replace(self.source.probe(), num_frames=self.end - self.first)
 
     def frames(self) -> Iterator[SourceFrame]:
-        """Yield the frames of the piece. Those before are decoded, too."""
+        """Yield the frames of the piece; those before it are decoded too."""
         return itertools.islice(self.source.frames(), self.first, self.end)
 
 
 @dataclass(frozen=True)
 class SharedFootage:
-    """Videos, or pieces of them, in the order of the splits that they go to."""
+    """Videos or pieces of them, in the order of their splits."""
 
     sources: list[Source]
     fractions: tuple[float, float, float]
-    """The shares of train, val and test."""
+    """Shares of train, val and test."""
 
 
 def share_out(footage: Footage) -> SharedFootage:
-    """Share footage out to the splits, so that no frame is in two: whole videos, or where they are few, parts of each.
+    """Distribute footage to disjoint splits: whole videos or, if there are few, parts of each.
 
-    The first part of a video is for training, then come validation and test.
+    The first part of a video is for training, followed by validation and test.
     """
     num_videos = len(footage.sources)
     if num_videos < FEWEST_VIDEOS:
@@ -163,7 +169,7 @@ def share_out(footage: Footage) -> SharedFootage:
 
 
 def _cut(source: Source, probe: Probe) -> list[Source]:
-    """The parts of a video for train, val and test."""
+    """Return the parts of a video for train, val and test."""
     num_frames = probe.num_frames or sum(1 for _ in source.frames())
     bounds = [0, *(round(num_frames * (1 - share * HELD_OUT)) for share in (2, 1, 0))]
     pieces = [Piece(source, first, end) for first, end in itertools.pairwise(bounds)]
@@ -173,7 +179,7 @@ def _cut(source: Source, probe: Probe) -> list[Source]:
 
 
 def _part_of_file(file: VideoFile, piece: Piece, frame_rate: Fraction) -> VideoFile:
-    """A piece of a file that ffmpeg reads without what is before. Its bounds are in the middle between two frames."""
+    """Return a piece of a file, cut midway between frames, that ffmpeg reads without decoding what is before it."""
 
     def seconds(frame: int) -> float:
         return (file.start or 0) + max(0.0, float((frame - Fraction(1, 2)) / frame_rate))

@@ -1,4 +1,4 @@
-"""What a machine has to train with."""
+"""The machine that trains."""
 
 import os
 from dataclasses import dataclass
@@ -10,18 +10,23 @@ from utils.device import select_device
 
 @dataclass(frozen=True)
 class Machine:
-    """The processor that trains, and what stands beside it."""
+    """The device that trains, and the number of CPU cores."""
 
     device: torch.device
     name: str
-    """For messages."""
+    """The name of the device in messages."""
     memory: int
-    """Bytes that the device has in all, whoever uses them."""
+    """Total memory of the device in bytes, free or not."""
     num_cores: int
+    """Number of CPU cores."""
 
 
 def find_machine(device_name: str) -> Machine:
-    """Look at the device of a `--device` argument. `UserError` if there is no such device."""
+    """Describe the device of a `--device` argument.
+
+    Raises:
+        UserError: there is no such device.
+    """
     device = select_device(device_name)
     num_cores = os.cpu_count() or 1
     if device.type == "cuda":

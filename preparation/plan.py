@@ -1,4 +1,4 @@
-"""All that is chosen for a run, and the two configurations that say so."""
+"""The plan of a run: all choices, and the two configurations that they make."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from utils.command import UserError
 from utils.configuration import Configuration, parse_configuration
 
 USABLE_MEMORY = 0.8
-"""The share of a device's memory that training may take."""
+"""Share of a device's memory that training may use."""
 
 CONTEXT_OBSERVATIONS = 4
 """True observations that an evaluation begins with (docs/method.md#evaluation-data-set)."""
@@ -34,7 +34,10 @@ MAX_WORKERS = 8
 
 @dataclass(frozen=True)
 class Plan:
-    """What is chosen for a run. Of the fields with defaults, the converted data set decides."""
+    """The choices for a run.
+
+    Fields with defaults are chosen after the conversion of the data set.
+    """
 
     name: str
     data_root: Path
@@ -49,10 +52,15 @@ class Plan:
     knows_actions: Choice = field(default_factory=lambda: Choice(False))
     skip_frames: Choice = field(default_factory=lambda: Choice(0))
     fitting_observations: int = MAIN_RECIPE.evaluated_observations
-    """How many observations most videos are long enough for."""
+    """Number of observations for which most videos are long enough."""
 
     def after(self, survey: Survey, wanted_actions: int | None) -> "Plan":
-        """Return the plan for a data set, with as many actions as the user wants, if that was said."""
+        """Return the plan with the choices made from the converted data set.
+
+        Args:
+            survey: the data set.
+            wanted_actions: number of actions that the user wants; None chooses it.
+        """
         skip_frames = choose_skip_frames(survey.moving_shares)
         actions_count = choose_actions_count(survey, wanted_actions)
         knows_actions = survey.true_actions is not None and survey.true_actions <= set(range(actions_count.value))
@@ -67,7 +75,7 @@ class Plan:
 
     @property
     def configuration(self) -> Configuration:
-        """What `training_choices` amount to."""
+        """The configuration made from `training_choices`."""
         return parse_configuration(chosen_values(self.training_choices), self.name)
 
     @property
@@ -140,14 +148,14 @@ class Plan:
         }
 
     def _observations(self, wanted: int) -> Choice:
-        """As many observations in a sequence as are wanted, or as fit."""
+        """Choose the number of observations in a sequence: as many as wanted, or as fit into the videos."""
         if self.fitting_observations < wanted:
             return Choice(self.fitting_observations, f"{wanted} are usual, but most videos have room for no more")
         return Choice(wanted, f"as usual for this network; most videos have room for {self.fitting_observations}")
 
 
 def draft_plan(name: str, data_root: Path, footage: Footage, machine: Machine) -> Plan:
-    """Choose what has to be known before footage is converted: the network by the machine, and the size of frames."""
+    """Make the choices needed before the conversion: the network that fits the machine, and the frame size."""
     has_gpu = machine.device.type == "cuda"
     for recipe in (MAIN_RECIPE, REDUCED_RECIPE) if has_gpu else (small_recipe(machine.num_cores),):
         plan = _draft(name, data_root, footage, machine, recipe)
@@ -181,7 +189,7 @@ def _draft(name: str, data_root: Path, footage: Footage, machine: Machine, recip
 
 
 def _perceptual_weight(size: Choice) -> Choice:
-    """The published weight where the perceptual loss is possible."""
+    """Choose the published weight if the perceptual loss is possible, else 0."""
     if min(size.value) < SMALLEST_PERCEPTUAL_SIDE:
         return Choice(0, f"VGG19 needs sides of at least {SMALLEST_PERCEPTUAL_SIDE} pixels")
     try:
@@ -196,7 +204,7 @@ def _fits(plan: Plan, machine: Machine) -> bool:
 
 
 def _with_smaller_batch(plan: Plan, machine: Machine) -> Plan:
-    """The plan with the batch halved until it fits, or has but one sequence."""
+    """Return the plan with its batch halved until it fits into memory or has a single sequence."""
     while plan.batch_size.value > 1 and not _fits(plan, machine):
         batch_size = Choice(plan.batch_size.value // 2, f"as many as fit into the memory of {machine.name}")
         plan = replace(plan, batch_size=batch_size)

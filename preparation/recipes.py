@@ -1,20 +1,20 @@
-"""How networks of several sizes are trained: the published way, and the demo's where there is no CUDA device."""
+"""Training recipes for networks of several sizes: the published ones, and the demo's for machines without CUDA."""
 
 from dataclasses import dataclass
 
 from preparation.choices import Choice, Choices
 
 MANY_CORES = 8
-"""With fewer, the demo's frames are large enough."""
+"""Number of cores from which frames are larger than the demo's."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network, and what of its training does not depend on the footage."""
+    """A network, and the part of its training that does not depend on the footage."""
 
     name: str
     max_area: int
-    """Pixels that a frame has at most."""
+    """Maximum number of pixels of a frame."""
     batch_size: int
     """Sequences in a batch, if they fit into memory."""
     observations_count: int
@@ -22,12 +22,13 @@ class Recipe:
     evaluated_observations: int
     """Observations in the sequences of an evaluation."""
     true_observations: int
-    """True observations that drive the dynamics at the end of training, before generated ones do."""
+    """True observations that drive the dynamics before generated ones do, at the end of training."""
     settings: Choices
+    """Other values of the configuration."""
 
 
 def small_recipe(num_cores: int) -> Recipe:
-    """Return the demo's recipe, with which actions appear within minutes on two cores; more cores see larger frames."""
+    """Return the demo's recipe, which finds actions within minutes on two cores; more cores get larger frames."""
     return Recipe(
         name="a small network",
         max_area=80 * 96 if num_cores < MANY_CORES else 96 * 128,

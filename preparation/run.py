@@ -1,4 +1,4 @@
-"""A preparation: look at the footage, choose, convert, choose the rest by the frames, write, say what it costs."""
+"""The preparation of footage: probe it, make the choices, convert it, and write configurations with their costs."""
 
 import itertools
 import shlex
@@ -31,27 +31,27 @@ from utils.files import replacing, require_writable
 
 NUM_SAMPLED_VIDEOS = 4
 SAMPLED_FRAME = 30
-"""How large frames are as PNG files is estimated from this frame of some videos, by when most titles have faded in."""
+"""Index of the frame from which the size of PNG files is estimated; by then most titles have faded in."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for."""
+    """The options of the command."""
 
     videos: Path
     name: str
     data_root: Path
     actions_count: int | None
     crop: tuple[int, int, int, int] | None
-    """The box (left, top, right, bottom) of the footage to use, in pixels; None for all."""
+    """The box (left, top, right, bottom) of the footage to use, in pixels; None for whole frames."""
     frame_rate: float | None
-    """Frames per second to keep, chosen by the footage if None."""
+    """Frames a second to keep; None chooses them from the footage."""
     device: str
     processes: int
 
     @property
     def command(self) -> str:
-        """The command that asks for it, without what does not influence the result."""
+        """The command line with the options that influence the result."""
         options = ["--videos", str(self.videos), "--name", self.name, "--data_root", str(self.data_root)]
         if self.actions_count is not None:
             options += ["--actions", str(self.actions_count)]
@@ -63,23 +63,23 @@ class Request:
 
     @property
     def config(self) -> Path:
-        """Where the configuration of the training goes."""
+        """The path of the training's configuration."""
         return Path("configs", f"{self.name}.yaml")
 
     @property
     def evaluation_config(self) -> Path:
-        """Where the configuration of the evaluation goes."""
+        """The path of the evaluation's configuration."""
         return Path("configs", "evaluation", f"{self.name}.yaml")
 
 
 def prepare(request: Request) -> int:
-    """Prepare footage, or go on where that was interrupted.
+    """Prepare footage, or continue an interrupted preparation.
 
     Returns:
-        The exit code: done, or done with some videos left out.
+        The exit code: done, or done with some videos skipped.
 
     Raises:
-        UserError: there is no usable footage, no room for it, or the name is taken.
+        UserError: there is no usable footage, no disk space for it, or the name is taken.
     """
     _require_free(request)
     machine = find_machine(request.device)
@@ -105,7 +105,11 @@ def prepare(request: Request) -> int:
 
 
 def _require_free(request: Request) -> None:
-    """Refuse a name whose configurations were not written by this very command."""
+    """Check that configurations with this name do not exist, or were written by the same command.
+
+    Raises:
+        UserError: they were not, or a folder cannot be written.
+    """
     require_writable(request.data_root, "choose another --data_root")
     for path in (request.config, request.evaluation_config):
         require_writable(path.parent, "go to a folder where you may write")
@@ -125,7 +129,11 @@ def _require_length(request: Request, footage: Footage, frame_rate: Fraction | N
 
 
 def _tell_conversion(request: Request, footage: Footage, frame_rate: Fraction | None, plan: Plan) -> None:
-    """Say what will be converted to what. `UserError` if the disk has no room for it."""
+    """Print the source and the target of the conversion.
+
+    Raises:
+        UserError: there is not enough disk space.
+    """
     width, height = plan.size.value
     rate = f" at {float(frame_rate):.3g} frames a second" if frame_rate else ""
     lengths = footage.stored_lengths(frame_rate)
@@ -146,7 +154,7 @@ def _tell_conversion(request: Request, footage: Footage, frame_rate: Fraction | 
 
 
 def _frame_bytes(footage: Footage, size: tuple[int, int]) -> int:
-    """About how many bytes a frame takes as a PNG file."""
+    """Estimate the bytes of a frame as a PNG file."""
     num_sampled = min(NUM_SAMPLED_VIDEOS, len(footage.sources))
     sizes = []
     for source in footage.sources[:: len(footage.sources) // num_sampled][:num_sampled]:
@@ -158,7 +166,7 @@ def _frame_bytes(footage: Footage, size: tuple[int, int]) -> int:
 
 
 def _convert(request: Request, footage: Footage, frame_rate: Fraction | None, plan: Plan) -> Conversion:
-    """Convert what the data set lacks."""
+    """Convert the footage, except for videos that the data set has already."""
     width, height = plan.size.value
     shared = share_out(footage)
     options = ConversionOptions(
@@ -173,7 +181,11 @@ def _convert(request: Request, footage: Footage, frame_rate: Fraction | None, pl
 
 
 def _write(request: Request, plan: Plan, machine: Machine) -> None:
-    """Write both configurations. `UserError`, and nothing is written, if one is there and is another."""
+    """Write both configurations, or neither.
+
+    Raises:
+        UserError: a file exists with other contents.
+    """
     head = f"{request.name}, prepared for {machine.name} by\n{request.command}\n"
     texts = {
         request.config: to_yaml(head + "configs/02_breakout.yaml explains every key.", plan.training_choices),

@@ -1,7 +1,4 @@
-"""What is chosen from the frames of a converted data set: how far apart observations are, and how many actions.
-
-H height and W width of a frame.
-"""
+"""Choices made from a converted data set: the distance between observations, and the number of actions."""
 
 import statistics
 from collections.abc import Sequence
@@ -16,19 +13,19 @@ from preparation.choices import Choice
 from utils.command import UserError
 
 MIN_OBSERVATIONS = 4
-"""Observations in the shortest sequences worth training on."""
+"""Minimum number of observations in a sequence for training."""
 
 PUBLISHED_OBSERVATIONS = 7
-"""Observations in the sequences that training begins with, as published (docs/method.md#schedules)."""
+"""Observations in the sequences at the start of training, as published (docs/method.md#schedules)."""
 
 MAX_STRIDE = 8
-"""Observations are at most so many frames apart."""
+"""Maximum number of frames from one observation to the next."""
 
 VISIBLE_CHANGE = 24
-"""A pixel changes visibly if one of its channels, 0 to 255, changes by more. Compression changes most by less."""
+"""A pixel changes visibly if a channel, 0 to 255, changes by more than this; compression mostly changes it less."""
 
 MOVING_SHARE = 0.0005
-"""The share of pixels that change visibly where a small thing moves, such as the ball of a game."""
+"""Share of pixels that change visibly when a small object moves, such as the ball of a game."""
 
 NUM_COMPARED_FRAMES = 64
 
@@ -37,27 +34,27 @@ DEFAULT_ACTIONS = Choice(5, "to discover: enough to move left, right, up and dow
 
 @dataclass(frozen=True)
 class Survey:
-    """What a converted data set holds."""
+    """Properties of a converted data set."""
 
     num_videos: dict[str, int]
-    """By split."""
+    """Number of videos by split."""
     num_frames: int
     num_bytes: int
-    """What its files take on the disk."""
+    """Size of its files."""
     usable_length: int
-    """At least half of the frames of each split are in videos of so many frames, or more."""
+    """At least half of the frames of each split are in videos with at least this number of frames."""
     true_actions: frozenset[int] | None
-    """All true actions, if every frame has one."""
+    """All true actions that occur; None unless every frame has one."""
     moving_shares: list[float]
-    """The shares of pixels that typically change visibly between frames that are 1, 2, ... apart."""
+    """Median shares of pixels that change visibly between frames 1, 2, ... apart."""
 
     def fitting_observations(self, skip_frames: int) -> int:
-        """Return how many observations with `skip_frames` between them fit into the usable length."""
+        """Return the number of observations with `skip_frames` frames between them that fit into the usable length."""
         return (self.usable_length - 1) // (skip_frames + 1) + 1
 
 
 def survey(data_root: Path) -> Survey:
-    """Look at the videos of all splits.
+    """Measure the videos of all splits.
 
     Raises:
         UserError: a split has no videos, or most of its videos are too short to train on.
@@ -88,7 +85,7 @@ def survey(data_root: Path) -> Survey:
 def measure_motion(videos: Sequence[Video], max_stride: int) -> list[float]:
     """Return the shares of pixels that change visibly from a frame to the 1st, 2nd, ... `max_stride`-th after it.
 
-    Each share is the median over frames spread evenly over all videos.
+    Each share is a median over frames spread evenly over all videos.
     """
     rows = [(video, first) for video in videos for first in range(video.num_frames - max_stride)]
     num_compared = min(len(rows), NUM_COMPARED_FRAMES)
@@ -98,20 +95,21 @@ def measure_motion(videos: Sequence[Video], max_stride: int) -> list[float]:
 
 
 def _changing_shares(video: Video, first: int, max_stride: int) -> np.ndarray:
-    """(max_stride) shares of pixels that change visibly from the frame `first` to each of those after it."""
+    """Return the shares of pixels that change visibly from the frame `first` to each one after it: (max_stride,)."""
     frames = np.stack([np.asarray(video.frame(first + step), np.int16) for step in range(max_stride + 1)])
     return (np.abs(frames[1:] - frames[0]).max(axis=-1) > VISIBLE_CHANGE).mean(axis=(1, 2))
 
 
 def _max_stride(usable_length: int) -> int:
-    """How far apart observations can be, so that a published sequence fits, or else at least a shorter one."""
+    """Return the largest distance between observations, at least 1, with which a published sequence fits."""
     return max(1, min(MAX_STRIDE, (usable_length - 1) // (PUBLISHED_OBSERVATIONS - 1)))
 
 
 def choose_skip_frames(moving_shares: Sequence[float]) -> Choice:
-    """Choose how many frames to leave out between observations: the fewest with which something visible happens.
+    """Choose the number of frames to skip between observations: the fewest with which something moves visibly.
 
-    `moving_shares` are those of a `Survey`.
+    Args:
+        moving_shares: see `Survey`.
     """
     for skip_frames, share in enumerate(moving_shares):
         if share >= MOVING_SHARE:
@@ -123,7 +121,7 @@ def choose_skip_frames(moving_shares: Sequence[float]) -> Choice:
 
 
 def choose_actions_count(survey: Survey, wanted: int | None) -> Choice:
-    """Choose the number of actions to discover: what the user wants, else as many as the footage is known to have."""
+    """Choose the number of actions to discover: as the user wants, else as many as the true ones, else the default."""
     if wanted is not None:
         return Choice(wanted, "to discover, as asked for with --actions")
     if survey.true_actions is not None and len(survey.true_actions) > 1:

@@ -1,4 +1,4 @@
-"""Compiled networks: the same computation, with fewer and larger kernels. And what `auto` stands for on a device."""
+"""Compilation of the networks, and what `auto` stands for on a device."""
 
 import os
 import shutil
@@ -17,18 +17,19 @@ from utils.command import UserError, one_line, tell
 from utils.configuration import Configuration
 
 MAX_VARIANTS = 64
-"""Graphs compiled at most of one function: for sequences of another length, other phases of training, and so on."""
+"""Most graphs compiled of one function: each sequence length, each phase of training and so on has its own."""
 
 
 def settled(config: Configuration, device: torch.device) -> Configuration:
-    """Return a configuration in which nothing of how to compute is left to choose.
+    """Replace `auto` in `training.precision` and `training.compile` by what the device supports.
 
-    On CUDA `training.precision: auto` becomes `bf16` where the device knows bfloat16, and `training.compile: auto` true
-    where nothing is missing for it: on CPUs both were seen to learn nearly what plain float32 learns
-    (`benchmarks.equal_learning`). Elsewhere nothing is compiled, and rounded as PyTorch does by itself.
+    On CUDA the precision becomes `bf16` if the device supports bfloat16, else `tf32`, and networks are compiled if
+    nothing that compilation needs is missing. Elsewhere the precision becomes `tf32`, and nothing is compiled. On CPUs
+    bfloat16 and compiled training were measured to learn nearly what plain float32 training learns
+    (`benchmarks.equal_learning`).
 
     Raises:
-        UserError: CUDA graphs are wanted of networks that are not compiled for CUDA.
+        UserError: `training.cuda_graphs` is true, but networks are not compiled for CUDA.
     """
     on_cuda = device.type == "cuda"
     settings = config.training
@@ -51,13 +52,13 @@ def settled(config: Configuration, device: torch.device) -> Configuration:
 
 
 def compile_networks(model: PlayableModel, objective: Objective, device: torch.device) -> None:
-    """Let each network be compiled when it is first used, in place; parameter names stay as they are.
+    """Mark each network for compilation on first use, in place; parameter names stay the same.
 
-    Each sequence length has graphs of its own, of static shapes. Evaluations are not compiled
-    (`torch.compiler.set_stance`), since few of them are done.
+    Shapes are static, so each sequence length has its own graphs. Evaluations are not compiled
+    (`torch.compiler.set_stance`), since there are few of them.
 
     Raises:
-        UserError: something that PyTorch needs for this is missing.
+        UserError: something that compilation needs is missing.
     """
     if missing := _missing_for_compilation(device):
         raise UserError(f"training.compile: needs {missing}; set it to false without that")
@@ -71,7 +72,13 @@ def compile_networks(model: PlayableModel, objective: Objective, device: torch.d
 
 @contextmanager
 def explaining_failed_compilation() -> Iterator[None]:
-    """Turn errors of the compiler into a `UserError` with a remedy. Others pass, and a lack of memory."""
+    """Turn compiler errors into a `UserError` with a remedy.
+
+    Other errors, and a compiler that runs out of memory, pass unchanged.
+
+    Raises:
+        UserError: the networks cannot be compiled.
+    """
     try:
         yield
     except RuntimeError as error:
@@ -84,12 +91,12 @@ def explaining_failed_compilation() -> Iterator[None]:
 
 
 def num_compiled_graphs() -> int:
-    """How many graphs were compiled so far in this process."""
+    """Return the number of graphs compiled so far in this process."""
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
 def _missing_for_compilation(device: torch.device) -> str | None:
-    """What is not there of what compiled networks need on a device, if anything."""
+    """Return what compilation for a device needs and lacks; None if nothing is missing."""
     on_cuda = device.type == "cuda"
     if on_cuda and not has_triton():
         return "a GPU that Triton supports"
@@ -103,6 +110,6 @@ def _missing_for_compilation(device: torch.device) -> str | None:
 
 
 def _is_there(variable: str, *names: str) -> bool:
-    """Whether the program that a variable of the environment names is installed, or else one of some."""
+    """Whether the program named by an environment variable is installed; if it is not set, one of `names`."""
     chosen = os.environ.get(variable)
     return any(shutil.which(name) for name in ([chosen] if chosen else names))

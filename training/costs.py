@@ -1,7 +1,7 @@
-"""What a training step takes of a device.
+"""Memory, operations and time of a training step.
 
-Memory and operations are followed without computing anything: tensors without contents take the place of real ones, so
-that any machine can tell for any other. What the configuration leaves open (`auto`) counts as float32, not compiled.
+Memory and operations are counted on fake tensors, without computing anything, so that one machine can predict them for
+another. `auto` in the configuration counts as float32, not compiled.
 """
 
 import itertools
@@ -31,9 +31,9 @@ NUM_STEPS = 2
 
 
 def peak_memory(config: Configuration) -> int:
-    """Return the most bytes that are in use at any moment of a step on the longest sequences.
+    """Return the peak number of bytes in use during a step on the longest sequences.
 
-    What convolutions use as working space, and what an allocator rounds up or leaves unused, comes on top.
+    The workspace of convolutions, and what the allocator rounds up or leaves unused, are not included.
     """
     peak = _Peak()
     _take_steps(config, peak)
@@ -41,14 +41,14 @@ def peak_memory(config: Configuration) -> int:
 
 
 def num_operations(config: Configuration) -> int:
-    """Return how many multiplications and additions such a step takes, those of recomputation included."""
+    """Return the multiplications and additions of a step, including those of recomputation."""
     counter = FlopCounterMode(display=False)
     _take_steps(config, counter)
     return counter.get_total_flops() // NUM_STEPS
 
 
 def num_moved_bytes(config: Configuration) -> int:
-    """Return how many bytes the operations of such a step read and write, if each does so for itself."""
+    """Return the bytes that the operations of a step read and write if none are fused."""
     traffic = _Traffic()
     _take_steps(config, traffic)
     return traffic.num_bytes // NUM_STEPS
@@ -57,14 +57,17 @@ def num_moved_bytes(config: Configuration) -> int:
 def step_seconds(
     config: Configuration, device: torch.device, num_steps: int, batches: Iterable[Tensor] | None = None
 ) -> list[float]:
-    """Return how long such steps take on this device now, after a first one that is not counted.
+    """Measure the seconds of steps on a device, after a first step that is not counted.
 
     Args:
         config: the run's configuration.
         device: to compute on.
         num_steps: how many steps to time.
-        batches: observations as of `dataset.batching.Batch`, one more than steps; to wait for them counts. By default
-            noise that is there already.
+        batches: observations of `dataset.batching.Batch`, one more than `num_steps`; waiting for them is counted. None
+            takes the same noise at every step.
+
+    Returns:
+        The seconds of each step.
     """
     config = settled(config, device)
     step = _build(config).to(device)
@@ -83,7 +86,7 @@ def step_seconds(
 
 
 def _build(config: Configuration) -> TrainingStep:
-    """A step in training mode, with random weights."""
+    """Return a step in training mode, with random weights."""
     network = None
     if config.training.loss_weights.need_perceptual_network:
         network = PerceptualNetwork(vgg19().state_dict())
@@ -91,7 +94,7 @@ def _build(config: Configuration) -> TrainingStep:
 
 
 def _take_steps(config: Configuration, follower: AbstractContextManager[Any]) -> None:
-    """Let a follower see steps on tensors without contents. After the first one Adam's moments are in place."""
+    """Take steps on fake tensors while `follower` is active; from the second step on Adam has its moments."""
     step = _build(config)
     with FakeTensorMode() as mode, follower:
         _empty(step, mode)
@@ -107,19 +110,19 @@ def _phase(config: Configuration) -> Phase:
 
 
 def _time_major(config: Configuration) -> tuple[int, ...]:
-    """(T, B, H, W, 3S): how `dataset.batching.Batch` lays observations out."""
+    """The shape (T, B, H, W, 3S) of observations in the layout of `dataset.batching.Batch`."""
     batching = config.training.batching
     width, height = config.model.representation_network.target_input_size
     return batching.observations_count, batching.batch_size, height, width, 3 * batching.observation_stacking
 
 
 def _observations(time_major: Tensor) -> Tensor:
-    """(B, T, 3S, H, W) of (T, B, H, W, 3S)."""
+    """Observations (T, B, H, W, 3S) as (B, T, 3S, H, W)."""
     return time_major.movedim(-1, 2).transpose(0, 1)
 
 
 def _empty(module: nn.Module, mode: FakeTensorMode) -> None:
-    """Replace all weights and buffers by tensors of the same layout without contents."""
+    """Replace all weights and buffers by fake tensors of the same layout."""
     for part in module.modules():
         for name, weight in list(part.named_parameters(recurse=False)):
             setattr(part, name, nn.Parameter(mode.from_tensor(weight), weight.requires_grad))
@@ -128,7 +131,7 @@ def _empty(module: nn.Module, mode: FakeTensorMode) -> None:
 
 
 class _Traffic(TorchDispatchMode):
-    """Adds up what operations read and write. Views do neither."""
+    """Adds up the bytes that operations read and write; views count as none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,7 +146,7 @@ class _Traffic(TorchDispatchMode):
 
 
 class _Peak(TorchDispatchMode):
-    """Follows which storages are alive."""
+    """Tracks the bytes of all live storages and their maximum."""
 
     def __init__(self) -> None:
         super().__init__()

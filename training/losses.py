@@ -13,13 +13,13 @@ from model.action import Gaussian
 from utils import ranks
 
 MINIMUM_KL_VARIANCE = 0.05
-"""Where the variances of the action-state KL are clamped."""
+"""Lower limit of the variances in the action-state KL."""
 
 NUM_BANDS = 4
-"""Parts of a frame, side by side, in each of which brightness must stay the same to be taken for movement."""
+"""Bands of rows, or of columns, into which a frame is split; movement keeps the total brightness of each the same."""
 
 MOST_LEFT_OVER = 1 / 3
-"""The share of a part's change that something appeared or vanished in, from which nothing is read off it."""
+"""A band is ignored if this share of its change, or more, is due to things that appear or vanish."""
 
 
 def resize_frames(frames: Tensor, size: tuple[int, int]) -> Tensor:
@@ -47,13 +47,13 @@ def reconstruction_loss(truth: Tensor, reconstruction: Tensor, weights: Tensor |
 def cross_entropy(
     truth: Tensor, log_probability: Tensor, log_complement: Tensor, weights: Tensor | None = None
 ) -> Tensor:
-    """Cross-entropy in nats of pixels as probabilities, less what it is at best: 0 where frames are the true ones.
+    """Cross-entropy in nats of pixels as probabilities, minus its minimum, so that it is 0 for the true frames.
 
     Args:
         truth: (B, T, 3, H, W) in [-1, 1], taken as p = (truth + 1) / 2.
         log_probability: (B, T, 3, H, W) log p of the reconstruction.
         log_complement: (B, T, 3, H, W) log(1 - p) of the reconstruction.
-        weights: of the pixels, (B, T, 1, H, W).
+        weights: (B, T, 1, H, W) weights of the pixels.
     """
     p = (truth + 1) / 2
     least = torch.special.entr(p) + torch.special.entr(1 - p)
@@ -89,21 +89,21 @@ def kl_between_action_states(reconstructed: Gaussian, true: Gaussian) -> Tensor:
 
 
 def motion_alignment_loss(direction_means: Tensor, frames: Tensor) -> Tensor:
-    """How far the first axes of the action space are from the visible movement: a start for the action network.
+    """Squared distance of the directions' first axes from the visible movement: initialises the action network.
 
-    The movement between two frames is read off without labels as the change of the brightness's first moments, which is
-    how far bright things moved times how large they are, divided by its root mean square over the batch, that of all
-    ranks. Where things stand still, however large, they add nothing. The axes are x and y, or x alone in one dimension.
+    The movement between two frames is estimated without labels as the change of the brightness's first moments: how far
+    bright objects moved times their size, divided by its root mean square over the batch of all ranks. Objects that
+    stand still add nothing, however large. The axes are x and y, or x alone in one dimension.
 
-    What appears or vanishes, such as a brick that is hit, or moves behind something else has no movement that could be
-    read off. Directions are left free by as much as this is of all that changes.
+    Objects that appear or vanish, such as a brick that is hit, have no movement that could be estimated. The larger
+    their share of all change, the less the directions are constrained.
 
     Args:
         direction_means: (B, T-1, D).
         frames: (B, T, C, H, W).
 
     Returns:
-        The mean squared distance, each weighted by the share of what changes that is movement.
+        The mean squared distance, each weighted by the share of the change that is movement.
     """
     num_axes = min(direction_means.shape[-1], 2)
     movement, share = (values[..., :num_axes] for values in _visible_movement(frames))
@@ -112,16 +112,16 @@ def motion_alignment_loss(direction_means: Tensor, frames: Tensor) -> Tensor:
 
 
 def _visible_movement(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """The movement between consecutive frames along x and y, and its share of all that changes: (B, T-1, 2) each."""
+    """The movement between consecutive frames along x and y, and its share of all change: (B, T-1, 2) each."""
     change = frames.detach().mean(dim=2).diff(dim=1)
     movement, share = zip(*(_movement_along_rows(part) for part in (change, change.transpose(-2, -1))), strict=True)
     return torch.stack(movement, dim=-1), torch.stack(share, dim=-1)
 
 
 def _movement_along_rows(change: Tensor) -> tuple[Tensor, Tensor]:
-    """The movement (B, T-1) along the last dimension of a change of brightness (B, T-1, H, W), and its share of it.
+    """The movement along the last dimension of a brightness change (B, T-1, H, W), and its share of it: (B, T-1) each.
 
-    A band of rows counts as far as its brightness stays the same: what is left over has appeared there or vanished.
+    A band of rows counts less the more its total brightness changes: the rest has appeared there or vanished.
     """
     length = change.shape[-1]
     position = torch.linspace(-1, 1, length, device=change.device, dtype=change.dtype)
@@ -134,11 +134,11 @@ def _movement_along_rows(change: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def joint_action_matrix(p: Tensor, q: Tensor) -> Tensor:
-    """Joint distribution (K, K) of the actions read from true and from reconstructed sequences of all ranks.
+    """Joint distribution (K, K) of the actions inferred from true and from reconstructed sequences of all ranks.
 
     Args:
         p: (..., K) action probabilities of true sequences.
-        q: (..., K) action probabilities of reconstructed sequences, step by step the same sequences.
+        q: (..., K) action probabilities of the reconstructions of the same sequences.
     """
     joint = ranks.total(p.flatten(0, -2).T @ q.flatten(0, -2))
     joint = (joint + joint.T) / 2
@@ -146,7 +146,7 @@ def joint_action_matrix(p: Tensor, q: Tensor) -> Tensor:
 
 
 def mutual_information(joint: Tensor, entropy_lambda: float = 1.0) -> Tensor:
-    """Mutual information in nats of a joint distribution (K, K), the marginal entropies weighted by a factor."""
+    """Mutual information in nats of a joint distribution (K, K), with marginal entropies times `entropy_lambda`."""
     epsilon = torch.finfo(joint.dtype).eps
     rows = joint.sum(dim=1, keepdim=True).clamp_min(epsilon)
     columns = joint.sum(dim=0, keepdim=True).clamp_min(epsilon)
@@ -155,7 +155,7 @@ def mutual_information(joint: Tensor, entropy_lambda: float = 1.0) -> Tensor:
 
 
 class SmoothJointEstimator(nn.Module):
-    """Moving average of the joint action matrix: the *smooth* variant of the mutual information."""
+    """Moving average of the joint action matrix, for the *smooth* variant of the mutual information."""
 
     estimated_matrix: Tensor  # (K, K)
 
@@ -165,7 +165,10 @@ class SmoothJointEstimator(nn.Module):
         self.register_buffer("estimated_matrix", torch.full((actions_count, actions_count), actions_count**-2))
 
     def forward(self, joint: Tensor) -> Tensor:
-        """Blend a batch's joint (K, K) into the running one, whose past carries no gradient."""
+        """Update the average with the joint matrix (K, K) of a batch and return it.
+
+        Only the batch carries a gradient, not the average so far.
+        """
         smooth = (1 - self.alpha) * self.estimated_matrix + self.alpha * joint
         self.estimated_matrix.copy_(smooth.detach())
         return smooth
@@ -179,18 +182,18 @@ def motion_weights(
     limit: float | None = None,
     reconstruction_share: float = 1.0,
 ) -> Tensor:
-    """How much each pixel moves, as weights for the losses, without gradient.
+    """Weights for the losses: how much each pixel changes from frame to frame, without gradient.
 
     Args:
         truth: (B, T, 3, H, W) true frames.
-        reconstruction: (B, T, 3, H, W) reconstructed frames, whose movement is added; None for the truth alone.
-        bias: weight of a pixel that stands still.
-        dilation: odd side in pixels of the window over which a movement spreads (its maximum), 1 for none.
-        limit: largest weight of a movement before the bias is added.
-        reconstruction_share: what the movement of the reconstruction is multiplied by.
+        reconstruction: (B, T, 3, H, W) reconstructed frames, whose change is added; None for the truth alone.
+        bias: weight of a pixel that does not change.
+        dilation: odd side in pixels of a max-pooling window over the change; 1 for none.
+        limit: largest change before the bias is added.
+        reconstruction_share: factor of the reconstruction's change.
 
     Returns:
-        (B, T, 1, H, W). Images without a predecessor, the first of each sequence, are all ones.
+        (B, T, 1, H, W). The first image of each sequence, which has no predecessor, is all ones.
     """
     weights = _movement(truth)
     if reconstruction is not None:
@@ -212,18 +215,18 @@ def foreground_weights(
     limit: float | None = None,
     reconstruction_share: float = 1.0,
 ) -> Tensor:
-    """How far each pixel is from what stands still in its sequence, as weights for the losses, without gradient.
+    """Weights for the losses: how far each pixel is from the sequence's background, without gradient.
 
-    What stands still is the median over time of the true frames. A pixel counts where the true frame or the one before
-    differs from it, so that both what appears and what has to go are seen, or where the reconstruction does, so that
-    wrong pixels are not cheaper than missing ones.
+    The background is the median over time of the true frames. A pixel's weight is the largest difference from it of the
+    true frame, of the true frame before, so that a place that has to be cleared counts too, and of the reconstruction,
+    so that wrong pixels do not cost less than missing ones.
 
     Args:
         truth: (B, T, 3, H, W) true frames.
         reconstruction: (B, T, 3, H, W) reconstructed frames; None for the truth alone.
-        bias: weight of a pixel that stands still.
+        bias: weight of a background pixel.
         limit: largest weight before the bias is added.
-        reconstruction_share: what the reconstruction's differences are multiplied by.
+        reconstruction_share: factor of the reconstruction's differences.
 
     Returns:
         (B, T, 1, H, W).
@@ -237,12 +240,12 @@ def foreground_weights(
 
 
 def _difference(frames: Tensor, still: Tensor) -> Tensor:
-    """(B, T, 1, H, W) largest absolute difference of a channel from a picture (B, 1, 3, H, W)."""
+    """Largest absolute difference over the channels from a picture (B, 1, 3, H, W): (B, T, 1, H, W)."""
     return (frames.detach() - still).abs().amax(dim=2, keepdim=True)
 
 
 def _movement(frames: Tensor) -> Tensor:
-    """(B, T-1, 1, H, W) sum over channels of absolute differences of consecutive frames."""
+    """Sum over the channels of absolute differences of consecutive frames: (B, T-1, 1, H, W)."""
     return frames.detach().diff(dim=1).abs().sum(dim=2, keepdim=True)
 
 

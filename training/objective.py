@@ -1,4 +1,4 @@
-"""The objective: a rollout and its true frames become one loss and its terms (docs/method.md#objective).
+"""The training objective: the loss of a rollout and its terms (docs/method.md#objective).
 
 A new term is a function here or in a file of its own, an entry in `TERMS`, and a weight in
 `utils.configuration.LossWeights`.
@@ -23,7 +23,7 @@ from utils.configuration import Configuration
 
 
 class Resolution(NamedTuple):
-    """Reconstructed frames of one size beside the true ones."""
+    """Reconstructed and true frames at one resolution."""
 
     truth: Tensor  # (B, R, 3, H, W) in [-1, 1]
     frames: Tensor  # (B, R, 3, H, W) in [-1, 1]
@@ -32,31 +32,35 @@ class Resolution(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """A rollout beside its true frames: what terms are computed of."""
+    """A rollout and its true frames: the input of the terms."""
 
     rollout: Rollout
     true_frames: Tensor  # (B, T, 3, H, W) in [-1, 1]
-    resolutions: list[Resolution]  # the largest first
-    perceptual_levels: list[float]  # weights of the five levels
+    resolutions: list[Resolution]
+    """The frames at each resolution, the largest first."""
+    perceptual_levels: list[float]
+    """Weights of the five levels of the perceptual network."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """The value to minimise and what it is made of."""
+    """The value to minimise and its terms."""
 
-    total: Tensor  # scalar, with gradient
-    terms: dict[str, Tensor]  # detached scalars: `loss` (the total), and each term before weighting
+    total: Tensor
+    """Scalar, with gradient."""
+    terms: dict[str, Tensor]
+    """Detached scalars: `loss` (the total), and each term before weighting."""
 
 
 class Objective(nn.Module):
-    """Weighs the terms; holds the running joint action matrix of the smooth mutual information."""
+    """The weighted sum of the terms, and the running joint action matrix of the smooth mutual information."""
 
     def __init__(self, config: Configuration, perceptual_network: PerceptualNetwork | None = None) -> None:
         """Create the objective.
 
         Args:
             config: the run's configuration.
-            perceptual_network: needed where a perceptual weight is above zero.
+            perceptual_network: required if a perceptual weight is above zero.
         """
         super().__init__()
         self.settings = config.training
@@ -70,7 +74,11 @@ class Objective(nn.Module):
             )
 
     def require_terms(self, model: PlayableModel) -> None:
-        """Refuse a weight whose term this model cannot have. `UserError` names key and remedy."""
+        """Check that this model supports every term with a weight.
+
+        Raises:
+            UserError: it does not; the message names the key and the remedy.
+        """
         settings = self.settings
         phases = {True: settings.pretraining_steps > 0, False: settings.max_steps > settings.pretraining_steps}
         for pretraining in (phase for phase, is_passed in phases.items() if is_passed):
@@ -82,7 +90,7 @@ class Objective(nn.Module):
                     raise UserError(f"{key}: {obstacle}, or set it to 0")
 
     def forward(self, rollout: Rollout, true_frames: Tensor, pretraining: bool) -> Loss:
-        """Compute the loss of a rollout whose true frames (B, T, 3, H, W) in [-1, 1] are given."""
+        """Return the loss of a rollout, given its true frames (B, T, 3, H, W) in [-1, 1]."""
         loss_weights = self.settings.loss_weights
         weights = loss_weights.in_phase(pretraining)
         assert {term.key for term in TERMS} == weights.keys(), "every term has a weight, and every weight a term"
@@ -107,9 +115,9 @@ class Objective(nn.Module):
         return Loss(total, {"loss": total.detach(), **{name: term.detach() for name, term in terms.items()}})
 
     def joint_actions(self, rollout: Rollout) -> Tensor:
-        """The joint distribution (K, K) of the actions read from true and from reconstructed sequences.
+        """The joint distribution (K, K) of the actions inferred from true and from reconstructed sequences.
 
-        The smooth variant blends it into the running one.
+        The smooth variant updates its moving average with it and returns the average.
         """
         joint = losses.joint_action_matrix(
             rollout.inferred_actions.probabilities, rollout.reconstructed_actions.probabilities
@@ -117,16 +125,17 @@ class Objective(nn.Module):
         return joint if self.mi_estimator is None else self.mi_estimator(joint)
 
     def mi_estimator_state(self) -> dict[str, dict[str, Tensor]]:
-        """What a checkpoint holds of the objective: the published entry `mi_estimator`, of the smooth variant only."""
+        """The published checkpoint entry `mi_estimator`; empty without the smooth variant."""
         if self.mi_estimator is None:
             return {}
         return {"mi_estimator": {"matrix_estimator.estimated_matrix": self.mi_estimator.estimated_matrix}}
 
     def load_mi_estimator_state(self, state: dict[str, Tensor]) -> None:
-        """Take over the entry `mi_estimator` of a checkpoint; the plain variant has no use for it.
+        """Restore the entry `mi_estimator` of a checkpoint; the plain variant ignores it.
 
         Raises:
-            KeyError, RuntimeError: the entry is not as published, or is for another number of actions.
+            KeyError: the entry lacks the matrix.
+            RuntimeError: the matrix is for another number of actions.
         """
         if self.mi_estimator is not None:
             self.mi_estimator.load_state_dict({"estimated_matrix": state["matrix_estimator.estimated_matrix"]})
@@ -144,7 +153,7 @@ class Objective(nn.Module):
         return resolutions
 
     def _motion_weights(self, rollout: Rollout, true_frames: Tensor) -> Tensor:
-        """(B, T, 1, H, W)."""
+        """The weights (B, T, 1, H, W) of the pixels."""
         settings = self.settings
         reconstruction = None
         if settings.motion_weights_source.endswith("truth_and_reconstruction"):
@@ -165,7 +174,7 @@ class Objective(nn.Module):
 
 
 Compute = Callable[[Comparison, Objective], Tensor | PerceptualDistance | None]
-"""The value of a term, with gradient, before it is weighted; None where the rollout has not what it takes."""
+"""Returns a term's value before weighting, with gradient; None if the rollout lacks what the term needs."""
 
 
 @dataclass(frozen=True)
@@ -173,16 +182,16 @@ class Term:
     """A term of the objective."""
 
     name: str
-    """Under which it is logged."""
+    """The name in the log."""
     key: str
-    """Of its weight in `training.loss_weights`, and of that in pretraining with `_pretraining` behind it."""
+    """The key of its weight in `training.loss_weights`; the weight in pretraining has the suffix `_pretraining`."""
     compute: Compute
     sign: int = 1
     """-1 if it is maximised."""
     is_always_logged: bool = False
-    """Whether it is computed where its weight is zero, too."""
+    """Whether it is computed and logged even if its weight is zero."""
     obstacle: Callable[[PlayableModel], str | None] | None = None
-    """What a model lacks for it, with the remedy."""
+    """Returns what a model lacks for the term, with the remedy; None if it lacks nothing."""
 
 
 def _reconstruction(comparison: Comparison, _: Objective) -> Tensor:
@@ -267,4 +276,4 @@ TERMS: tuple[Term, ...] = (
     Term("hidden_states", "hidden_states_rec_lambda", _hidden_states, is_always_logged=True),
     Term("perceptual", "perceptual_loss_lambda", _perceptual),
 )
-"""In the order in which they are added up."""
+"""All terms, in the order in which they are added up."""

@@ -1,7 +1,7 @@
-"""The perceptual term (docs/method.md#perceptual-loss), a few frames at a time.
+"""The perceptual term, computed a few frames at a time to save memory (docs/method.md#perceptual-loss).
 
-Nothing but weights follows it in a step, so that its gradient is known as soon as its value is. What the network
-computed for some frames is let go then, before the next ones: it takes little memory, and nothing is computed twice.
+Only weights follow the term in a step, so the gradient of a few frames is computed together with their value, and the
+network's activations are freed before the next frames. This takes little memory, and nothing is computed twice.
 
 Dimensions: B batch, R reconstructed frames of a sequence, H x W pixels, L = 5 levels of the network.
 """
@@ -16,21 +16,23 @@ from model.perceptual import PerceptualNetwork
 from training import losses
 
 PIXELS_AT_A_TIME = 2**18
-"""Four frames of 256x256. At least one of each sequence is compared at a time."""
+"""Pixels compared at a time: four frames of 256x256. At least one frame of each sequence is compared at a time."""
 
 
 class PerceptualDistance(NamedTuple):
-    """How far frames are from true ones: two scalars."""
+    """The perceptual distance of frames from the true ones, as two scalars."""
 
-    weighted: Tensor  # the sum of the levels, each times its weight
-    plain: Tensor  # their sum, without gradient
+    weighted: Tensor
+    """The weighted sum over the levels."""
+    plain: Tensor
+    """The plain sum over the levels, without gradient."""
 
 
 class PerceptualLoss(nn.Module):
-    """Mean absolute differences of a frozen network's features at its levels."""
+    """Mean absolute differences of a frozen network's features, level by level."""
 
     def __init__(self, network: PerceptualNetwork, uses_bf16: bool) -> None:
-        """Create the loss; with `uses_bf16` the network computes in bfloat16, its features are compared in float32."""
+        """Create the loss; `uses_bf16` computes features in bfloat16, which are still compared in float32."""
         super().__init__()
         self.network = network
         self.uses_bf16 = uses_bf16
@@ -44,7 +46,7 @@ class PerceptualLoss(nn.Module):
             truth: (B, R, 3, H, W) in [-1, 1].
             frames: (B, R, 3, H, W).
             motion: (B, R, 1, H, W) weights of the pixels, or None for equal ones.
-            level_weights: L of them.
+            level_weights: L weights.
         """
 
         def compare(position: slice, some_frames: Tensor) -> PerceptualDistance:
@@ -55,7 +57,7 @@ class PerceptualLoss(nn.Module):
         return PerceptualDistance(*_Comparison.apply(frames, compare))
 
     def _levels(self, truth: Tensor, frames: Tensor, motion: Tensor | None) -> list[Tensor]:
-        """L scalars."""
+        """The mean absolute difference at each level: L scalars."""
         with torch.autocast(frames.device.type, torch.bfloat16, enabled=self.uses_bf16):
             with torch.no_grad():
                 true_features = self.network(truth.flatten(0, 1))
@@ -65,7 +67,7 @@ class PerceptualLoss(nn.Module):
 
 
 class _Comparison(torch.autograd.Function):
-    """The mean over all frames of a distance that is taken of some of them, and its gradient."""
+    """The mean over all frames of a distance that is computed for a few frames at a time, and its gradient."""
 
     @staticmethod
     def forward(

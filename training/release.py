@@ -1,9 +1,9 @@
-"""Make a trained model small enough to give away.
+"""Export a trained model to a small file for others to play.
 
 python -m training.release --config configs/00_breakout_demo.yaml --output my_model.pth.tar
 
-The file plays by itself: weights in half precision, configuration, number of steps and starting frames, and, if given
-here or before, what the actions are called and how fast real time goes. What only training needs is left out.
+The file holds all that play needs: weights in half precision, configuration, number of steps and starting frames, and,
+if given here or before, the names of the actions and the frames a second of real time.
 """
 
 from collections.abc import Sequence
@@ -35,17 +35,17 @@ def release(
     action_names: Sequence[str] | None = None,
     real_time_fps: float | None = None,
 ) -> None:
-    """Write what play needs of a run's latest checkpoint to a new file.
+    """Write the part of a run's latest checkpoint that play needs to a new file.
 
     Args:
         config: the run's configuration.
         output: the new file.
-        action_names: what the actions are called, one name each in the order of the keys; None keeps the checkpoint's.
+        action_names: a name for each action, in the order of the keys; None keeps the checkpoint's.
         real_time_fps: frames a second of real time, above 0, up to 60; None keeps the checkpoint's.
 
     Raises:
-        UserError: the file exists, there is no checkpoint, its weights do not fit into half precision, or names or
-            frames a second are impossible.
+        UserError: the file exists, there is no checkpoint, its weights do not fit into half precision, or the names or
+            the frames a second are invalid.
         CheckpointError: the checkpoint is damaged, or the file cannot be written.
     """
     given = _given_hints(config, action_names, real_time_fps)
@@ -66,7 +66,11 @@ def release(
 def _given_hints(
     config: Configuration, action_names: Sequence[str] | None, real_time_fps: float | None
 ) -> dict[str, list[str] | float]:
-    """What is stored of the command line. `UserError` if it is impossible."""
+    """The hints given on the command line, by the names under which they are stored.
+
+    Raises:
+        UserError: a hint is invalid.
+    """
     given: dict[str, list[str] | float] = {}
     if action_names is not None:
         require_action_names(action_names, config.data.actions_count)

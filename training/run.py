@@ -1,4 +1,4 @@
-"""A training run: everything it is made of, built in the order in which mistakes are cheapest to find."""
+"""A training run: its parts are built in the order in which the user's mistakes are found soonest."""
 
 from contextlib import ExitStack, closing
 
@@ -24,13 +24,13 @@ from utils.files import only_process, require_writable
 from utils.logger import IMAGES, METRICS, RunLogger, has_evaluation
 
 SMALLEST_PERCEPTUAL_SIDE = 64
-"""Pixels: VGG19 halves frames four times, and the smallest it sees are a quarter of the size."""
+"""Pixels: VGG19 halves frames four times, and the lowest resolution it sees is a quarter of the full one."""
 
 
 def train(config: Configuration, device_name: str) -> int:
-    """Train as a configuration says, or go on where its checkpoint stands.
+    """Train a run, or continue it from its latest checkpoint.
 
-    Nothing is written before everything that a run needs was found in order.
+    Nothing is written before everything that the run needs has been checked.
 
     Args:
         config: the run's configuration.
@@ -40,14 +40,14 @@ def train(config: Configuration, device_name: str) -> int:
         The exit code: done, or interrupted by a signal after saving.
 
     Raises:
-        UserError: something is missing, damaged, impossible or not finite.
+        UserError: something is missing, damaged, invalid or not finite.
     """
     with all_ranks(device_name) as device:
         return _train_on(device, settled(config, device))
 
 
 def _train_on(device: torch.device, config: Configuration) -> int:
-    """Check that nothing is missing, train, and say where the results are; the exit code."""
+    """Check that nothing is missing, train, print where the results are, and return the exit code."""
     output_directory, save_directory = config.logging.output_directory, config.logging.save_directory
     require_writable(output_directory, "choose another logging.output_root")
     require_writable(save_directory, "choose another logging.save_root")
@@ -65,7 +65,7 @@ def _train_on(device: torch.device, config: Configuration) -> int:
 def _train(
     config: Configuration, device: torch.device, perceptual_network: PerceptualNetwork | None
 ) -> tuple[int, int]:
-    """Build the run and train; the exit code, and the step that was reached."""
+    """Build the run and train; return the exit code and the last step."""
     torch.manual_seed(config.training.seed)
     model = build_model(config).to(device)
     if config.training.sync_batchnorm:
@@ -92,7 +92,7 @@ def _train(
             stack.enter_context(only_process(config.logging.save_directory, "logging.run_name"))
             logger = stack.enter_context(closing(RunLogger(config)))
         ranks.wait_for_all()
-        state.resume(config.logging.save_directory)  # once more: another process may have been at work until now
+        state.resume(config.logging.save_directory)  # again: another process may have trained until now
         trainer = Trainer(config, state, data, evaluator, logger)
         if continued is not None:
             tell(f"continuing {config.logging.run_name} after step {state.step} of {config.training.max_steps}")
@@ -101,7 +101,11 @@ def _train(
 
 
 def _perceptual_network(config: Configuration) -> PerceptualNetwork | None:
-    """The network of the perceptual loss, if that has a weight."""
+    """Return the network of the perceptual loss; None if the loss has no weight.
+
+    Raises:
+        UserError: the network cannot be loaded, or frames are too small for it.
+    """
     if not config.training.loss_weights.need_perceptual_network:
         return None
     side = min(config.model.representation_network.target_input_size)

@@ -1,4 +1,4 @@
-"""What training changes, and checkpoints therefore hold: weights, optimiser, learning rate, step, random state."""
+"""The state of training that checkpoints hold: weights, optimiser, learning rate, step, random state."""
 
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from utils.configuration import Configuration
 
 
 class TrainingState:
-    """A model with its optimisation after some number of steps.
+    """A model and its optimiser after some number of steps.
 
     Attributes:
-        step: optimiser updates done.
+        step: number of optimiser updates so far.
     """
 
     def __init__(self, config: Configuration, model: PlayableModel, objective: Objective) -> None:
@@ -42,11 +42,11 @@ class TrainingState:
 
     @property
     def learning_rate(self) -> float:
-        """What the next step uses."""
+        """The learning rate of the next step."""
         return self.optimizer.param_groups[0]["lr"]
 
     def update(self, loss: Tensor) -> None:
-        """Do one step: follow the gradient of a scalar loss."""
+        """Take one optimiser step on a scalar loss."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -54,7 +54,11 @@ class TrainingState:
         self.step += 1
 
     def require_finite_weights(self) -> None:
-        """`UserError` if a weight is infinite or not a number, as after a finite loss with an infinite gradient."""
+        """Check that all weights are finite; after a finite loss with an infinite gradient they are not.
+
+        Raises:
+            UserError: a weight is infinite or NaN.
+        """
         weights = self.model.state_dict()
         is_finite = torch.stack([tensor.isfinite().all() for tensor in weights.values()]).tolist()
         names = [name for name, good in zip(weights, is_finite, strict=True) if not good]
@@ -65,7 +69,7 @@ class TrainingState:
             )
 
     def checkpoint(self) -> dict[str, Any]:
-        """What `resume` needs to continue exactly from here, under the published keys and our own."""
+        """The contents of a checkpoint from which `resume` continues exactly, under the published keys and our own."""
         random_state = {"cpu": torch.get_rng_state()}
         if self.device.type != "cpu":
             random_state[self.device.type] = torch.get_device_module(self.device).get_rng_state()
@@ -80,16 +84,17 @@ class TrainingState:
         }
 
     def resume(self, directory: Path) -> dict[str, Any] | None:
-        """Continue from `latest.pth.tar`, ours or the authors', if there are checkpoints in a folder.
+        """Restore `latest.pth.tar`, ours or the authors', if the folder has checkpoints.
 
-        Learning rate, its schedule and weight decay are always the configuration's. Bare weights are taken over and
-        training starts from them at step 0.
+        Learning rate, its schedule and weight decay are always the configuration's. A file with weights alone is
+        loaded, and training starts from them at step 0.
 
         Returns:
-            What the checkpoint says of its configuration and data, or None in a folder without any.
+            The checkpoint's `config` and `data_state`, as far as it has them; None if the folder has no checkpoints.
 
         Raises:
-            CheckpointError: the file is torn, foreign, of another model, or missing beside older checkpoints.
+            CheckpointError: the file is incomplete, no checkpoint, of another model, or missing beside older
+                checkpoints.
         """
         if not any(directory.glob("*.pth.tar")):
             return None
@@ -117,7 +122,10 @@ class TrainingState:
                 (torch if device == "cpu" else torch.get_device_module(device)).set_rng_state(random_state)
 
     def _restore_optimizer(self, saved: dict[str, Any]) -> None:
-        """Take over Adam's moments. Where the authors' optimiser lists the centroids too, they are last and unmoved."""
+        """Restore Adam's moments.
+
+        The authors' optimiser may list the centroids too; these come last and have no moments.
+        """
         parameters = self.optimizer.param_groups[0]["params"]
         (saved_group,) = saved["param_groups"]
         keys = saved_group["params"]
@@ -145,7 +153,7 @@ class TrainingState:
 
 
 def _in_layout_of(parameter: Tensor, moment: Tensor) -> Tensor:
-    """A moment in the memory layout of its parameter, without which fused Adam would confuse its elements."""
+    """Copy a moment to the memory layout of its parameter, since fused Adam would mix up its elements otherwise."""
     if moment.shape != parameter.shape:
         raise ValueError(f"a moment of shape {list(moment.shape)} for a parameter of shape {list(parameter.shape)}")
     return torch.empty_like(parameter, device="cpu").copy_(moment)

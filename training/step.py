@@ -1,4 +1,4 @@
-"""One training step from observations to the loss: what ranks repeat side by side."""
+"""Forward pass and loss of a training step: the module that DistributedDataParallel wraps."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from utils import ranks
 
 @dataclass(frozen=True)
 class Phase:
-    """What the schedules say of a step."""
+    """The values of the schedules at a step."""
 
     pretraining: bool
     ground_truth_observations: int
@@ -22,15 +22,15 @@ class Phase:
 
 @dataclass(frozen=True)
 class UsedActions:
-    """What a plot of the action space shows of a step, without gradient."""
+    """The actions of a step for a plot of the action space, without gradient."""
 
-    directions: Tensor  # (B, T-1, D) sampled
-    action_states: Tensor  # (B, T, D) sampled
+    directions: Tensor  # (B, T-1, D), sampled
+    action_states: Tensor  # (B, T, D), sampled
     weights: Tensor  # (B, T-1, K)
 
     @classmethod
     def of(cls, rollout: Rollout) -> "UsedActions":
-        """Read them off a rollout."""
+        """Return the actions of a rollout."""
         inferred = rollout.inferred_actions
         return cls(
             inferred.sampled_directions.detach(), inferred.sampled_action_states.detach(), rollout.actions.detach()
@@ -39,14 +39,14 @@ class UsedActions:
 
 @dataclass(frozen=True)
 class StepResult:
-    """The outcome of a step before the model is updated."""
+    """The loss and the actions of a step, before the model is updated."""
 
     loss: Loss
     actions: UsedActions
 
 
 class TrainingStep(nn.Module):
-    """Rolls the model out over a batch, or over a rank's share of one, and weighs the terms of the objective."""
+    """Rolls the model out over a batch, or over a rank's share of one, and computes the objective."""
 
     def __init__(self, model: PlayableModel, objective: Objective) -> None:
         super().__init__()
@@ -56,14 +56,14 @@ class TrainingStep(nn.Module):
         self.uses_cuda_graphs = objective.settings.cuda_graphs
 
     def forward(self, observations: Tensor, phase: Phase, action_sampler: ActionSampler | None = None) -> StepResult:
-        """Compute the loss.
+        """Return the loss and the actions.
 
         Args:
             observations: (B, T, 3S, height, width) in [-1, 1].
-            phase: what the schedules say.
+            phase: the values of the schedules.
             action_sampler: replaces the Gumbel-Softmax choice of actions.
         """
-        if self.uses_cuda_graphs:  # until the next mark, what networks return is not overwritten
+        if self.uses_cuda_graphs:  # outputs of the networks are not overwritten until the next mark
             torch.compiler.cudagraph_mark_step_begin()
         with torch.autocast(observations.device.type, torch.bfloat16, enabled=self.uses_bf16):
             rollout = self.model(

@@ -54,7 +54,7 @@ ADVICE = {
 
 
 class Trainer:
-    """Trains until the last step, a signal, or an error that the user can mend."""
+    """Trains until the last step, a signal, or an error that the user can fix."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Trainer:
         evaluator: Evaluator,
         logger: RunLogger | None,
     ) -> None:
-        """Make ready to train; the rank that has the logger is the one that saves."""
+        """Prepare to train; only the rank that has the logger logs and saves."""
         self.config = config
         self.settings = config.training
         self.state = state
@@ -73,12 +73,12 @@ class Trainer:
         self.evaluator = evaluator
         self.logger = logger
         self.starting_frames = torch.from_numpy(stored_starting_frames(evaluator.dataset))
-        self._unread_terms: list[dict[str, Tensor]] = []  # of each step since the last report, left on the device
-        self._num_symptoms = dict.fromkeys(ADVICE, 0)  # how many evaluations in a row showed each
+        self._unread_terms: list[dict[str, Tensor]] = []  # of each step since the last report, still on the device
+        self._num_symptoms = dict.fromkeys(ADVICE, 0)  # number of evaluations in a row that showed each
         self._stop_signal: signal.Signals | None = None
 
     def train(self) -> int:
-        """Train up to `max_steps`, or until SIGINT or SIGTERM, and leave a checkpoint of the last step.
+        """Train up to `max_steps`, or until SIGINT or SIGTERM, and save a checkpoint of the last step.
 
         Returns:
             The exit code: done, or interrupted by one of the signals.
@@ -86,7 +86,7 @@ class Trainer:
         Raises:
             UserError: the loss or a weight is not finite, a frame cannot be read, or a checkpoint cannot be saved.
         """
-        if self.state.is_complete:  # but its last evaluation was cut short
+        if self.state.is_complete:  # but its last evaluation was interrupted
             self._evaluate()
             return EXIT_DONE
         self.state.model.train()
@@ -104,7 +104,7 @@ class Trainer:
         return EXIT_CODES[self._stop_signal or signal.SIGTERM]
 
     def tell_differences(self, checkpoint: dict[str, Any]) -> None:
-        """Say where the configuration and the data are not those of the checkpoint that is continued."""
+        """Print how the configuration and the data differ from those of the checkpoint that is continued."""
         if "config" in checkpoint:
             before, now = flatten(checkpoint["config"]), flatten(self.config.model_dump(mode="json"))
             changes = [
@@ -121,7 +121,7 @@ class Trainer:
             )
 
     def _batches(self, progress: "tqdm[Any]") -> Iterator[Batch]:
-        """The batches of the steps to come. If one cannot be read, a mended data set will continue from before it."""
+        """Yield the remaining batches; on a read error, save, so that the run can resume once the data is fixed."""
         try:
             yield from self.data.batches(self._observations_count, self.state.step + 1, self.state.device)
         except (UserError, OSError):
@@ -134,7 +134,7 @@ class Trainer:
         return schedules.observations_count(step, self.settings.batching)
 
     def _train_step(self, batch: Batch) -> UsedActions:
-        """Compute the loss of a batch and update the model."""
+        """Compute the loss of a batch, update the model, and return the actions of the step."""
         step = self.state.step + 1
         batch = batch.to(self.state.device)
         phase = Phase(
@@ -167,7 +167,7 @@ class Trainer:
             self._evaluate()
 
     def _report(self, progress: "tqdm[Any]") -> None:
-        """Read the terms of all steps since the last report, if any, from the device, at once, and log their means.
+        """Log the mean terms of the steps since the last report, which are read from the device at once.
 
         Raises:
             UserError: a term is not finite.
@@ -230,7 +230,7 @@ class Trainer:
                 tell(f"warning: {ADVICE[name]}")
 
     def _symptoms(self, evaluation: Evaluation) -> dict[str, bool]:
-        """Whether two evaluations in a row found the actions unused, or without effect."""
+        """Whether this evaluation and the one before found each problem of `ADVICE`."""
         found = {
             "actions_collapsed": evaluation.has_collapsed_actions,
             "actions_ineffective": evaluation.has_ineffective_actions,
@@ -240,7 +240,7 @@ class Trainer:
         return {name: number >= 2 for name, number in self._num_symptoms.items()}
 
     def _save(self, *other_names: str) -> None:
-        """Save under other names and, last, as `latest.pth.tar`: a run that goes on from there has the others."""
+        """Save under other names, and as `latest.pth.tar` last, so that the others exist if a run resumes from it."""
         self.state.require_finite_weights()
         if self.logger is None:
             return
@@ -249,7 +249,7 @@ class Trainer:
             save_checkpoint(self.config.logging.save_directory / name, contents)
 
     def _progress_bar(self) -> "tqdm[Any]":
-        """Steps/s, loss and time left: on a terminal in one line, in a log as a line every ten seconds."""
+        """A progress bar with steps/s, loss and time left; in a log file, a line every ten seconds."""
         is_terminal = sys.stderr.isatty()
         return tqdm(
             total=self.settings.max_steps,
@@ -265,12 +265,12 @@ class Trainer:
 
     @contextmanager
     def _noticing_signals(self) -> Iterator[None]:
-        """Let the first SIGINT or SIGTERM end training after the present step; a second one ends it at once."""
+        """Let the first SIGINT or SIGTERM end training after the current step; a second one ends it at once."""
 
         def notice(number: int, _frame: FrameType | None) -> None:
             self._stop_signal = signal.Signals(number)
             restore()
-            if ranks.is_main():  # print is not safe here: the signal may have interrupted it
+            if ranks.is_main():  # print is not safe here: the signal may have interrupted another print
                 os.write(1, f"\n{self._stop_signal.name}: saving after this step (again: stop at once)\n".encode())
 
         def restore() -> None:
@@ -287,5 +287,5 @@ class Trainer:
 
 
 def _points(values: Tensor) -> np.ndarray:
-    """(B, T, ...) to (B * T, ...)."""
+    """Values (B, T, ...) as an array (B * T, ...)."""
     return values.flatten(0, 1).cpu().numpy()

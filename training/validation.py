@@ -1,4 +1,4 @@
-"""Evaluation during training: held-out reconstructions and what the actions do (docs/method.md#during-training).
+"""Evaluation during training: held-out reconstruction and the effect of the actions (docs/method.md#during-training).
 
 Dimensions: B batch, T observations in a sequence, K actions, D action-space dimension.
 """
@@ -37,18 +37,20 @@ NUM_PICTURED_SEQUENCES = 4
 RARELY_USED = 0.01
 """Share of the steps below which an action counts as unused."""
 CONFUSED = 0.8
-"""Share of the accuracy of reading actions off the true movement below which discovered actions count as confused."""
+"""Share of the accuracy that the true movement allows below which discovered actions count as confused."""
 NO_EFFECT = 0.1
 """Change of the most changed pixel, in the range [-1, 1], below which an action counts as without effect."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one evaluation found."""
+    """The results of one evaluation."""
 
     scalars: dict[str, float]
-    images: dict[str, np.ndarray]  # uint8 (height, width, 3) each
-    probed: dict[str, float] = field(default_factory=dict)  # what only footage of some kind shows; a part of `scalars`
+    images: dict[str, np.ndarray]
+    """uint8 (height, width, 3) each."""
+    probed: dict[str, float] = field(default_factory=dict)
+    """The part of `scalars` that is measured on footage of Breakout alone, by shorter names."""
 
     def summary(self) -> str:
         """The figures that matter most, in one line."""
@@ -69,20 +71,20 @@ class Evaluation:
 
     @property
     def has_confused_actions(self) -> bool:
-        """Whether actions agree with true ones, where known, much less often than visible movement would allow."""
+        """Whether actions agree with true ones much less often than the true movement allows; false if unknown."""
         bound = self.scalars.get("eval/movement_accuracy")
         return bound is not None and self.scalars["eval/action_accuracy"] < CONFUSED * bound
 
     @property
     def has_ineffective_actions(self) -> bool:
-        """Whether frames stay the same whichever action is taken."""
+        """Whether frames hardly depend on the action."""
         return self.scalars["eval/action_effect"] < NO_EFFECT
 
 
 class Evaluator:
-    """Reconstructs held-out sequences as play would: most probable actions, no variations.
+    """Reconstructs held-out sequences with the most probable actions and no variations, as in play.
 
-    A model that is trained with the true actions is driven by these.
+    A model that is trained with the true actions is evaluated with these.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class Evaluator:
             config: the run's configuration.
             dataset: the validation split.
             device: where the model is.
-            perceptual_network: adds the perceptual loss to what is measured.
+            perceptual_network: if given, the perceptual loss is measured too.
         """
         self.config = config
         self.settings = config.evaluation
@@ -118,9 +120,9 @@ class Evaluator:
 
     @torch.no_grad()
     def evaluate(self, model: PlayableModel) -> Evaluation:
-        """Measure a model, which is left in the mode it was in; the global random state is not touched.
+        """Measure a model; its mode and the global random state stay as they are.
 
-        The ranks share the batches; each learns the scalars of all, and rank 0 draws the images.
+        The ranks share the batches. Each rank gets the scalars of all batches; rank 0 draws the images.
         """
         was_training = model.training
         model.eval()
@@ -169,7 +171,7 @@ class Evaluator:
         )
 
     def _one_step_ahead(self, model: PlayableModel, observations: Tensor, actions: Tensor, noise: Noise) -> Tensor:
-        """(B, T-1, 3, H, W) the frame after each true observation but the last."""
+        """The generated frame after each true observation but the last: (B, T-1, 3, H, W)."""
         rollout: Rollout = model(
             observations,
             observations.shape[1] - 1,
@@ -180,7 +182,7 @@ class Evaluator:
         return rollout.frames.full
 
     def _action_effects(self, model: PlayableModel, observations: Tensor, actions: Tensor, noise: Noise) -> Tensor:
-        """(B,) how much the most changed pixel differs between the actions, each taken until the sequence ends."""
+        """The largest difference of a pixel between the actions, each held for the last steps: (B,)."""
         context = self.settings.ground_truth_observations
         length = min(observations.shape[1], context + 3)
         last_frames = []
@@ -193,7 +195,7 @@ class Evaluator:
         return (frames.amax(dim=0) - frames.amin(dim=0)).flatten(1).amax(dim=1)
 
     def _pictures(self, observations: Tensor, rollout: Rollout) -> dict[str, np.ndarray]:
-        """Truth above reconstruction at every resolution, and where attention and motion weights lie."""
+        """Pictures of truth above reconstruction at each resolution, of the attention and of the motion weights."""
         true_frames = observations[:NUM_PICTURED_SEQUENCES, :, :3]
         pictures = {}
         for name, frames in rollout.frames.resolutions():
@@ -215,19 +217,19 @@ class Evaluator:
 
 
 def _perceptual_distance(network: PerceptualNetwork, true: Tensor, made: Tensor) -> Tensor:
-    """(B,) sum over the levels of the mean absolute difference of features of frames (B, 3, H, W)."""
+    """Sum over the levels of the mean absolute difference of features of frames (B, 3, H, W): (B,)."""
     levels = zip(network(true), network(made), strict=True)
     return torch.stack([(a - b).abs().mean(dim=(1, 2, 3)) for a, b in levels]).sum(dim=0)
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """What one batch contributes, in CPU memory."""
+    """The measurements of one batch, in CPU memory."""
 
     per_position: dict[str, Tensor]  # loss name: (B, T-1)
     arrays: dict[str, np.ndarray]  # name: (steps, ...)
     effects: Tensor  # (B,)
-    probed: dict[str, np.ndarray]  # name: (samples,), where the footage is of that kind
+    probed: dict[str, np.ndarray]  # name: (samples,), empty for other footage than Breakout
 
 
 def _measure(
@@ -266,7 +268,7 @@ def _measure(
 
 
 class _Measurements:
-    """What all batches, in their order, amount to."""
+    """The measurements of all batches, in order."""
 
     def __init__(self, batches: list[_Measured], knows_actions: bool) -> None:
         self._batches = batches
@@ -306,7 +308,7 @@ class _Measurements:
         }
 
     def _curves(self) -> dict[str, np.ndarray]:
-        """Each loss per position (T-1,), from the first generated frame on."""
+        """The mean of each loss by position in the sequence, from the first generated frame on: (T-1,)."""
         return {
             name: torch.cat([batch.per_position[name] for batch in self._batches]).mean(dim=0).numpy()
             for name in self._batches[0].per_position

@@ -1,8 +1,8 @@
-"""A trained model as a page that anyone can play: everything found and checked before anything is written.
+"""Export of a trained model to a web page.
 
-A page goes into a new or empty folder, or into one that an earlier export made, which its `index.html` tells: there the
-files of the same names are replaced and all others stay. It is put together in a folder within and moved when it is
-whole.
+Everything is checked before anything is written. A page is written to a new or empty folder, or to that of an earlier
+export, which is recognised by its `index.html`: there, files with the same names are replaced, and all others stay. The
+page is built in a subfolder and moved once it is complete.
 
 Dimensions: S stacked frames in an observation, K actions, H x W pixels.
 """
@@ -32,18 +32,18 @@ from web.runtime import find_runtime
 from web.single_file import write_single_file
 
 UNFINISHED = ".unfinished"
-"""The folder in which a page is put together."""
+"""The subfolder in which a page is built."""
 
 CHECKED_STEPS = 20
-"""How many steps an exported model and PyTorch play for comparison."""
+"""Number of steps for which the exported model is compared with PyTorch."""
 
 DRAWS = 8
-"""How often a starting frame is drawn until it is unlike the others."""
+"""Number of draws per wanted starting frame, to find different ones."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """The command line of `export.py`, which explains them."""
+    """The options of `export.py`, explained by its `--help`."""
 
     output_directory: Path
     half: bool = False
@@ -58,24 +58,28 @@ class Options:
 
 @dataclass(frozen=True)
 class Exported:
-    """What was exported, and what it is worth."""
+    """Sizes, costs and accuracy of an export."""
 
     num_bytes: int
+    """Size of the page."""
     model_bytes: int
+    """Size of the model."""
     source: str
-    """Where the starting frames are from."""
+    """Description of the source of the starting frames."""
     cost: Cost
+    """Cost of a step."""
     naive_cost: Cost
+    """Cost of a step of an unoptimised export."""
     largest_difference: float
-    """From PyTorch's frames in [-1, 1], over `CHECKED_STEPS` random steps."""
+    """Largest difference from PyTorch's frames, in [-1, 1], over `CHECKED_STEPS` random steps."""
 
 
 def export_page(config: Configuration, options: Options) -> Exported:
     """Write the page of a run's latest checkpoint, ours or the authors'.
 
     Raises:
-        UserError: something is missing, damaged or impossible; the folder holds something else.
-        OSError: the disk is full; the folder is as it was.
+        UserError: something is missing, damaged or invalid, or the folder holds something else.
+        OSError: the page cannot be written, such as to a full disk; the folder stays as it was.
     """
     exporter = find_exporter(config)
     if options.action_names is not None:
@@ -99,13 +103,17 @@ def export_page(config: Configuration, options: Options) -> Exported:
 def _game(
     config: Configuration, step: ExportedStep, starts: list[np.ndarray], options: Options, hints: Hints
 ) -> ExportedGame:
-    """What is played, its actions called as the options say, else the checkpoint, else by their keys, from 1."""
+    """Return the game to export, with action names from the options, else from the checkpoint, else 1, 2, ..."""
     names = options.action_names or hints.action_names or map(str, range(1, config.data.actions_count + 1))
     return ExportedGame(config, step, starts, list(names), options.fps or hints.real_time_fps or USUAL_FPS)
 
 
 def _require_usable(directory: Path) -> None:
-    """`UserError` if a folder cannot be written, or holds something that is no earlier export."""
+    """Check that a page can be written to a folder.
+
+    Raises:
+        UserError: it cannot be written, or holds something other than an earlier export.
+    """
     require_writable(directory, "choose another --output_directory")
     if not directory.exists() or all(path.name == UNFINISHED for path in directory.iterdir()):
         return
@@ -115,7 +123,7 @@ def _require_usable(directory: Path) -> None:
 
 
 def _distinct_frames(draw: StartingFrames, count: int) -> list[np.ndarray]:
-    """Up to `count` different frames uint8 (H, W, 3): the newest ones of drawn stacks."""
+    """Draw up to `count` different starting frames, uint8 (H, W, 3)."""
     frames: dict[bytes, np.ndarray] = {}
     for number in range(DRAWS * count):
         frame = draw(np.random.default_rng(number))[-1]
@@ -126,19 +134,19 @@ def _distinct_frames(draw: StartingFrames, count: int) -> list[np.ndarray]:
 
 
 def _difference(simulator: Simulator, step: ExportedStep, start: np.ndarray) -> float:
-    """How far frames part from PyTorch's in [-1, 1], when random actions are played from a frame (H, W, 3)."""
+    """Return the largest difference from PyTorch's frames, in [-1, 1], for random actions from a frame (H, W, 3)."""
     stack = np.broadcast_to(start, (1, *simulator.stack_shape)).copy()
     actions = np.random.default_rng(0).integers(simulator.actions_count, size=CHECKED_STEPS)
     return largest_difference(simulator, OnnxSimulator(step), stack, actions)
 
 
 def _publish(game: ExportedGame, options: Options, runtime: Path | None) -> int:
-    """Put the page together, move it to where it belongs, and return how many bytes it has."""
+    """Build the page, move it to its folder, and return its size in bytes."""
     output = options.output_directory
     unfinished = output / UNFINISHED
     page, single = unfinished / "page", unfinished / "single"
     made = unfinished if output.exists() else output
-    shutil.rmtree(unfinished, ignore_errors=True)  # of an export that was killed
+    shutil.rmtree(unfinished, ignore_errors=True)  # left over from a killed export
     try:
         write_page(page, game, runtime)
         if options.single_file:
@@ -152,9 +160,9 @@ def _publish(game: ExportedGame, options: Options, runtime: Path | None) -> int:
 
 
 def _move_files(source: Path, target: Path) -> int:
-    """Move all files of a folder into another, where they replace those of the same names; returns their bytes."""
+    """Move all files of a folder to another, replacing those with the same names; return their size in bytes."""
     files = [path for path in source.rglob("*") if path.is_file()]
-    files.sort(key=lambda path: path.name != INDEX)  # first the one by which the folder is known
+    files.sort(key=lambda path: path.name != INDEX)  # first the file by which an export is recognised
     num_bytes = sum(path.stat().st_size for path in files)
     for path in files:
         place = target / path.relative_to(source)

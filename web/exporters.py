@@ -1,4 +1,7 @@
-"""What exports the models of each architecture. Another architecture has a file of its own and a line here."""
+"""Exporters by architecture.
+
+A new architecture needs a file of its own and a line here.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +17,13 @@ from web.operations import Cost, naive_cost
 
 @dataclass(frozen=True)
 class ModelExporter:
-    """What there is for the models of an architecture."""
+    """The functions that export the models of an architecture."""
 
     export_step: Callable[[PlayableModel, bool], ExportedStep]
-    """Writes the step of a trained model, on the CPU, as a graph; true stores weights as float16. `UserError` if one of
-    them is too large for that."""
+    """Exports the step of a trained model on the CPU; true stores weights as float16, with a `UserError` if one is too
+    large for that."""
     naive_cost: Callable[[Configuration], Cost]
-    """What a step costs when the modules of a model are exported as they are."""
+    """Returns the cost of a step if the modules of a model are exported without optimisation."""
 
 
 PUBLISHED = ModelExporter(partial(export_step, write_renderer=write_decoder), naive_cost)
@@ -29,11 +32,15 @@ EXPORTERS = {
     "model.reduced_model.model": PUBLISHED,
     "model.seeing_model.model": ModelExporter(partial(export_step, write_renderer=write_seeing_renderer), naive_cost),
 }
-"""By architecture."""
+"""Exporters by architecture."""
 
 
 def find_exporter(config: Configuration) -> ModelExporter:
-    """What exports the model of a configuration. `UserError` if nothing does."""
+    """Return the exporter for the model of a configuration.
+
+    Raises:
+        UserError: the architecture cannot be exported.
+    """
     name = config.model.architecture
     if name not in EXPORTERS:
         raise UserError(f"model.architecture: {name} cannot be exported, only {' or '.join(EXPORTERS)} can")

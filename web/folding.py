@@ -1,4 +1,4 @@
-"""Normalisations and poolings as parts of the convolutions beside them. All in float64.
+"""Folding of normalisation and pooling into adjacent convolutions, in float64.
 
 Dimensions: I input and O output channels, k the side of a kernel.
 """
@@ -14,19 +14,19 @@ from model.layers.step_batch_norm import StepBatchNorm2d
 
 @dataclass(frozen=True)
 class Affine:
-    """x * scale + shift, one of each a channel, in float64."""
+    """The map x * scale + shift of each channel, in float64."""
 
-    scale: Tensor  # (O)
-    shift: Tensor  # (O)
+    scale: Tensor  # (O,)
+    shift: Tensor  # (O,)
 
     @classmethod
     def of(cls, norm: nn.BatchNorm2d) -> "Affine":
-        """What a batch normalisation does in evaluation mode."""
+        """Return the map of a batch normalisation in evaluation mode."""
         return cls._normalising(norm, norm.running_mean, norm.running_var)
 
     @classmethod
     def of_steps(cls, norm: StepBatchNorm2d) -> list["Affine"]:
-        """The same for each of the first steps that has statistics of its own, then for all others."""
+        """Return the maps of each first step that has its own statistics, then the one of all other steps."""
         first = range(norm.num_first_steps)
         return [
             *(cls._normalising(norm, norm.first_running_means[i], norm.first_running_vars[i]) for i in first),
@@ -42,15 +42,15 @@ class Affine:
 
 
 def folded(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """The kernel (O, I, k, k) and bias (O) of a convolution without bias and the normalisation after it."""
+    """Return the kernel (O, I, k, k) and bias (O,) of a convolution without bias followed by a normalisation."""
     affine = Affine.of(norm)
     return weight.double() * affine.scale[:, None, None, None], affine.shift
 
 
 def pooled(kernel: Tensor, downscale: int = 2) -> Tensor:
-    """The kernel, with `downscale` as its stride, of a convolution and the average pooling after it.
+    """Return the kernel of a convolution followed by average pooling, to be used with `downscale` as its stride.
 
-    It is (O, I, k + 1, k + 1) where 2x2 values are pooled, and the given one where none are.
+    It is (O, I, k + 1, k + 1) for 2x2 pooling, and the given kernel for `downscale` 1.
     """
     if downscale == 1:
         return kernel

@@ -1,4 +1,4 @@
-"""An ONNX graph that is written down operation by operation."""
+"""An ONNX graph, built operation by operation."""
 
 from typing import Any
 
@@ -9,14 +9,17 @@ from web.onnx_packages import onnx
 
 OPSET = 17
 IR_VERSION = 8
-"""Versions of operators and of the file, which onnxruntime-web has read for years."""
+"""Versions of the operators and of the file format; onnxruntime-web has long supported both."""
 
 
 class OnnxGraph:
-    """Nodes, weights, inputs and outputs in the order in which they are added. Values are known by their names."""
+    """A graph of nodes, weights, inputs and outputs, in the order of their addition.
+
+    Values are referred to by name.
+    """
 
     def __init__(self, half: bool = False) -> None:
-        """An empty graph; with `half`, float32 weights of two or more dimensions are stored as float16."""
+        """Create an empty graph; `half` stores float32 weights of two or more dimensions as float16."""
         self._half = half
         self._nodes: list[onnx.NodeProto] = []
         self._weights: dict[str, onnx.TensorProto] = {}
@@ -29,11 +32,15 @@ class OnnxGraph:
         return name
 
     def output(self, name: str, shape: tuple[int, ...], kind: int = onnx.TensorProto.FLOAT) -> None:
-        """Say that the value `name` is an output."""
+        """Declare the value `name` as an output."""
         self._outputs.append(onnx.helper.make_tensor_value_info(name, kind, shape))
 
     def weight(self, name: str, array: np.ndarray) -> str:
-        """Add a constant and return its name. `UserError` if it is too large for the precision that is asked for."""
+        """Add a constant and return its name.
+
+        Raises:
+            UserError: it is too large for float16.
+        """
         if self._half and array.dtype == np.float32 and array.ndim > 1:
             if np.abs(array).max() > np.finfo(np.float16).max:
                 raise UserError(f"{name} is too large for half precision; export without --half")
@@ -43,15 +50,15 @@ class OnnxGraph:
         return name
 
     def constant(self, *values: float) -> str:
-        """Add float32 constants in one dimension, once, and return their name."""
+        """Add a 1-D float32 constant, unless the graph has it already, and return its name."""
         return self._shared(np.array(values, np.float32))
 
     def integers(self, *values: int) -> str:
-        """Add int64 constants in one dimension, once, and return their name."""
+        """Add a 1-D int64 constant, unless the graph has it already, and return its name."""
         return self._shared(np.array(values, np.int64))
 
     def add(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
-        """Add a node with one output and return the output's name, which is made up unless `name` is given."""
+        """Add a node with one output and return the output's name, which is generated unless `name` is given."""
         (output,) = self.add_many(operator, 1, *inputs, names=(name,) if name else (), **attributes)
         return output
 
@@ -69,7 +76,7 @@ class OnnxGraph:
         return name if name in self._weights else self.weight(name, array)
 
     def model(self, name: str) -> onnx.ModelProto:
-        """The graph as a model that was found valid, with the shapes of all values."""
+        """Return the graph as a validated model with the shapes of all values."""
         graph = onnx.helper.make_graph(self._nodes, name, self._inputs, self._outputs, list(self._weights.values()))
         model = onnx.helper.make_model(
             graph,

@@ -1,4 +1,4 @@
-"""Layers that networks have in common, as operations of an ONNX graph.
+"""Layers that several networks use, as operations of an ONNX graph.
 
 Dimensions: N kernels, I input and O output channels, k the side of a kernel, h x w the size of a map.
 """
@@ -14,14 +14,17 @@ from web.folding import folded, pooled
 from web.onnx_graph import OnnxGraph
 
 SLOPE = 0.2
-"""Of the LeakyReLU of every block (docs/method.md#blocks)."""
+"""Negative slope of the LeakyReLU of every block (docs/method.md#blocks)."""
 
 
 class OnnxLayers(OnnxGraph):
-    """A graph to which layers can be added. Methods take names of values and return those of results."""
+    """A graph to which layers can be added.
+
+    Methods take the names of values and return the name of the result.
+    """
 
     def residual(self, name: str, x: str, block: ResidualBlock, num_channels: int | None = None) -> str:
-        """A residual block, of whose output only the first channels may be wanted."""
+        """Add a residual block; `num_channels` keeps only the first channels of its output."""
         stride = block.downscale
         kernel, bias = folded(block.conv1.weight, block.bn1)
         y = self.convolution(f"{name}.1", x, pooled(kernel, stride), bias, stride)
@@ -44,9 +47,9 @@ class OnnxLayers(OnnxGraph):
         index: str | None = None,
         dilation: int = 1,
     ) -> str:
-        """A convolution with constant weights, (O, I, k, k) and (O), which keeps the resolution but for its stride.
+        """Add a convolution with a constant kernel (O, I, k, k) and bias (O,), padded to keep the resolution.
 
-        Given the name of an index, `kernel` is a table of kernels (N, O, I, k, k).
+        If `index` names a value, it selects the kernel from a table (N, O, I, k, k).
         """
         if num_empty := _num_empty_channels(kernel.shape[-3]):
             x = self.add("Pad", x, self.integers(0, 0, 0, 0, 0, num_empty, 0, 0))
@@ -61,7 +64,7 @@ class OnnxLayers(OnnxGraph):
         return self.add("Conv", x, *weights, pads=[padding] * 4, strides=[stride] * 2, **options)
 
     def group_normalized(self, name: str, x: str, norm: nn.GroupNorm) -> str:
-        """A group normalisation: each group is an image of one channel to an instance normalisation."""
+        """Add a group normalisation, as an instance normalisation of groups that are reshaped to one channel each."""
         ones, zeros = (self.constant(*[value] * norm.num_groups) for value in (1, 0))
         groups = self.add("Reshape", x, self.integers(1, norm.num_groups, -1, 0))
         groups = self.add("InstanceNormalization", groups, ones, zeros, epsilon=norm.eps)
@@ -70,11 +73,11 @@ class OnnxLayers(OnnxGraph):
         return self.add("Add", x, self.weight(f"{name}.shift", _array(norm.bias[:, None, None])))
 
     def activated(self, x: str) -> str:
-        """The activation of every block."""
+        """Add the activation of every block."""
         return self.add("LeakyRelu", x, alpha=SLOPE)
 
     def enlarged(self, x: str, factor: int = 2) -> str:
-        """Bilinear, as many times as high and wide."""
+        """Add bilinear upsampling by a factor."""
         scales = self.constant(1, 1, factor, factor)
         return self.add("Resize", x, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
 
@@ -84,9 +87,9 @@ def _array(weights: Tensor) -> np.ndarray:
 
 
 def _num_empty_channels(num_channels: int) -> int:
-    """How many empty input channels a convolution needs, so that onnxruntime-web computes it rightly on WebGPU.
+    """Return the number of empty input channels that a convolution needs for correct results on WebGPU.
 
-    Version 1.30 does not where their number is a multiple of 3 but not of 4, with 3 itself as the only exception.
+    onnxruntime-web 1.30 is wrong if the number of input channels is a multiple of 3 but not of 4, other than 3 itself.
     """
     is_computed_wrongly = num_channels > 3 and num_channels % 3 == 0
     return -num_channels % 4 if is_computed_wrongly else 0

@@ -1,4 +1,4 @@
-"""The packages that exporting needs, from one place, where a missing one is explained. `UserError` if one is."""
+"""The packages that exporting needs; importing this module raises a `UserError` if one is missing."""
 
 from utils.command import UserError
 

@@ -1,10 +1,10 @@
-"""The renderer of `model.seeing_rendering` in an ONNX graph, full resolution without logarithms.
+"""The renderer of `model.seeing_rendering` in an ONNX graph: full resolution, without logarithms.
 
-It equals `SeeingRenderer.full_frame`, with these differences in how it is computed:
+It equals `SeeingRenderer.full_frame`, but computes some parts differently:
 
-- What is foretold takes all displacements as channels, which convolutions with a single 1 in each kernel shift: along
-  one axis, then along the other. A convolution that leaves out the displacement by nothing adds up their products.
-- The head gives the doubt about keeping in place of the keeping, and one sigmoid serves both its parts.
+- `foretold` has all displacements as channels. Convolutions with a single 1 in each kernel shift the maps along one
+  axis, then along the other; another convolution adds up their products, except for that of displacement zero.
+- The head's channel for keeping a pixel is negated, so that one sigmoid serves both of its parts.
 
 Dimensions: S stacked frames in an observation, O hidden size, K displacements along an axis, H x W pixels, h x w their
 eighth.
@@ -20,7 +20,7 @@ from web.onnx_layers import OnnxLayers
 
 
 def write_seeing_renderer(graph: OnnxLayers, renderer: Renderer, hidden_state: str, observation: str, name: str) -> str:
-    """As `web.onnx_step.RendererWriter`."""
+    """Write the renderer, as `web.onnx_step.RendererWriter`."""
     assert isinstance(renderer, SeeingRenderer), "web.exporters chooses what writes a renderer"
     num_channels = renderer.appearance.conv.in_channels
     newer = _channels(graph, observation, 0, num_channels - 3)
@@ -46,7 +46,7 @@ def _normalized(graph: OnnxLayers, name: str, x: str, block: NormalizedConvoluti
 
 
 def _foretold(graph: OnnxLayers, difference: str, reach: int) -> str:
-    """As `model.seeing_rendering.foretold`: (1, 1, H, W) of differences (1, 3(S-1), H, W), the newest first."""
+    """Add `model.seeing_rendering.foretold`: (1, 1, H, W) of differences (1, 3(S-1), H, W), the newest first."""
     difference = _channels(graph, difference, 0, 3)
     appeared = graph.add("Relu", graph.add("ReduceMax", difference, axes=[1]))
     vanished = graph.add("Relu", graph.add("ReduceMax", graph.add("Neg", difference), axes=[1]))
@@ -56,7 +56,7 @@ def _foretold(graph: OnnxLayers, difference: str, reach: int) -> str:
     right = graph.weight("renderer.right", np.tile(shifts, (count, 1)).reshape(count**2, 1, 1, count))
 
     def displaced(x: str, steps: int) -> str:
-        """A map (1, 1, H, W) moved so many times by each displacement, as channels (1, K * K, H, W)."""
+        """Move a map (1, 1, H, W) by `steps` times each displacement, as channels (1, K * K, H, W)."""
         far = steps * reach
         x = graph.add("Conv", x, down, dilations=[steps, 1], pads=[far, 0, far, 0])
         return graph.add("Conv", x, right, dilations=[1, steps], pads=[0, far, 0, far], group=count)
@@ -69,7 +69,7 @@ def _foretold(graph: OnnxLayers, difference: str, reach: int) -> str:
 
 
 def _change(graph: OnnxLayers, x: str, head: nn.Conv2d) -> tuple[str, str]:
-    """What is painted (1, 3, H, W) in [-1, 1], and the share that it has (1, 1, H, W)."""
+    """Return the painted colours (1, 3, H, W) in [-1, 1] and their opacity (1, 1, H, W) in [0, 1]."""
     assert head.bias is not None
     sign = torch.tensor([1.0, 1, 1, -1])
     x = graph.convolution("renderer.head", x, head.weight * sign[:, None, None, None], head.bias * sign)
@@ -80,17 +80,17 @@ def _change(graph: OnnxLayers, x: str, head: nn.Conv2d) -> tuple[str, str]:
 
 
 def _stretched(graph: OnnxLayers, x: str, margin: float, size: int) -> str:
-    """A map that goes from `margin` to 1 - `margin` stretched to an interval of some size that ends with 1."""
+    """Map the interval from `margin` to 1 - `margin` linearly to one of length `size` that ends at 1."""
     slope = size / (1 - 2 * margin)
     return graph.add("Sub", graph.add("Mul", x, graph.constant(slope)), graph.constant(slope * (1 - margin) - 1))
 
 
 def _blended(graph: OnnxLayers, current: str, paint: str, share: str, name: str) -> str:
-    """The current frame (1, 3, H, W) with a share of paint: where there is none, exactly as it is."""
+    """Blend paint into the current frame (1, 3, H, W); where its share is 0, the frame stays exactly as it is."""
     change = graph.add("Mul", graph.add("Sub", paint, current), share)
     return graph.add("Add", current, change, name=name)
 
 
 def _channels(graph: OnnxLayers, x: str, start: int, stop: int) -> str:
-    """Some of the channels of a map."""
+    """Slice the channels of a map."""
     return graph.add("Slice", x, *(graph.integers(number) for number in (start, stop, 1)))

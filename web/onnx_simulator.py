@@ -1,4 +1,4 @@
-"""An exported step as something to play, with ONNX Runtime in place of PyTorch.
+"""A simulator of an exported step, with ONNX Runtime in place of PyTorch.
 
 Dimensions: S stacked frames in an observation, K actions, D action-space dimension, H x W pixels.
 """
@@ -19,7 +19,7 @@ class OnnxSimulator:
     """Plays one game on the CPU, as `playing.simulator.Simulator` does."""
 
     def __init__(self, step: ExportedStep, num_threads: int = 1) -> None:
-        """Load a step into a runtime that computes with a number of threads."""
+        """Load a step into a runtime with a number of threads."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_threads
         self._session = onnxruntime.InferenceSession(
@@ -32,17 +32,17 @@ class OnnxSimulator:
         self._dimension = shapes["variation"][1] if step.uses_variations else 0
 
     def start(self, stacks: np.ndarray) -> Moment:
-        """The moment before the first action, given uint8 frames (1, S, H, W, 3), oldest first."""
+        """Return the moment before the first action, given uint8 frames (1, S, H, W, 3), oldest first."""
         observation = normalize(torch.from_numpy(stacks).flip(1).movedim(-1, 2).flatten(1, 2)).contiguous()
         return Moment(observation, _state([torch.from_numpy(state) for state in self._step.initial_state.values()], 0))
 
     def step(self, moment: Moment, actions: np.ndarray, variations: np.ndarray | None = None) -> Moment:
-        """The moment that follows.
+        """Return the moment after an action is taken.
 
         Args:
-            moment: where the game stands.
-            actions: (1,) a whole number from 0 to K - 1.
-            variations: (1, D) action variations, of a model that uses them; none are zero.
+            moment: the state of the game.
+            actions: (1,) an integer from 0 to K - 1.
+            variations: (1, D) action variations, for a model that uses them; None for zeros.
         """
         states = [part for layer in moment.state.layers for part in layer]
         feeds = dict(zip(self._step.initial_state, (state.contiguous().numpy() for state in states), strict=True))
@@ -58,11 +58,11 @@ class OnnxSimulator:
 
 
 def largest_difference(simulator: Simulator, other: OnnxSimulator, stacks: np.ndarray, actions: np.ndarray) -> float:
-    """How far the frames of two players of the same game part at most, in [-1, 1], each going on from its own.
+    """Return the largest difference of the frames of two simulators that play the same game, in [-1, 1].
 
     Args:
-        simulator: the one.
-        other: the other.
+        simulator: plays with PyTorch, from its own frames.
+        other: plays with ONNX Runtime, from its own frames.
         stacks: uint8 (1, S, H, W, 3) to start from.
         actions: (T,) from 0 to K - 1.
     """
@@ -75,5 +75,5 @@ def largest_difference(simulator: Simulator, other: OnnxSimulator, stacks: np.nd
 
 
 def _state(parts: list[Tensor], step: int) -> DynamicsState:
-    """The recurrent state of hidden and cell maps in turn."""
+    """Return the recurrent state made of alternating hidden and cell maps."""
     return DynamicsState(tuple(LSTMState(*pair) for pair in zip(parts[::2], parts[1::2], strict=True)), step)

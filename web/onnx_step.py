@@ -1,18 +1,19 @@
-"""One step of play as an ONNX graph that computes nothing but what play shows.
+"""One step of play as an ONNX graph, without anything that play does not show.
 
-It equals `Caddy.step` in evaluation mode for one game, with these differences in how it is computed:
+It equals `Caddy.step` in evaluation mode for one game, but computes some parts differently:
 
-- Batch normalisations are part of the convolutions before them.
-- In the dynamics network, normalisations also come before convolutions that pad with zeros, where a shift has less
-  effect at the borders. There, actions and variations are repeated over the map, and a map of ones joins them: the
-  kernel over it holds all shifts and biases, exact at the borders.
-- Where the first steps have normalisations of their own, these convolutions have a kernel for each of them.
+- Batch normalisations are folded into the convolutions before them.
+- In the dynamics network, normalisations also precede convolutions with zero padding, where a shift has less effect at
+  the borders. There, a map of ones joins the maps of actions and variations; its kernel holds all shifts and biases,
+  which is exact at the borders too.
+- If the first steps have their own normalisations, these convolutions have a kernel for each of them.
 - The four gates of a ConvLSTM are one convolution; so are a convolution and the average pooling after it.
 - There is no attention, no frame of lower resolution, and no action network.
 
-All operators are standard ones that CPUs, WebAssembly and WebGPU run. Dimensions: S stacked frames in an observation,
-K actions, D action-space dimension, A auxiliary channels, F features, I input and O output channels, H x W pixels,
-h x w their eighth.
+All operators are standard ones that CPUs, WebAssembly and WebGPU support.
+
+Dimensions: S stacked frames in an observation, K actions, D action-space dimension, A auxiliary channels, F features,
+I input and O output channels, H x W pixels, h x w their eighth.
 """
 
 from collections.abc import Callable
@@ -35,19 +36,22 @@ from web.onnx_layers import OnnxLayers
 from web.onnx_packages import onnx
 
 RendererWriter = Callable[[OnnxLayers, Renderer, str, str, str], str]
-"""Writes a renderer into a graph. Given are the names of a hidden state (1, O, h, w), of the observation (1, 3S, H, W)
-from which a frame follows, and of this frame (1, 3, H, W) in [-1, 1], which is returned.
+"""Writes a renderer into a graph.
+
+Takes the names of the hidden state (1, O, h, w), of the observation (1, 3S, H, W) before the frame, and of the frame to
+write (1, 3, H, W) in [-1, 1]; returns the latter.
 """
 
 
 @dataclass(frozen=True)
 class ExportedStep:
-    """A step and what the first one starts with.
+    """An exported step and the initial recurrent state.
 
     Inputs of the model: `observation` float32 (1, 3S, H, W) in [-1, 1], newest frame first; `action` float32 (1, K),
-    one-hot; `variation` float32 (1, D) if `uses_variations`; `step` int64 (1), how many steps came before, if
-    `counts_steps`; and each of `initial_state`. Outputs: `next_observation`, whose first three channels are the new
-    frame; `pixels` uint8 (H, W, 4), the new frame in red, green, blue and full opacity; and `next_<state>` each.
+    one-hot; `variation` float32 (1, D) if `uses_variations`; `step` int64 (1,), the number of previous steps, if
+    `counts_steps`; and each entry of `initial_state`. Outputs: `next_observation`, whose first three channels are the
+    new frame; `pixels` uint8 (H, W, 4), the new frame in red, green, blue and full opacity; and `next_<state>` of each
+    entry.
     """
 
     model: onnx.ModelProto
@@ -57,12 +61,12 @@ class ExportedStep:
 
 
 def export_step(model: PlayableModel, half: bool = False, write_renderer: RendererWriter | None = None) -> ExportedStep:
-    """Return the step of a trained model.
+    """Export the step of a trained model.
 
     Args:
-        model: a `Caddy`, on the CPU, its weights float32.
-        half: store weights as float16, which the runtime turns back into float32: half the size, everywhere.
-        write_renderer: writes what shows its hidden states; by default the published decoder.
+        model: a `Caddy` on the CPU, with float32 weights.
+        half: whether to store weights as float16, which halves the size; the runtime converts them back to float32.
+        write_renderer: writes the model's renderer; None for the published decoder.
 
     Raises:
         UserError: a weight is too large for float16.
@@ -72,7 +76,10 @@ def export_step(model: PlayableModel, half: bool = False, write_renderer: Render
 
 
 class _StepGraph:
-    """Writes the networks of a model into a graph. Methods take names of values and return those of results."""
+    """Writes the networks of a model into a graph.
+
+    Methods take the names of values and return that of the result.
+    """
 
     def __init__(self, model: Caddy, half: bool, write_renderer: RendererWriter) -> None:
         self._model = model
@@ -124,13 +131,13 @@ class _StepGraph:
         )
 
     def _kernel_index(self) -> str:
-        """Which kernel of a table a step uses: a number without dimensions."""
+        """Add the index of the kernel that a step uses in a table: a scalar."""
         step = self._graph.input("step", (1,), onnx.TensorProto.INT64)
         index = self._graph.add("Min", step, self._graph.integers(self._num_first_steps))
         return self._graph.add("Squeeze", index)
 
     def _encoder(self, observation: str) -> str:
-        """States (1, F, h, w) of an observation; the attention, which is the last channel, is left out."""
+        """Add the encoder: states (1, F, h, w) of an observation, without the last channel, the attention."""
         graph = self._graph
         network: Any = self._model.representation_network
         kernel, bias = folded(network.conv1.weight, network.bn1)
@@ -141,7 +148,7 @@ class _StepGraph:
         return graph.residual(f"encoder.{len(blocks)}", x, last, num_channels=last.conv2.out_channels - 1)
 
     def _dynamics(self, states: str, vectors: list[str], kernel_index: str | None) -> str:
-        """The hidden state (1, O, h, w) that is rendered; adds the new recurrent state."""
+        """Add the dynamics network: the hidden state (1, O, h, w) to render, and the new recurrent state as outputs."""
         graph = self._graph
         network: Any = self._model.dynamics_network
         ones = graph.weight("one", np.ones((1, 1), np.float32))
@@ -160,7 +167,7 @@ class _StepGraph:
         return x
 
     def _lstm(self, layer: int, x: str, auxiliary_maps: str, lstm: ConvLSTM) -> str:
-        """The new hidden state of a ConvLSTM; adds it and the new cell to the outputs."""
+        """Add a ConvLSTM; its new hidden state and cell become outputs."""
         graph = self._graph
         gates = lstm.cell.fused()
         num_hidden = len(lstm.initial_hidden_state)
@@ -180,7 +187,7 @@ class _StepGraph:
     def _dynamics_block(
         self, layer: int, x: str, auxiliary_maps: str, norm: StepBatchNorm2d, block: nn.Module, kernel_index: str | None
     ) -> str:
-        """The normalisation of what leaves a ConvLSTM, and the block after it."""
+        """Add the normalisation after a ConvLSTM, and the block after that."""
         graph = self._graph
         joined = graph.add("Concat", x, auxiliary_maps, axis=1)
         assert isinstance(block, SameBlock | UpBlock)
@@ -197,16 +204,17 @@ class _StepGraph:
         return graph.enlarged(x) if isinstance(block, UpBlock) else x
 
     def _with_ones(self, weight: Tensor, num_features: int, after: Affine, before: Affine | None = None) -> Tensor:
-        """The kernel of a convolution over features, auxiliary maps and perhaps a hidden state, with affine maps in it.
+        """Fold affine maps into the kernel of a convolution over features, auxiliary maps and perhaps a hidden state.
 
         Args:
-            weight: (O, I, 3, 3), I being F features, K actions, D variations, and others.
+            weight: (O, I, 3, 3), where I is F features, K actions, D variations, and others.
             num_features: F.
-            after: what follows the convolution.
-            before: what the features go through before it, which padding does not.
+            after: the map after the convolution.
+            before: the map of the features before the convolution, which does not apply to padding.
 
         Returns:
-            (O, I', 3, 3) in float64: without variations where there are none, with the map of ones after them.
+            (O, I', 3, 3) in float64: the inputs without variations if they are not used, and with the map of ones after
+            the actions and variations.
         """
         weight = weight.double()
         num_vectors = self._num_actions + self._dimension
@@ -224,7 +232,7 @@ class _StepGraph:
         return kernel
 
     def _pixels(self, frame: str) -> None:
-        """The frame as `utils.images.to_uint8` rounds it, but opaque and with channels last."""
+        """Add the pixels of a frame: rounded as by `utils.images.to_uint8`, opaque, and with channels last."""
         graph = self._graph
         brightness = graph.add("Mul", graph.add("Add", frame, graph.constant(1)), graph.constant(127.5))
         colours = graph.add("Cast", graph.add("Round", brightness), to=onnx.TensorProto.UINT8)
@@ -234,7 +242,7 @@ class _StepGraph:
 
 
 def write_decoder(graph: OnnxLayers, renderer: Renderer, hidden_state: str, observation: str, name: str) -> str:  # noqa: ARG001
-    """The published decoder, full resolution alone, as `RendererWriter`."""
+    """Write the published decoder at full resolution only, as `RendererWriter`."""
     network: Any = renderer
     x = hidden_state
     for index, stage in enumerate(network.upsample_blocks):

@@ -1,8 +1,8 @@
-"""How much a step of play computes, as exported here and as exported without thought.
+"""Operation and multiply-add counts of the exported step and of an unoptimised export.
 
-An operation is a node that computes new values. Nodes that move, repeat, convert or name values are none, and neither
-are those that compute with constants alone. An activation or addition that alone uses what a convolution gives belongs
-to the convolution, since ONNX Runtime computes them in one pass.
+An operation is a node that computes new values. Nodes that move, repeat, convert or name values do not count, nor do
+those that compute with constants alone. An activation or addition that is the only use of a convolution's result counts
+as part of the convolution, since ONNX Runtime computes both in one pass.
 
 Dimensions: S stacked frames in an observation, K actions, D action-space dimension, H x W pixels.
 """
@@ -33,15 +33,15 @@ JOINS_CONVOLUTION = {"Add", "LeakyRelu", "Sigmoid", "Tanh"}
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step costs."""
+    """The cost of a step."""
 
     operations: int
     multiply_adds: int
-    """Of all convolutions: one for each element of a kernel that meets an element of a map."""
+    """Multiply-adds of all convolutions: one for each pair of an element of a kernel and one of a map."""
 
 
 def step_cost(model: onnx.ModelProto) -> Cost:
-    """Count what an ONNX graph of convolutions computes."""
+    """Count the operations and multiply-adds of an ONNX graph of convolutions."""
     model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     graph = model.graph
     shapes = {
@@ -57,10 +57,10 @@ def step_cost(model: onnx.ModelProto) -> Cost:
 
 
 def naive_cost(config: Configuration) -> Cost:
-    """What the model of a configuration costs when its modules are exported as they are.
+    """Return the cost of a step if the modules of a model are exported without optimisation.
 
-    They are those of `model.plain` in evaluation mode, with separate gates, norms and pools, attention and
-    all that a renderer shows when it is called.
+    The modules are those of `model.plain` in evaluation mode, with separate gates, normalisations and poolings,
+    attention, and all outputs of the renderer.
     """
     model = plain_model(config).eval().requires_grad_(False)
     stacking, height, width, _ = model.stack_shape
@@ -70,7 +70,7 @@ def naive_cost(config: Configuration) -> Cost:
 
 
 class _PlainStep(nn.Module):
-    """The first step of play, and all that its networks compute."""
+    """The first step of play, with all results of its networks as outputs."""
 
     def __init__(self, model: PlayableModel) -> None:
         super().__init__()
@@ -80,14 +80,14 @@ class _PlainStep(nn.Module):
             network.register_forward_hook(lambda _network, _arguments, result: self.results.append(result))
 
     def forward(self, observation: Tensor, action: Tensor, variation: Tensor) -> tuple[Tensor, ...]:
-        """Return the next observation, the recurrent state, and what play does not show."""
+        """Return the next observation, the recurrent state, and all other results of the networks."""
         self.results.clear()
         imagined = self.model.step(self.model.initial_state(1), observation, action, variation)
         return (imagined.observation, *_tensors([imagined.state, self.results]))
 
 
 def _tensors(value: Any) -> list[Tensor]:
-    """All tensors in dataclasses, lists and tuples, each once."""
+    """Return all tensors in nested dataclasses, lists and tuples, each once."""
     if isinstance(value, Tensor):
         return [value]
     parts = vars(value).values() if is_dataclass(value) else value if isinstance(value, list | tuple) else ()
@@ -95,14 +95,14 @@ def _tensors(value: Any) -> list[Tensor]:
 
 
 def _exported(module: nn.Module, arguments: tuple[Tensor, ...]) -> onnx.ModelProto:
-    """A module as it is, by PyTorch's exporter that traces: a second, where the newer one takes ten."""
+    """Export a module with PyTorch's tracing exporter, which takes a second instead of the newer one's ten."""
     file = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it is the older one
+        warnings.simplefilter("ignore")  # the tracing exporter is deprecated
         torch.onnx.export(
             module,
             arguments,
-            file,  # type: ignore[arg-type]  # the older one takes it
+            file,  # type: ignore[arg-type]  # the tracing exporter accepts it
             dynamo=False,
             training=torch.onnx.TrainingMode.PRESERVE,
         )
@@ -110,7 +110,7 @@ def _exported(module: nn.Module, arguments: tuple[Tensor, ...]) -> onnx.ModelPro
 
 
 def _operations(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The nodes that count."""
+    """Return the nodes that count as operations."""
     uses = Counter(name for node in graph.node for name in node.input)
     uses.update(output.name for output in graph.output)
     constant = {weight.name for weight in graph.initializer}
@@ -131,6 +131,6 @@ def _operations(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def _is_pool_of_one(node: onnx.NodeProto) -> bool:
-    """Whether a node averages windows of a single value, which the plain blocks do where nothing is to be pooled."""
+    """Return whether a node averages windows of a single value, as plain blocks without downscaling do."""
     window = next((attribute.ints for attribute in node.attribute if attribute.name == "kernel_shape"), ())
     return node.op_type == "AveragePool" and math.prod(window) == 1

@@ -1,6 +1,6 @@
 """The files of an exported page: the page itself, `game.json`, the model, pictures, and the runtime.
 
-`game.json` says what the page must know: sizes, names, and which file holds what.
+`game.json` holds what the page needs to know: sizes, names and files.
 
 Dimensions: S stacked frames in an observation, H x W pixels.
 """
@@ -20,30 +20,30 @@ from web.onnx_step import ExportedStep
 from web.runtime import RUNTIME_FOLDER, runtime_description
 
 FORMAT_VERSION = 1
-"""Of `game.json`."""
+"""Version of the format of `game.json`."""
 
 PAGE = Path(__file__).parent / "page"
 INDEX, GAME = "index.html", "game.json"
 
 GENERATOR = '<meta name="generator" content="playable-video export">'
-"""By which an exported page is known."""
+"""The element by which an exported page is recognised."""
 
 
 @dataclass(frozen=True)
 class ExportedGame:
-    """What is played in a page."""
+    """The game of a page."""
 
     config: Configuration
     step: ExportedStep
     starts: list[np.ndarray]
-    """Frames to begin from, uint8 (H, W, 3)."""
+    """Starting frames, uint8 (H, W, 3)."""
     actions: list[str]
-    """What they are called."""
+    """Names of the actions."""
     frame_rate: float
     """Frames a second in real time."""
 
     def first_frame(self) -> np.ndarray:
-        """What the first action makes of the first start, uint8 (H, W, 3)."""
+        """Return the frame after the first action from the first starting frame, uint8 (H, W, 3)."""
         stacking = self.config.evaluation.batching.observation_stacking
         simulator = OnnxSimulator(self.step)
         start = simulator.start(np.stack([self.starts[0]] * stacking)[np.newaxis])
@@ -51,12 +51,12 @@ class ExportedGame:
 
 
 def write_page(directory: Path, game: ExportedGame, runtime: Path | None) -> None:
-    """Write a page into a new folder.
+    """Write a page to a new folder.
 
     Args:
         directory: the folder.
-        game: what is played in it.
-        runtime: a folder with the files of the runtime, which are copied; without one, the page links them.
+        game: the game of the page.
+        runtime: a folder with the files of the runtime, which are copied; if None, the page links to them.
     """
     shutil.copytree(PAGE, directory)
     index = directory / INDEX
@@ -76,7 +76,7 @@ def write_page(directory: Path, game: ExportedGame, runtime: Path | None) -> Non
 
 
 def _description(game: ExportedGame, runtime: Path | None) -> dict[str, Any]:
-    """The contents of `game.json`."""
+    """Return the contents of `game.json`."""
     height, width, _ = game.starts[0].shape
     states = game.step.initial_state
     return {

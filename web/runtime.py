@@ -1,7 +1,6 @@
-"""The onnxruntime-web that a page computes with: which files, and where they come from.
+"""The onnxruntime-web of a page: its files and where they come from.
 
-A file counts only if it is the pinned one, byte for byte: found here by its hash, and checked again by the page, in the
-browser, before it runs.
+Only the pinned files are used, byte for byte: their hashes are checked here, and again in the browser before they run.
 """
 
 import base64
@@ -19,10 +18,10 @@ from utils.command import UserError
 from utils.files import replacing, user_cache
 
 RUNTIME_FOLDER = "runtime"
-"""Where the files lie in an exported folder."""
+"""The folder of the files in an exported page."""
 
 NPM_SECONDS = 600
-"""How long npm may take to fetch the package, which is 33 MB."""
+"""Time limit for npm to fetch the package, which is 33 MB."""
 
 
 @dataclass(frozen=True)
@@ -31,33 +30,33 @@ class RuntimeFile:
 
     num_bytes: int
     integrity: str
-    """`sha384-` and the hash in base64, as web pages write it."""
+    """`sha384-` and the hash in base64, as in HTML's `integrity` attribute."""
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A version of onnxruntime-web, and which of its files a page needs."""
+    """A version of onnxruntime-web, and those of its files that a page needs."""
 
     version: str
     files: Mapping[str, RuntimeFile]
 
     @property
     def package(self) -> str:
-        """What npm calls it."""
+        """Its name and version for npm."""
         return f"onnxruntime-web@{self.version}"
 
 
 PAGE_RUNTIME = Runtime(
     version="1.30.0",
     files={
-        # For every browser: WebAssembly with SIMD, and threads where the page may have them.
+        # For every browser: WebAssembly with SIMD, and with threads where the page is allowed to use them.
         "ort.wasm.bundle.min.mjs": RuntimeFile(
             73_054, "sha384-PLWz+nHEVHpjwBsO0YVdvQj6n5814Iv8E3b8FG0Rp/uIAtjFMCKOpP66iPzedrIG"
         ),
         "ort-wasm-simd-threaded.wasm": RuntimeFile(
             14_239_897, "sha384-vjBJ1z7qrhkTyYsNqKeF6c7N+nOJSU94czEo+tvZcu8G75JparGq9kB+kTnEUNVM"
         ),
-        # For browsers with WebGPU and JSPI: 10 MB less than the build that does without the latter.
+        # For browsers with WebGPU and JSPI: 10 MB less than the build that does not need JSPI.
         "ort.jspi.bundle.min.mjs": RuntimeFile(
             115_872, "sha384-9RUgRCKe1ziB7Sof69RRpoybxSmnC67IsfHFamx/k+9m39GbvHvw5Sets/Xpsro+"
         ),
@@ -69,7 +68,7 @@ PAGE_RUNTIME = Runtime(
 
 
 def runtime_description(kind: Literal["local", "cdn"]) -> dict[str, Any]:
-    """What `game.json` says of the runtime: version, the address that file names follow, hash and size of each file."""
+    """Return the runtime's entry in `game.json`: version, base address, and the hash and size of each file."""
     remote = f"https://cdn.jsdelivr.net/npm/{PAGE_RUNTIME.package}/dist/"
     return {
         "version": PAGE_RUNTIME.version,
@@ -80,13 +79,13 @@ def runtime_description(kind: Literal["local", "cdn"]) -> dict[str, Any]:
 
 
 def find_runtime(directory: Path | None = None) -> Path:
-    """Return a folder that holds the files of the runtime, each verified.
+    """Return a folder with the verified files of the runtime.
 
-    It is the given one; else the package that npm installed in the current folder or one above; else the user's cache,
-    which npm is asked to fill where it is empty.
+    It is the given one; else the package that npm installed in the current folder or a parent; else the user's cache,
+    which npm fills if needed.
 
     Raises:
-        UserError: the given folder lacks a file or holds another version's, or npm is missing or fails.
+        UserError: the given folder lacks a file or holds another version, or npm is missing or fails.
     """
     if directory:
         _require_complete(directory, f"put the files of {PAGE_RUNTIME.package} (folder dist) there")
@@ -102,7 +101,7 @@ def find_runtime(directory: Path | None = None) -> Path:
 
 
 def unusable_files(directory: Path) -> list[str]:
-    """Names of the runtime's files that a folder lacks or holds another version of."""
+    """Return the names of the runtime's files that a folder lacks, or of which it holds another version."""
     return [name for name, file in PAGE_RUNTIME.files.items() if not _is_pinned(directory / name, file)]
 
 
@@ -119,7 +118,11 @@ def _require_complete(directory: Path, remedy: str) -> None:
 
 
 def _fetch(folder: Path) -> None:
-    """Have npm fetch the package, of which nothing is run, and keep the files that are needed in a folder."""
+    """Fetch the package with npm, without running any of it, and put the needed files into a folder.
+
+    Raises:
+        UserError: npm is missing or fails, or its package is not the pinned one.
+    """
     by_hand = f"fetch {PAGE_RUNTIME.package} elsewhere and name its folder dist with --runtime_directory"
     npm = shutil.which("npm")
     if not npm:

@@ -1,4 +1,4 @@
-"""Serving an exported page on this machine alone, with the headers that a page needs to use threads."""
+"""A local web server for an exported page, with the headers that the page needs to use threads."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8000
 
 HEADERS = {
-    "Cross-Origin-Opener-Policy": "same-origin",  # with the next one, browsers grant threads
+    "Cross-Origin-Opener-Policy": "same-origin",  # together with the next one, browsers allow threads
     "Cross-Origin-Embedder-Policy": "require-corp",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
@@ -25,10 +25,10 @@ HEADERS = {
 
 
 class PageHandler(SimpleHTTPRequestHandler):
-    """Answers with the files of one folder, and with nothing else."""
+    """Serves the files of one folder and nothing else."""
 
     protocol_version = "HTTP/1.1"
-    extensions_map = {  # noqa: RUF012 the base class says so
+    extensions_map = {  # noqa: RUF012 as in the base class
         ".html": "text/html; charset=utf-8",
         ".css": "text/css; charset=utf-8",
         ".js": "text/javascript; charset=utf-8",
@@ -40,14 +40,14 @@ class PageHandler(SimpleHTTPRequestHandler):
     }
 
     def send_head(self) -> Any:
-        """Answer 404 to what is no path, and instead of following a link that leads out of the folder."""
+        """Answer 404 to invalid paths and to links that lead out of the folder."""
         path = self.translate_path(self.path)
         if "\0" in path or not Path(path).resolve().is_relative_to(Path(self.directory).resolve()):
             return self.send_error(HTTPStatus.NOT_FOUND)
         return super().send_head()
 
     def list_directory(self, path: str | os.PathLike[str]) -> None:  # noqa: ARG002
-        """Answer 404: what a folder holds is told to nobody."""
+        """Disable directory listings: answer 404."""
         self.send_error(HTTPStatus.NOT_FOUND)
 
     def end_headers(self) -> None:
@@ -57,16 +57,20 @@ class PageHandler(SimpleHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
 
 class PageServer(ThreadingHTTPServer):
-    """Serves a folder on the loopback interface. Port 0 takes one that is free."""
+    """Serves a folder on the loopback interface; port 0 takes a free one."""
 
     daemon_threads = True
 
     def __init__(self, directory: Path, port: int = 0) -> None:
-        """Listen. `UserError` if the port is taken or reserved."""
+        """Listen on a port.
+
+        Raises:
+            UserError: the port is taken, reserved or invalid.
+        """
         try:
             super().__init__((LOOPBACK, port), partial(PageHandler, directory=str(directory)))
         except (OSError, OverflowError) as error:
@@ -78,13 +82,17 @@ class PageServer(ThreadingHTTPServer):
         return f"http://{LOOPBACK}:{self.server_port}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Tell what went wrong, unless a browser merely hung up."""
+        """Report an error, unless a browser has just closed the connection."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 def serve(directory: Path, port: int = DEFAULT_PORT) -> None:
-    """Serve an exported folder until Ctrl-C. `UserError` if the port is taken."""
+    """Serve an exported folder until Ctrl-C.
+
+    Raises:
+        UserError: the port is taken, reserved or invalid.
+    """
     with PageServer(directory, port) as server:
         tell(f"play at {server.url}    (Ctrl-C ends)")
         with contextlib.suppress(KeyboardInterrupt):
@@ -93,7 +101,7 @@ def serve(directory: Path, port: int = DEFAULT_PORT) -> None:
 
 @contextlib.contextmanager
 def serving(directory: Path) -> Iterator[str]:
-    """Serve an exported folder on a free port until the block is left, in which the page's address is known."""
+    """Serve an exported folder on a free port within a `with` block, which gets the page's address."""
     with PageServer(directory) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()

@@ -1,7 +1,7 @@
-"""An exported folder as one HTML file that opens from disk and requests nothing.
+"""An exported folder as a single HTML file that opens from disk without any requests.
 
-The page's files are put into its HTML: style and modules as they are, everything else compressed, in elements by whose
-names `web/page/files.js` finds them instead of fetching them.
+The page's files are embedded in its HTML: style and modules as they are, all others compressed in named elements, in
+which `web/page/files.js` finds them instead of fetching them.
 """
 
 import base64
@@ -15,7 +15,7 @@ from utils.command import UserError
 from utils.files import replacing
 
 COMPRESSION_LEVEL = 6
-"""Of gzip: the runtime shrinks to a quarter, as with higher ones that take longer."""
+"""Level of gzip: the runtime shrinks to a quarter; higher levels take longer and gain nothing."""
 
 STYLE = re.compile(r'<link rel="stylesheet" href="(?P<file>[^"]+)">')
 ENTRY = re.compile(r'<script type="module" src="(?P<file>[^"]+)"[^>]*></script>')
@@ -23,7 +23,7 @@ IMPORT, IMPORT_BY_NAME = re.compile(r'\bfrom "\./([\w.]+)"'), r'from "\1"'
 
 
 def write_single_file(directory: Path, output: Path) -> None:
-    """Make one HTML file of a complete exported folder, runtime included. Existing output is replaced.
+    """Write a complete exported folder, including the runtime, as one HTML file; existing output is replaced.
 
     Raises:
         UserError: the folder is not complete.
@@ -41,7 +41,7 @@ def write_single_file(directory: Path, output: Path) -> None:
 
 
 def _modules(directory: Path, entry: str) -> str:
-    """An import map that holds every module of the page by its file name, and a script that runs the first one."""
+    """Return an import map with every module of the page by its file name, and a script that runs the first one."""
     names = {entry, *(path.name for path in directory.glob("*.js"))}
     imports = {name: _module_address(directory / name) for name in sorted(names)}
     first = f'<script type="module">import "{entry}";</script>'
@@ -49,7 +49,7 @@ def _modules(directory: Path, entry: str) -> str:
 
 
 def _module_address(path: Path) -> str:
-    """A module as an address. It imports others by their names: nothing is relative to such an address."""
+    """Return a module as a data URL; it imports others by name, since imports cannot be relative to such a URL."""
     return f"data:text/javascript,{quote(IMPORT.sub(IMPORT_BY_NAME, _read(path).decode()))}"
 
 

@@ -1,4 +1,4 @@
-"""How well discovered actions agree with true ones (docs/method.md#action-metrics).
+"""Agreement of discovered actions with true ones (docs/method.md#action-metrics).
 
 Dimensions: N steps, K discovered actions, G true actions that occur.
 """
@@ -8,11 +8,11 @@ from scipy.optimize import linear_sum_assignment
 
 
 def confusion_matrix(predicted: np.ndarray, true: np.ndarray, num_predicted: int) -> np.ndarray:
-    """Counts (K, G) of steps by discovered action, 0 to K - 1, and by the values of `true` in rising order.
+    """Count steps (K, G) by discovered action, 0 to K - 1, and by the values of `true` in ascending order.
 
     Args:
         predicted: (N,) discovered actions.
-        true: (N,) true actions, any whole numbers.
+        true: (N,) true actions, any integers.
         num_predicted: K.
     """
     values, columns = np.unique(true, return_inverse=True)
@@ -22,24 +22,24 @@ def confusion_matrix(predicted: np.ndarray, true: np.ndarray, num_predicted: int
 
 
 def match_actions(confusion: np.ndarray) -> dict[int, int]:
-    """The best one-to-one match: of discovered actions, the column of the true one, from counts (K, G)."""
+    """Return the best one-to-one match, from counts (K, G): columns of true actions by discovered action."""
     return dict(zip(*(indices.tolist() for indices in linear_sum_assignment(confusion, maximize=True)), strict=True))
 
 
 def hungarian_accuracy(confusion: np.ndarray) -> float:
-    """Accuracy in [0, 1] under the best one-to-one match of discovered and true actions, from counts (K, G)."""
+    """Return the accuracy in [0, 1] under the best one-to-one match of actions, from counts (K, G)."""
     agreeing = sum(confusion[pair] for pair in match_actions(confusion).items())
     return float(agreeing / max(1, confusion.sum()))
 
 
 def movement_accuracy(movements: np.ndarray, true: np.ndarray) -> float:
-    """The accuracy that reading each action off the true movement reaches: the bound for what video alone can tell.
+    """Return the accuracy of actions read from the true movement: an upper bound of what video alone can tell.
 
-    A movement is read as the pair of its directions (negative, none, positive) on both axes; how far something has to
-    move to count as moving is chosen for the best result.
+    A movement counts as the pair of its directions (negative, none, positive) along both axes; the distance from which
+    it counts as a movement is chosen for the best result.
 
     Args:
-        movements: (N, 2) displacement of the controlled thing during each step, in any unit.
+        movements: (N, 2) displacement of the controlled object during each step, in any unit.
         true: (N,) true actions.
     """
     distances = np.unique(np.abs(movements).round(6))

@@ -1,4 +1,4 @@
-"""How well the action can be told from the movement: Delta-Acc (docs/method.md#action-metrics).
+"""Accuracy of classifiers that predict the action from the movement: Delta-Acc (docs/method.md#action-metrics).
 
 Dimensions: N steps, D coordinates of a movement, K actions.
 """
@@ -15,10 +15,10 @@ from sklearn.svm import SVC, LinearSVC
 from evaluation.results import Results
 
 MAX_STEPS = 2000
-"""Of more steps as many are drawn: the time to fit grows faster than their number."""
+"""Maximum number of steps; if there are more, as many are drawn, since fitting time grows faster than their number."""
 
 MAX_ITERATIONS = 20_000
-"""After which a fit is ended: movements with outliers would take hours."""
+"""Maximum number of iterations of a fit: movements with outliers would take hours."""
 
 CLASSIFIERS: dict[str, ClassifierMixin] = {
     "linear": LinearSVC(random_state=0),
@@ -26,12 +26,12 @@ CLASSIFIERS: dict[str, ClassifierMixin] = {
     "poly": SVC(kernel="poly", max_iter=MAX_ITERATIONS),
     "linear_ovo": OneVsOneClassifier(LinearSVC(random_state=0)),
 }
-"""Support vector machines with the settings of scikit-learn but for the iterations; `linear` is the paper's."""
+"""Support vector machines with scikit-learn's settings except for the iterations; `linear` is the paper's."""
 
 NUM_FOLDS = 5
 
 Fold = tuple[np.ndarray, np.ndarray]
-"""Which steps a classifier is fitted to, and which ones it is tested on."""
+"""Indices of the steps that a classifier is fitted to, and of those that it is tested on."""
 
 _NO_ACTIONS = "the action, or any other, is taken in no step with a known movement"
 _NO_FOLDS = "there are too few actions, steps or sequences to fit to some and test on others"
@@ -46,20 +46,20 @@ PROTOCOL = (
 def action_classifiers(
     movements: np.ndarray, actions: np.ndarray, actions_count: int, sequences: np.ndarray | None = None, seed: int = 0
 ) -> Results:
-    """The accuracies of `CLASSIFIERS` that tell the action from the movement.
+    """Return the accuracies of `CLASSIFIERS` that predict the action from the movement.
 
     Args:
-        movements: (N, D), finite, of any unit.
-        actions: (N,) whole numbers from 0 to K - 1.
+        movements: (N, D), finite, in any unit.
+        actions: (N,) integers from 0 to K - 1.
         actions_count: K.
-        sequences: (N,) the number of the sequence that each step is from, so that none is fitted to in part and
-            tested on in part; None if steps do not depend on each other.
-        seed: of the folds, and of the choice among more than `MAX_STEPS` steps.
+        sequences: (N,) index of each step's sequence, so that no sequence is in both parts of a fold; None if steps do
+            not depend on each other.
+        seed: seed of the folds, and of the choice among more than `MAX_STEPS` steps.
 
     Returns:
         For each classifier `<name>/action_accuracy` and `<name>/cross_validated_action_accuracy` in [0, 1], and
-        `<name>/action_accuracy/<action>`, the share of the steps with an action that is told right. None with a reason
-        where the actions or sequences are too few.
+        `<name>/action_accuracy/<action>`, the share of an action's steps that is predicted correctly. None with a
+        reason if there are too few actions or sequences.
     """
     if len(actions) > MAX_STEPS:
         drawn = np.random.default_rng(seed).choice(len(actions), MAX_STEPS, replace=False)
@@ -84,7 +84,7 @@ def action_classifiers(
 
 
 def _folds(actions: np.ndarray, sequences: np.ndarray | None, seed: int) -> list[Fold]:
-    """The folds of some steps; none if no two can be made."""
+    """Return the folds of some steps; none if there can be fewer than two."""
     num_folds = min(NUM_FOLDS, np.bincount(actions, minlength=1).max())
     splitter = StratifiedKFold
     if sequences is not None:
@@ -93,16 +93,16 @@ def _folds(actions: np.ndarray, sequences: np.ndarray | None, seed: int) -> list
     if num_folds < 2:
         return []
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # a rare action is told wrong
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # rare actions count as errors
         return list(splitter(num_folds, shuffle=True, random_state=seed).split(actions, actions, sequences))
 
 
 def _told_right(
     classifier: ClassifierMixin, movements: np.ndarray, actions: np.ndarray, folds: list[Fold]
 ) -> np.ndarray:
-    """Whether the action is told right at each step that a fold tests: (N,) 0 or 1.
+    """Return whether the action is predicted correctly at each step that a fold tests: (N,) 0 or 1.
 
-    NaN for steps that none tests, and for all if a fold has fewer than two actions to fit to.
+    NaN for steps that no fold tests, and for all steps if a fold has fewer than two actions to fit to.
     """
     told_right = np.full(len(actions), np.nan)
     if all(len(np.unique(actions[fitted])) > 1 for fitted, _ in folds):

@@ -1,4 +1,4 @@
-"""How much the inferred actions say about the true ones.
+"""Mutual information of inferred and true actions.
 
 Dimensions: N steps, K inferred actions, G true actions that occur.
 """
@@ -18,18 +18,18 @@ NAMES = (
 
 
 def action_information(inferred: np.ndarray, true: np.ndarray, actions_count: int) -> Results:
-    """How inferred and true actions agree, whatever the names of the former.
+    """Return how well inferred and true actions agree, independently of how the former are numbered.
 
     Args:
-        inferred: (N,) whole numbers from 0 to K - 1.
-        true: (N,) any whole numbers.
+        inferred: (N,) integers from 0 to K - 1.
+        true: (N,) any integers.
         actions_count: K.
 
     Returns:
         Under `actions/`: `hungarian_accuracy` in [0, 1], that of the best one-to-one match; `mutual_information` in
         nats, from 0 to the logarithm of the number of actions; `normalized_mutual_information` in [0, 1], its share of
-        the mean of both entropies; and `adjusted_mutual_information`, the same beyond what chance gives such counts:
-        0 on average for actions that have nothing to do with each other, 1 for equal ones. All None without steps.
+        the mean of both entropies; and `adjusted_mutual_information`, the same corrected for chance: 0 on average for
+        independent actions, 1 for equal ones. All None without steps.
     """
     if not len(true):
         return Results(dict.fromkeys(NAMES), reasons=dict.fromkeys(NAMES, "no step has a known true action"))

@@ -1,4 +1,4 @@
-"""How uniform the movements are that an action stands for, and Delta-MSE (docs/method.md#action-metrics).
+"""Spread of the movement within each action, and Delta-MSE (docs/method.md#action-metrics).
 
 Dimensions: N steps, D coordinates of a movement, K actions.
 """
@@ -14,19 +14,19 @@ QUANTILES = np.linspace(0, 1, 11)
 
 
 def action_variance(movements: np.ndarray, actions: np.ndarray, actions_count: int) -> Results:
-    """How the movements of each action are distributed, and those of all together.
+    """Return statistics of the movements of each action, and of all movements.
 
     Args:
-        movements: (N, D), finite, of any unit.
-        actions: (N,) whole numbers from 0 to K - 1.
+        movements: (N, D), finite, in any unit.
+        actions: (N,) integers from 0 to K - 1.
         actions_count: K.
 
     Returns:
         Under `action_variance/`, each with `/<action>` and `/global`, None for an action that does not occur:
-        `mean_vector`, `variance_vector` and `kurtosis` (excess, None in it for movements that are all equal) with D
-        numbers, `quantiles` with D numbers for each of `QUANTILES`, `avg_variance`, the mean over coordinates, and
-        `frequency` in [0, 1]. Besides, `avg_variance/mean` over the actions that occur, and `delta_mse` in [0, 1]: the
-        squared error of predicting each movement by its action's mean, as a share of that by the mean of all.
+        `mean_vector`, `variance_vector` and `kurtosis` (excess; None in it if all movements are equal) with D numbers,
+        `quantiles` with D numbers for each of `QUANTILES`, `avg_variance`, the mean over coordinates, and `frequency`
+        in [0, 1]. Also `avg_variance/mean` over the actions that occur, and `delta_mse` in [0, 1]: the squared error of
+        predicting each movement by its action's mean, as a share of that of predicting it by the mean of all.
     """
     groups = [movements[actions == action] for action in range(actions_count)]
     values: dict[str, Value] = {}
@@ -45,11 +45,11 @@ def action_variance(movements: np.ndarray, actions: np.ndarray, actions_count: i
 
 
 def _distribution(movements: np.ndarray) -> dict[str, Value]:
-    """Of movements (N, D); all None if there are none."""
+    """Return the statistics of movements (N, D); all None if there are none."""
     if not len(movements):
         return dict.fromkeys(("mean_vector", "kurtosis", "quantiles", "variance_vector", "avg_variance"))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of movements that are all but equal: NaN says it
+        warnings.simplefilter("ignore", RuntimeWarning)  # for nearly equal movements, whose kurtosis is NaN
         kurtosis = stats.kurtosis(movements)
     variances = movements.var(axis=0)
     return {
@@ -62,7 +62,7 @@ def _distribution(movements: np.ndarray) -> dict[str, Value]:
 
 
 def _delta_mse(groups: list[np.ndarray]) -> float | None:
-    """The share of the variance of all movements that is within groups (N, D), none empty; None if there is none."""
+    """Return the share of the movements' variance that is within groups (N, D), none empty; None without variance."""
     if not groups:
         return None
     movements = np.concatenate(groups)

@@ -1,23 +1,23 @@
-"""How far averages can be trusted, given the sequences that they are over.
+"""Bootstrap confidence intervals of averages over sequences.
 
-Dimensions: G sequences, n values of each, such as one a frame.
+Dimensions: G sequences, n values of each, such as one per frame.
 """
 
 import numpy as np
 
 
 def bootstrap_interval(values: np.ndarray, seed: int = 0, resamples: int = 2000) -> tuple[float, float] | None:
-    """The bootstrap 95% interval (low, high) of the mean of all values, by percentiles.
+    """Return the bootstrap 95% interval (low, high) of the mean of all values, by percentiles.
 
-    Whole sequences are resampled, since the values of one depend on each other.
+    Whole sequences are resampled, since the values of a sequence depend on each other.
 
     Args:
         values: (G,) or (G, n), NaN where unknown.
-        seed: of the resampling.
+        seed: seed of the resampling.
         resamples: how often G sequences are drawn, with replacement.
 
     Returns:
-        None if fewer than two sequences have known values.
+        The interval; None if fewer than two sequences have known values.
     """
     values = np.atleast_2d(values.T).T
     values = values[~np.isnan(values).all(axis=1)]

@@ -1,7 +1,7 @@
-"""Is the ball drawn where it is now? Frames that a model generates, compared with the true ones of the same moment.
+"""Accuracy of the ball in generated frames of Breakout, compared with the true frames of the same moment.
 
-Only the frames count in which the true ball has just moved: a ball that is copied at its old place is then no nearer
-than one that is missing. Limits hold for frames of 80 pixels' width and grow with it.
+Only frames in which the true ball has just moved are counted: in these, copying the ball at its old place is no better
+than omitting it. Limits are for frames 80 pixels wide, and scale with the width.
 
 Dimensions: N frames of H x W pixels.
 """
@@ -15,25 +15,28 @@ from evaluation.movement.breakout import Playfield
 
 REFERENCE_WIDTH = 80
 LEAST_MOVE = 4.0
-"""Pixels, across and down together, that a ball moves in a step if its frame counts."""
+"""Pixels, horizontal plus vertical, that a ball has to move in a step for its frame to count."""
 NEAR = 1.5
-"""Pixels from the true ball within which a ball is taken for it."""
+"""Maximum distance in pixels from the true ball."""
 NEAR_PADDLE = 2.0
-"""The same of the paddle."""
+"""Maximum distance in pixels from the true paddle."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """How frames differ from the true ones, of those in which the true ball has just moved. Shares lie in [0, 1]."""
+    """Differences from the true frames, over frames in which the true ball has just moved.
+
+    Shares lie in [0, 1].
+    """
 
     ball: Figure
-    """Share of the frames with a ball where the true one is now."""
+    """Share of the frames with a ball in the place of the true one."""
     one_ball: Figure
-    """Share of the frames with exactly one ball, wherever it is."""
+    """Share of the frames with exactly one ball, anywhere."""
     colour_difference: Figure
-    """Mean absolute difference from the true colour, in 0..255, of the pixels where the true ball is now."""
+    """Mean absolute difference from the true colour, in 0..255, over the pixels of the true ball."""
     paddle: Figure
-    """Share of the frames with the paddle where the true one is, of those that truly show it."""
+    """Share of the frames with the paddle in its true place, of those whose true frame shows it."""
     l1: Figure
     """Mean absolute difference of all pixels, in [-1, 1]."""
 
@@ -42,10 +45,10 @@ def measure_drawn(playfield: Playfield, before: np.ndarray, true: np.ndarray, ma
     """Compare generated frames with true ones.
 
     Args:
-        playfield: what stands where in true frames.
+        playfield: the layout of true frames.
         before: uint8 (N, H, W, 3), the true frames one step earlier.
-        true: uint8 (N, H, W, 3).
-        made: uint8 (N, H, W, 3), what was generated in their place.
+        true: uint8 (N, H, W, 3), the true frames.
+        made: uint8 (N, H, W, 3), the generated frames.
     """
     drawn = balls_drawn(playfield, before, true, made)
     counts = ~np.isnan(drawn)
@@ -60,9 +63,9 @@ def measure_drawn(playfield: Playfield, before: np.ndarray, true: np.ndarray, ma
 
 
 def balls_drawn(playfield: Playfield, before: np.ndarray, true: np.ndarray, made: np.ndarray) -> np.ndarray:
-    """Whether each frame shows a ball where the true one is: float (N,), NaN unless that has just moved.
+    """Return whether each frame shows a ball in the true place: float (N,), NaN unless the true ball has just moved.
 
-    The arguments are those of `measure_drawn`. A true ball has moved if it is the only one in both true frames.
+    The arguments are those of `measure_drawn`. Movement is known only if both true frames show exactly one ball.
     """
     scale = true.shape[2] / REFERENCE_WIDTH
     old, now = playfield.find_balls(before), playfield.find_balls(true)
@@ -72,7 +75,10 @@ def balls_drawn(playfield: Playfield, before: np.ndarray, true: np.ndarray, made
 
 
 def _colour_differences(playfield: Playfield, true: np.ndarray, made: np.ndarray) -> np.ndarray:
-    """The mean absolute difference of the pixels that the ball covers in true frames, each of which shows one: (N,)."""
+    """Return the mean absolute difference over the true ball's pixels: (N,).
+
+    Each true frame has to show a ball.
+    """
     is_ball = playfield.ball_pixels(true)
     frame = np.nonzero(is_ball)[0]
     differences = _differences(true[is_ball], made[is_ball]).mean(axis=1)
@@ -81,12 +87,12 @@ def _colour_differences(playfield: Playfield, true: np.ndarray, made: np.ndarray
 
 
 def _paddles_drawn(playfield: Playfield, true: np.ndarray, made: np.ndarray) -> np.ndarray:
-    """Whether the paddle is where it truly is: float (N,), NaN where that is not found."""
+    """Return whether the paddle is in its true place: float (N,), NaN if the true frame does not show it."""
     positions = playfield.paddle(true)
     is_near = np.abs(playfield.paddle(made) - positions) <= NEAR_PADDLE * true.shape[2] / REFERENCE_WIDTH
     return np.where(np.isnan(positions), np.nan, is_near)
 
 
 def _differences(true: np.ndarray, made: np.ndarray) -> np.ndarray:
-    """Absolute differences of uint8 arrays of one shape: int16."""
+    """Return the absolute differences of uint8 arrays of one shape: int16."""
     return np.abs(true.astype(np.int16) - made)

@@ -1,11 +1,11 @@
-"""Does the ball of a long game behave as the true one: is it reflected, does it break bricks, is it served again?
+"""Physics of the ball in long games of Breakout: is it reflected, does it break bricks, is it served again?
 
-What is possible is read off true play. A ball is followed where exactly one is in sight; a step that is longer than any
-true one is no movement but another ball.
+The limits are measured on true play. The ball is followed in frames with exactly one ball; a step longer than any true
+one is not a movement but another ball.
 
-*Bounces* are reversals of the ball's direction, across or up and down, that take few steps. They are classed by what
-is there to reflect it: a side wall, the paddle, a brick or the ceiling; or nothing. The step in which the ball is
-reflected shows neither the speed before nor the one after, so that these are those of the steps around it.
+*Bounces* are reversals of the ball's horizontal or vertical direction within a few steps. They are classified by what
+can reflect the ball there: a side wall, the paddle, a brick, the ceiling, or nothing. The step of the reflection shows
+neither the speed before nor the one after; these are taken from the steps around it.
 
 Dimensions: T frames of a sequence, P brick pixels.
 """
@@ -19,16 +19,18 @@ from evaluation.metrics.breakout_play import EXTREME, Figure, Readings, quantile
 from evaluation.movement.breakout import Balls, Playfield, is_black
 
 LONGEST_TURN = 4
-"""Steps between the last one before a reversal and the first one after: the ball may be hidden, or stand still."""
+"""Maximum number of steps between the last one before a reversal and the first one after it; in between the ball may be
+hidden or stand still."""
 
 BREAKING = 2
-"""Frames after a bounce off a brick within which that has to vanish."""
+"""Number of frames after a bounce off a brick within which the brick has to vanish."""
 
 AROUND = 2
-"""Frames before and after the loss of a brick in one of which a ball has to be near."""
+"""Number of frames before and after the loss of a brick in one of which a ball has to be near."""
 
 NEAR_STEPS = 2
-"""The longest steps between the ball, where it is in sight, and a brick that it breaks: it is not seen among bricks."""
+"""Maximum distance of a visible ball from a brick that it breaks, in steps of the greatest length; among bricks the
+ball is not visible."""
 
 WALL, PADDLE, BRICK, CEILING, NOTHING = "wall", "paddle", "brick", "ceiling", "nothing"
 
@@ -38,26 +40,30 @@ class Bounce:
     """A reversal of the ball's direction."""
 
     kind: str
-    first: int  # the frame before its last step in the old direction
-    last: int  # the frame after its first step in the new one
-    before: np.ndarray  # float (2,) speeds across and up or down, in pixels a step; NaN where unknown
-    after: np.ndarray  # float (2,)
+    first: int
+    """The frame before the last step in the old direction."""
+    last: int
+    """The frame after the first step in the new direction."""
+    before: np.ndarray
+    """float (2,): horizontal and vertical speed in pixels a step; NaN where unknown."""
+    after: np.ndarray
+    """float (2,): the same after the reversal."""
 
 
 @dataclass(frozen=True)
 class BallLaws:
-    """How the ball moves in true play."""
+    """Limits of the ball's movement in true play."""
 
     reach: np.ndarray
-    """float (2,): pixels that it moves across, and up or down, in a step at most."""
+    """float (2,): maximum horizontal and vertical movement in a step, in pixels."""
     rise: tuple[float, float]
-    """Pixels a step that it rises with after a bounce off the paddle: least and most."""
+    """Minimum and maximum upward speed after a bounce off the paddle, in pixels a step."""
     longest_absence: float
-    """Frames for which it is out of sight at most, as while it is served."""
+    """Maximum number of frames for which it is out of sight, as while it is served."""
 
     @classmethod
     def of(cls, playfield: Playfield, readings: Readings) -> "BallLaws":
-        """Read the laws off true play."""
+        """Measure the limits in true play."""
         tracks = [np.stack([balls.x, balls.y], axis=1) for balls in readings.balls]
         steps = np.abs(np.concatenate([np.diff(track, axis=0) for track in tracks]))
         reach = np.array([quantile(steps[:, axis], EXTREME) for axis in range(2)])
@@ -70,35 +76,38 @@ class BallLaws:
 
 @dataclass(frozen=True)
 class Physics:
-    """How the ball behaves in sequences of frames. Shares lie in [0, 1]."""
+    """Figures of the ball's behaviour in sequences of frames.
+
+    Shares lie in [0, 1].
+    """
 
     wall_bounces: Figure
     paddle_bounces: Figure
     brick_bounces: Figure
     ceiling_bounces: Figure
     nothing_bounces: Figure
-    """Bounces off each in 100 frames."""
+    """Bounces off each of these per 100 frames."""
     wall_speed_change: Figure
     paddle_speed_change: Figure
     brick_speed_change: Figure
-    """By how many pixels a step a bounce off each changes the ball's speed across, plus that up or down, on average."""
+    """Mean change of the ball's speed by a bounce off each of these, horizontal plus vertical, in pixels a step."""
     paddle_rise_possible: Figure
-    """Share of the bounces off the paddle after which the ball rises as fast as it may in true play."""
+    """Share of the bounces off the paddle after which the ball rises at a speed that occurs in true play."""
     bricks_break: Figure
-    """Share of the bounces off bricks with which brick pixels near the ball vanish, more than it may have hidden."""
+    """Share of the bounces off bricks at which more brick pixels near the ball vanish than the ball could hide."""
     losses_without_ball: Figure
-    """Share of the brick pixels that turn black while no ball is near."""
+    """Share of the brick pixels turning black that do so while no ball is near."""
     served: Figure
-    """Share of the times without a ball in sight that end no later than in true play."""
+    """Share of the times without a visible ball that end no later than in true play."""
 
 
 def measure_physics(playfield: Playfield, laws: BallLaws, readings: Readings) -> Physics:
-    """Measure sequences.
+    """Measure the ball's behaviour in sequences.
 
     Args:
-        playfield: what stands where in true frames.
-        laws: how the true ball moves.
-        readings: of the sequences.
+        playfield: the layout of true frames.
+        laws: the limits of the true ball's movement.
+        readings: the readings of the sequences.
     """
     bounces: list[Bounce] = []
     breaks, losses, served = [], [], []
@@ -130,9 +139,9 @@ def find_bounces(playfield: Playfield, reach: np.ndarray, balls: Balls, paddle: 
     """Find the reversals of the ball's direction in a sequence.
 
     Args:
-        playfield: what stands where in true frames.
-        reach: (2,) see `BallLaws`.
-        balls: those in the T frames.
+        playfield: the layout of true frames.
+        reach: (2,), see `BallLaws`.
+        balls: the balls in the T frames.
         paddle: (T,) x of the paddle, NaN where it is not found.
     """
     track = np.stack([balls.x, balls.y], axis=1)
@@ -149,7 +158,7 @@ def find_bounces(playfield: Playfield, reach: np.ndarray, balls: Balls, paddle: 
 
 
 def _turns(steps: np.ndarray) -> Iterator[tuple[int, int]]:
-    """The last step before each reversal of the sign of steps (T-1,) and the first one after it."""
+    """Yield the last step before and the first step after each reversal of the sign of steps (T-1,)."""
     moving = np.flatnonzero(np.isfinite(steps) & (steps != 0))
     signs = np.sign(steps[moving])
     for index in np.flatnonzero(signs[1:] != signs[:-1]):
@@ -159,13 +168,13 @@ def _turns(steps: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def _speed(steps: np.ndarray, turn: int, way: int, axis: int) -> np.ndarray:
-    """The speeds (2,) in the step beside that next to a reversal; NaN unless it goes the same way as that along `axis`.
+    """Return the speeds (2,) one step further from a reversal than `turn`; NaN if the direction along `axis` differs.
 
     Args:
-        steps: (T-1, 2).
+        steps: (T-1, 2) movements of the ball.
         turn: the step next to the reversal.
-        way: -1 for what is before it, 1 for what is after it.
-        axis: 0 for across, 1 for up or down.
+        way: -1 for the step before `turn`, 1 for the step after it.
+        axis: 0 for horizontal, 1 for vertical.
     """
     beside = turn + way
     if not 0 <= beside < len(steps) or steps[beside, axis] * steps[turn, axis] <= 0:
@@ -175,7 +184,7 @@ def _speed(steps: np.ndarray, turn: int, way: int, axis: int) -> np.ndarray:
 
 
 def _across(playfield: Playfield, reach: np.ndarray, track: np.ndarray, paddle: np.ndarray, _step: float) -> str:
-    """What reverses the ball's way across at some places (N, 2), while the paddle is at some (N,)."""
+    """Return what reverses the ball horizontally at places (N, 2), given the paddle's positions (N,)."""
     columns = np.flatnonzero(playfield.air.any(axis=0))
     x, y = track.T
     if min(np.nanmin(x) - columns[0], columns[-1] + 1 - np.nanmax(x)) <= reach[0]:
@@ -186,7 +195,7 @@ def _across(playfield: Playfield, reach: np.ndarray, track: np.ndarray, paddle: 
 
 
 def _up_or_down(playfield: Playfield, reach: np.ndarray, track: np.ndarray, paddle: np.ndarray, step: float) -> str:
-    """What reverses the ball's way up or down at some places (N, 2), while the paddle is at some (N,)."""
+    """Return what reverses the ball vertically at places (N, 2), given the paddle's positions (N,)."""
     y = track[:, 1]
     if step > 0 and _is_at_paddle(playfield, reach, track, paddle):
         return PADDLE
@@ -202,10 +211,10 @@ def _is_at_paddle(playfield: Playfield, reach: np.ndarray, track: np.ndarray, pa
 
 
 def _lost_at(playfield: Playfield, frames: np.ndarray) -> np.ndarray:
-    """The frame in which each brick pixel is black for the first time: int (P,); 0 if it is from the start, T if never.
+    """Return the first frame in which each brick pixel is black: int (P,), T if it never is.
 
     Args:
-        playfield: what stands where in true frames.
+        playfield: the layout of true frames.
         frames: uint8 (T, H, W, 3).
     """
     is_gone = is_black(frames[:, playfield.bricks])
@@ -215,7 +224,7 @@ def _lost_at(playfield: Playfield, frames: np.ndarray) -> np.ndarray:
 def _breaks(
     playfield: Playfield, laws: BallLaws, balls: Balls, bounces: Sequence[Bounce], lost_at: np.ndarray
 ) -> list[bool]:
-    """Whether each bounce off a brick breaks one."""
+    """Return whether each bounce off a brick breaks one."""
     pixels = _brick_pixels(playfield)
     breaks = []
     for bounce in bounces:
@@ -227,7 +236,7 @@ def _breaks(
 
 
 def _losses_without_ball(playfield: Playfield, laws: BallLaws, balls: Balls, lost_at: np.ndarray) -> np.ndarray:
-    """Whether no ball is near when each brick pixel vanishes that does: bool, 1-D."""
+    """Return, for each brick pixel that vanishes, whether no ball is near: bool, 1-D."""
     pixels = _brick_pixels(playfield)
     parts = [np.zeros(0, np.bool_)]
     for frame in np.unique(lost_at[(lost_at > 0) & (lost_at < len(balls.count))]):
@@ -237,12 +246,12 @@ def _losses_without_ball(playfield: Playfield, laws: BallLaws, balls: Balls, los
 
 
 def _brick_pixels(playfield: Playfield) -> np.ndarray:
-    """The x and y of the centres of the brick pixels: float (P, 2)."""
+    """Return the x and y of the centres of the brick pixels: float (P, 2)."""
     return np.argwhere(playfield.bricks)[:, ::-1] + 0.5
 
 
 def _is_near(balls: Balls, places: np.ndarray, reach: np.ndarray, first: int, last: int) -> np.ndarray:
-    """Whether each of some places (N, 2) is within reach (2,) of a ball in the frames `first` to `last`: bool (N,)."""
+    """Return whether places (N, 2) are within reach (2,) of a ball in the frames `first` to `last`: bool (N,)."""
     chosen = balls.centres[(balls.frames >= first) & (balls.frames <= last)]
     distances = np.abs(places[:, np.newaxis] - chosen)  # (N, balls, 2)
     near: np.ndarray = (distances <= reach).all(axis=2).any(axis=1)
@@ -250,7 +259,7 @@ def _is_near(balls: Balls, places: np.ndarray, reach: np.ndarray, first: int, la
 
 
 def _absences(balls: Balls, longest: float) -> Iterator[int]:
-    """For how many frames each time no ball is in sight. The last ones of a sequence count if longer than `longest`."""
+    """Yield the lengths of runs of frames without a ball; the one at the sequence's end only if above `longest`."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], balls.count == 0, [False]])))
     for start, end in edges.reshape(-1, 2):
         if end < len(balls.count) or end - start > longest:

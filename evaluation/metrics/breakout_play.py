@@ -1,14 +1,14 @@
-"""Whether Breakout is played as it should be: does the paddle obey, and does the game around it stay whole?
+"""Figures of Breakout's play: does the paddle obey, and does the rest of the game stay intact?
 
-What the paddle does in the game is read off true play; nothing is set by hand for one frame size:
+The limits are measured on true play, so that they fit any frame size:
 
-- *Obeyed*: the paddle moves the way it is pressed, further than it slides on after a release; the limit is halfway
-  between the true slides and the shortest true move. It stays if it moves no further than that, or, when it was told
-  to stay at the step before too, halfway between how far it then moves in truth and the shortest true move. Presses
-  at a wall, and towards a wall that is nearer than the shortest true move, are not counted. Where the paddle is not
-  found before or after a step, the step counts as disobeyed.
-- *Leaves the wall*: a paddle at a wall, pressed away from it for two steps (for one the game itself may hold it back),
-  has then moved further than it slides on after a release.
+- *Obeyed*: the paddle moves in the pressed direction, further than it slides on after a release; the limit is halfway
+  between the longest true slide and the shortest true move. It stays if it moves no further than that or, if it was
+  told to stay at the previous step too, no further than halfway between its longest such movement in true play and the
+  shortest true move. Presses at a wall, and towards a wall that is nearer than the shortest true move, are not counted.
+  If the paddle is not found before or after a step, the step counts as disobeyed.
+- *Leaves the wall*: after two steps of a press away from a wall (in the first one the game itself may hold it back),
+  the paddle has moved further than it slides on after a release.
 
 Dimensions: G sequences or games, T frames of each, H x W pixels.
 """
@@ -21,33 +21,34 @@ import numpy as np
 from evaluation.movement.breakout import TOLERANCE, Balls, Playfield, is_black
 
 EXTREME = 0.99
-"""The quantile that stands for the largest of true distances, and one minus which for the smallest: a single odd frame
-does not set it."""
+"""The quantile taken as the largest true distance, and one minus it as the smallest, so that a single odd frame does
+not set the limit."""
 
 NEAR_WALL = 1
-"""Pixels from its outermost positions in which the paddle may have been stopped by a wall."""
+"""Distance in pixels from the outermost positions within which a wall may stop the paddle."""
 
 LONGEST_ABSENCE = 10
-"""Frames for which a ball may be out of sight, among bricks or while it is served, and still be in play."""
+"""Maximum number of frames for which a ball in play may be out of sight, among bricks or while it is served."""
 
 WINDOW = 50
-"""Frames that a point of a curve is the mean of."""
+"""Number of frames averaged for a point of a curve."""
 
 STAY, LEFT, RIGHT = 0, -1, 1
 MEANINGS = {STAY: "stay", LEFT: "left", RIGHT: "right"}
-"""What an action can mean; the number is the sign of the movement."""
+"""The meanings of actions, by the sign of the paddle's movement."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured mean, and the number of samples behind it."""
+    """A measured mean and its number of samples."""
 
-    value: float | None  # None without samples
+    value: float | None
+    """None without samples."""
     samples: int
 
     @classmethod
     def of(cls, values: np.ndarray) -> "Figure":
-        """The mean of those numbers that are not NaN."""
+        """Average the numbers that are not NaN."""
         known = values[~np.isnan(values)]
         return cls(float(np.mean(known)) if known.size else None, known.size)
 
@@ -57,24 +58,24 @@ class Figure:
 
 @dataclass(frozen=True)
 class PaddleLaws:
-    """How the paddle moves in true play, in pixels."""
+    """Limits of the paddle's movement in true play, in pixels."""
 
     leftmost: float
     rightmost: float
     shortest_move: float
-    """By a press that neither begins nor ends at a wall."""
+    """Minimum movement by a press that neither begins nor ends at a wall."""
     longest_slide: float
-    """During a step of staying that follows a press."""
+    """Maximum movement during a stay after a press."""
     longest_rest: float
-    """During a step of staying that follows one."""
+    """Maximum movement during a stay after a stay."""
 
     @classmethod
     def of(cls, positions: np.ndarray, pressed: np.ndarray) -> "PaddleLaws":
-        """Read the laws off true play.
+        """Measure the limits in true play.
 
         Args:
             positions: (G, T) x of the paddle, NaN where it is not found.
-            pressed: (G, T-1) what each step's action means: -1, 0 or 1.
+            pressed: (G, T-1) meaning of each step's action: -1, 0 or 1.
         """
         distances = np.abs(np.diff(positions))
         leftmost, rightmost = float(np.nanmin(positions)), float(np.nanmax(positions))
@@ -90,7 +91,7 @@ class PaddleLaws:
         )
 
     def obeyed(self, positions: np.ndarray, pressed: np.ndarray) -> np.ndarray:
-        """Whether each step does what is pressed: float (G, T-1), NaN for presses at or too near a wall."""
+        """Return whether each step obeys: float (G, T-1), NaN for presses at or too near a wall."""
         movements = np.diff(positions)
         before = positions[:, :-1]
         room_left, room_right = before - self.leftmost, self.rightmost - before
@@ -102,7 +103,7 @@ class PaddleLaws:
         return np.where((pressed != STAY) & (is_at_wall | (room < self.shortest_move)), np.nan, obeyed)
 
     def leaves_wall(self, positions: np.ndarray, pressed: np.ndarray) -> np.ndarray:
-        """Whether each press away from a wall at which the paddle is, held for two steps, moves it: float, 1-D."""
+        """Return whether each two-step press away from a wall moves a paddle at this wall: float, 1-D."""
         before, after = positions[:, :-2], positions[:, 2:]
         away = (before <= self.leftmost + NEAR_WALL).astype(int) - (before >= self.rightmost - NEAR_WALL)
         is_pressed_away = (away != STAY) & (pressed[:, :-1] == away) & (pressed[:, 1:] == away)
@@ -111,71 +112,74 @@ class PaddleLaws:
 
     @property
     def _visible_move(self) -> float:
-        """What a move is longer than, and a slide is not."""
+        """The distance that separates moves from slides."""
         return (self.longest_slide + self.shortest_move) / 2
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What sequences of frames show, generated or true. Shares lie in [0, 1]."""
+    """Figures of sequences of frames, generated or true.
+
+    Shares lie in [0, 1].
+    """
 
     pressed_way: Figure
     """Share of the steps that obey."""
     stay: Figure
     left: Figure
     right: Figure
-    """The same of the steps with each meaning."""
+    """Share of the steps with each meaning that obey."""
     leaves_wall: Figure
-    """Share of the presses away from a wall, held for two steps, that move the paddle."""
+    """Share of the two-step presses away from a wall that move the paddle."""
     pressed_way_in_sight: Figure
     """Share of the steps that obey, of those before and after which the paddle is found."""
     drift: Figure
-    """Mean pixels that the paddle moves while it is told to stay for the second step or longer."""
+    """Mean movement of the paddle in pixels during a stay after a stay."""
     paddle_found: Figure
     """Share of the frames that show the paddle."""
     walls_difference: Figure
-    """Mean absolute difference of wall pixels from the true ones, in 0..255, over frames."""
+    """Mean absolute difference of wall pixels from the true ones, in 0..255, averaged over frames."""
     bricks_intact: Figure
-    """Share of brick pixels that are as in the sequence's first frame, or black and remain so, over frames."""
+    """Share of brick pixels that are as in the sequence's first frame, or black for good, averaged over frames."""
     bricks_gone: Figure
-    """Share of brick pixels that turn black from a sequence's first frame to its last, over sequences."""
+    """Share of brick pixels that turn black from a sequence's first frame to its last, averaged over sequences."""
     ball_frames: Figure
-    """Frame in which the ball is last seen before it is out of sight for longer than `LONGEST_ABSENCE`, over those
-    sequences whose first frame, number 0, shows it."""
+    """Last frame with a ball before it is out of sight for longer than `LONGEST_ABSENCE`, averaged over the sequences
+    whose first frame, number 0, shows it."""
     one_ball: Figure
-    """Share of the frames with exactly one ball in sight."""
+    """Share of the frames with exactly one ball."""
     plausible_bounces: Figure
-    """Share of the reversals of the ball's vertical direction that happen where something reverses it: upwards at the
-    paddle, downwards not below the bricks. "Where" means within the longest step of the true ball."""
+    """Share of the ball's vertical reversals that have a cause within the longest step of the true ball: upwards the
+    paddle, downwards the bricks or what is above them."""
 
 
 def find_paddles(playfield: Playfield, frames: np.ndarray) -> np.ndarray:
-    """The x of the paddle in frames (G, T, H, W, 3): (G, T), NaN where it is not found."""
+    """Return the x of the paddle in frames (G, T, H, W, 3): (G, T), NaN where it is not found."""
     return np.stack([playfield.paddle(sequence) for sequence in frames])
 
 
 @dataclass(frozen=True)
 class Readings:
-    """What is read off sequences of frames, generated or true, step by step."""
+    """Values measured in sequences of frames, generated or true, step by step."""
 
     frames: np.ndarray
-    """uint8 (G, T, H, W, 3); of the first of each sequence nothing is measured, it serves to compare with."""
+    """uint8 (G, T, H, W, 3); the first of each sequence is not measured but compared with."""
     pressed: np.ndarray
-    """(G, T-1) what the actions mean: -1, 0 or 1."""
+    """(G, T-1) meanings of the actions: -1, 0 or 1."""
     positions: np.ndarray
     """(G, T) x of the paddle, NaN where it is not found."""
     balls: tuple[Balls, ...]
-    """Those in the T frames of each sequence."""
+    """The balls in the T frames of each sequence."""
     obeyed: np.ndarray
     """float (G, T-1), see `PaddleLaws.obeyed`."""
     walls_difference: np.ndarray
-    """(G, T-1), in 0..255, see `walls_difference`."""
+    """(G, T-1) in 0..255, see `walls_difference`."""
     bricks_intact: np.ndarray
     """(G, T-1), see `bricks_intact`."""
 
     @classmethod
     def of(cls, playfield: Playfield, laws: PaddleLaws, frames: np.ndarray, pressed: np.ndarray) -> "Readings":
-        """Read sequences of frames (G, T, H, W, 3) with presses (G, T-1)."""
+        """Measure sequences of frames (G, T, H, W, 3) with presses (G, T-1)."""
         positions = find_paddles(playfield, frames)
         return cls(
             frames,
@@ -189,23 +193,23 @@ class Readings:
 
     @property
     def paddle_found(self) -> np.ndarray:
-        """bool (G, T-1)."""
+        """Whether the paddle is found: bool (G, T-1)."""
         return np.isfinite(self.positions[:, 1:])
 
     @property
     def one_ball(self) -> np.ndarray:
-        """Whether exactly one ball is in sight: bool (G, T-1)."""
+        """Whether exactly one ball is visible: bool (G, T-1)."""
         return np.stack([balls.count[1:] == 1 for balls in self.balls])
 
 
 def measure(playfield: Playfield, laws: PaddleLaws, reach: float, readings: Readings) -> Measures:
-    """Sum up what is read off sequences of frames.
+    """Summarise the readings of sequences of frames.
 
     Args:
-        playfield: what stands where in true frames.
-        laws: how the true paddle moves.
-        reach: pixels that the true ball moves up or down in a step at most, see `ball_reach`.
-        readings: of the sequences.
+        playfield: the layout of true frames.
+        laws: the limits of the true paddle's movement.
+        reach: maximum vertical movement of the true ball in a step, in pixels, see `ball_reach`.
+        readings: the readings of the sequences.
     """
     positions, pressed, obeyed = readings.positions, readings.pressed, readings.obeyed
     by_meaning = {name: Figure.of(obeyed[pressed == meaning]) for meaning, name in MEANINGS.items()}
@@ -231,11 +235,11 @@ def measure(playfield: Playfield, laws: PaddleLaws, reach: float, readings: Read
 class Curves:
     """Means over all sequences and windows of `WINDOW` frames, the last of which may be shorter; None without samples.
 
-    What they are means of is that of `Measures`.
+    The fields mean the same as in `Measures`.
     """
 
     first_frame: list[int]
-    """The number of each window's first frame; that of the sequence, which is no part of a window, is 0."""
+    """The number of each window's first frame. Frame 0, the sequence's first, is in no window."""
     pressed_way: list[float | None]
     paddle_found: list[float | None]
     one_ball: list[float | None]
@@ -244,7 +248,7 @@ class Curves:
 
     @classmethod
     def of(cls, readings: Readings) -> "Curves":
-        """Follow how well sequences hold as they grow longer."""
+        """Average readings window by window."""
         return cls(
             first_frame=list(range(1, readings.positions.shape[1], WINDOW)),
             pressed_way=_window_means(readings.obeyed),
@@ -256,22 +260,22 @@ class Curves:
 
 
 def _window_means(values: np.ndarray) -> list[float | None]:
-    """The mean of each window of values (G, T-1) that are not NaN."""
+    """Return the mean of the values (G, T-1) that are not NaN in each window."""
     windows = (values[:, first : first + WINDOW] for first in range(0, values.shape[1], WINDOW))
     return [Figure.of(window).value for window in windows]
 
 
 def walls_difference(playfield: Playfield, frames: np.ndarray) -> np.ndarray:
-    """The mean absolute difference of wall pixels from the true ones, in 0..255, in frames (N, H, W, 3): (N,)."""
+    """Return the mean absolute difference of wall pixels from the true ones in frames (N, H, W, 3): (N,) in 0..255."""
     true = playfield.picture[playfield.walls].astype(np.int16)
     mean: np.ndarray = np.abs(frames[:, playfield.walls] - true).mean(axis=(1, 2))
     return mean
 
 
 def bricks_intact(playfield: Playfield, frames: np.ndarray) -> np.ndarray:
-    """The share of brick pixels that are whole or gone in the frames (T, H, W, 3) of a sequence: (T-1,).
+    """Return the share of brick pixels that are intact or gone in the frames (T, H, W, 3) of a sequence: (T-1,).
 
-    Whole is as in the first frame, to `TOLERANCE`; gone is black, as then they have to remain.
+    Intact pixels are as in the first frame, to `TOLERANCE`, and were never gone; gone ones are black.
     """
     bricks = frames[:, playfield.bricks].astype(np.int16)  # (T, pixels, 3)
     is_gone = is_black(bricks)
@@ -282,9 +286,14 @@ def bricks_intact(playfield: Playfield, frames: np.ndarray) -> np.ndarray:
 
 
 def bricks_gone(playfield: Playfield, frames: np.ndarray) -> float:
-    """The share of brick pixels that are black in the last of the frames (T, H, W, 3), of those that are not at first.
+    """Return the share of brick pixels that are black in the last frame, of those that are not in the first.
 
-    0 if all were black from the start.
+    Args:
+        playfield: the layout of true frames.
+        frames: uint8 (T, H, W, 3).
+
+    Returns:
+        A share in [0, 1]; 0 if all are black in the first frame.
     """
     first, last = is_black(frames[[0, -1]][:, playfield.bricks])
     return float(last[~first].mean()) if not first.all() else 0.0
@@ -292,17 +301,16 @@ def bricks_gone(playfield: Playfield, frames: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class BallInPlay:
-    """What becomes of the ball in one sequence of T frames."""
+    """The ball in one sequence of T frames."""
 
     last_seen: float
-    """The frame before it is out of sight for longer than `LONGEST_ABSENCE`; NaN if the first frame does not show it.
-    """
+    """The last frame before it is out of sight for longer than `LONGEST_ABSENCE`; NaN if frame 0 does not show it."""
     bounces: np.ndarray
     """bool: whether each reversal of its vertical direction is plausible."""
 
 
 def follow_ball(playfield: Playfield, reach: float, balls: Balls, positions: np.ndarray) -> BallInPlay:
-    """Follow the ball through the T frames of a sequence, in which the paddle has some positions (T,)."""
+    """Follow the ball through the T frames of a sequence, given the paddle's positions (T,)."""
     seen = np.flatnonzero(balls.count)
     gaps = np.flatnonzero(np.diff(seen) > LONGEST_ABSENCE + 1)
     last_seen = float(seen[gaps[0] if len(gaps) else -1]) if balls.count[0] else np.nan
@@ -311,7 +319,7 @@ def follow_ball(playfield: Playfield, reach: float, balls: Balls, positions: np.
 
 
 def _bounces(playfield: Playfield, reach: float, x: np.ndarray, y: np.ndarray, positions: np.ndarray) -> list[bool]:
-    """Whether each reversal of a ball's vertical direction is plausible."""
+    """Return whether each reversal of a ball's vertical direction is plausible."""
     bounces = []
     last_direction = 0.0
     for frame in np.flatnonzero(np.isfinite(np.diff(y)) & (np.diff(y) != 0)):
@@ -327,16 +335,19 @@ def _bounces(playfield: Playfield, reach: float, x: np.ndarray, y: np.ndarray, p
 
 
 def ball_reach(balls: Iterable[Balls]) -> float:
-    """The pixels that the ball moves up or down in a step at most, in true sequences."""
+    """Return the maximum vertical movement of the ball in a step of true sequences, in pixels."""
     return quantile(np.concatenate([np.abs(np.diff(sequence.y)) for sequence in balls]), EXTREME)
 
 
 def _follows_press(pressed: np.ndarray) -> np.ndarray:
-    """bool (G, T-1): whether the step before was no stay. What was before the first step is unknown: it may have."""
+    """Return whether the previous step was a press: bool (G, T-1).
+
+    The first step counts as after a press.
+    """
     return np.concatenate([np.ones((len(pressed), 1), np.bool_), pressed[:, :-1] != STAY], axis=1)
 
 
 def quantile(values: np.ndarray, share: float) -> float:
-    """A quantile of what is not NaN; 0 if nothing is left."""
+    """Return a quantile of the values that are not NaN; 0 if there are none."""
     known = values[~np.isnan(values)]
     return float(np.quantile(known, share)) if len(known) else 0.0

@@ -1,4 +1,4 @@
-"""Distance of the controlled thing from where it should be: ADD and MDR (docs/method.md#action-metrics).
+"""Distance of the controlled object from its true position: ADD and MDR (docs/method.md#action-metrics).
 
 Dimensions: B sequences, T frames of each, D coordinates of a position.
 """
@@ -10,17 +10,17 @@ from evaluation.results import DISTANCE, Results, Value
 
 
 def detection_errors(reference: np.ndarray, generated: np.ndarray) -> Results:
-    """The mean distance of positions, and how many are missed, for each of the T frames and globally.
+    """Return the mean distance of positions, and the missed detections, for each of the T frames and globally.
 
-    Frames in which nothing is found in the reference count nothing.
+    Frames in which nothing is found in the reference are not counted.
 
     Args:
         reference: (B, T, D) positions in true frames, not finite where nothing is found.
-        generated: (B, T, D) the same of the generated frames, in the same unit.
+        generated: (B, T, D) positions in generated frames, in the same unit.
 
     Returns:
-        Under `detection/`, each with `/<frame>` and `/global`: `center_distance` in the unit of the positions, None
-        where no two can be compared, `successful_detections`, `missed_detections`, `reference_detections`, and
+        Under `detection/`, each with `/<frame>` and `/global`: `center_distance` in the unit of the positions, None if
+        no two can be compared, `successful_detections`, `missed_detections`, `reference_detections`, and
         `missed_detection_rate` in [0, 1], None without reference detections. The two global averages have intervals.
     """
     should_be_found = np.isfinite(reference).all(axis=-1)
@@ -45,7 +45,13 @@ def detection_errors(reference: np.ndarray, generated: np.ndarray) -> Results:
 
 
 def _errors(distances: np.ndarray, should_be_found: np.ndarray, where: str) -> dict[str, Value]:
-    """Of distances, NaN where something is not found, and whether it should be, in arrays of the same shape."""
+    """Return the results of some frames.
+
+    Args:
+        distances: distances, NaN where the object is not found in both frames.
+        should_be_found: whether the reference shows the object; of the same shape.
+        where: the end of the results' names.
+    """
     found = distances[~np.isnan(distances)]
     expected = int(should_be_found.sum())
     missed = expected - len(found)

@@ -1,4 +1,4 @@
-"""How alike true and generated frames are in the features of pretrained networks (docs/method.md#frame-metrics).
+"""Similarity of true and generated frames in the features of pretrained networks (docs/method.md#frame-metrics).
 
 Dimensions: B sequences, T frames of each, N frames, H x W pixels, at least 16 each. Frames are (B, T, 3, H, W) in
 [0, 1].
@@ -13,13 +13,13 @@ from model.perceptual import PerceptualNetwork
 
 
 def vgg_similarity(network: PerceptualNetwork, reference: Tensor, generated: Tensor, chunk_size: int = 16) -> Tensor:
-    """The cosine of the VGG19 features of true and generated frames, averaged over the five levels: (B, T) in [0, 1].
+    """Return the cosine similarity of VGG19 features, averaged over the five levels: (B, T) in [0, 1].
 
     Args:
-        network: see `load_similarity_network`.
+        network: the result of `load_similarity_network`.
         reference: true frames.
         generated: generated frames.
-        chunk_size: how many frames are compared at a time.
+        chunk_size: number of frames compared at a time.
     """
 
     def compare(true: Tensor, made: Tensor) -> Tensor:
@@ -30,13 +30,13 @@ def vgg_similarity(network: PerceptualNetwork, reference: Tensor, generated: Ten
 
 
 def lpips(network: nn.Module, reference: Tensor, generated: Tensor, chunk_size: int = 16) -> Tensor:
-    """The learned perceptual distance (LPIPS, Zhang et al. 2018) of each frame, 0 for equal ones: (B, T).
+    """Return the learned perceptual distance (LPIPS, Zhang et al. 2018) of each frame, 0 for equal ones: (B, T).
 
     Args:
-        network: see `load_lpips_network`.
+        network: the result of `load_lpips_network`.
         reference: true frames.
         generated: generated frames.
-        chunk_size: how many frames are compared at a time.
+        chunk_size: number of frames compared at a time.
     """
 
     def compare(true: Tensor, made: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How far generated frames are from true ones, pixel by pixel (docs/method.md#frame-metrics).
+"""Pixel-wise errors of generated frames (docs/method.md#frame-metrics).
 
 Dimensions: B sequences, T frames of each, H x W pixels, N = B T frames. Frames are (B, T, 3, H, W) in [0, 1].
 """
@@ -10,14 +10,14 @@ from torch import Tensor
 
 
 def mse(reference: Tensor, generated: Tensor) -> Tensor:
-    """The mean squared error of each frame: (B, T)."""
+    """Return the mean squared error of each frame: (B, T)."""
     return (reference - generated).square().mean(dim=(2, 3, 4))
 
 
 def motion_masked_mse(reference: Tensor, generated: Tensor) -> Tensor:
-    """The mean squared error of each frame, weighted by how much its pixels changed in the reference: (B, T).
+    """Return the mean squared error of each frame, weighted by the change of the reference's pixels: (B, T).
 
-    A pixel's weight is its absolute change since the frame before, averaged over the colours; 0 in the first frame.
+    A pixel's weight is its absolute change since the previous frame, averaged over the colours; 0 in the first frame.
     """
     motion = torch.zeros_like(reference[:, :, :1])
     motion[:, 1:] = reference.diff(dim=1).abs().mean(dim=2, keepdim=True)
@@ -25,7 +25,7 @@ def motion_masked_mse(reference: Tensor, generated: Tensor) -> Tensor:
 
 
 def psnr(reference: Tensor, generated: Tensor) -> Tensor:
-    """The peak signal-to-noise ratio of each frame in decibels, at most 80: (B, T)."""
+    """Return the peak signal-to-noise ratio of each frame in decibels, at most 80: (B, T)."""
     return -10 * torch.log10(mse(reference, generated) + 1e-8)
 
 
@@ -38,7 +38,7 @@ def per_frame(
         compare: takes true and generated frames (N, 3, H, W) each and returns (N,).
         reference: true frames.
         generated: generated frames.
-        chunk_size: how many frames fit into memory.
+        chunk_size: number of frames compared at a time.
     """
     chunks = (frames.flatten(0, 1).split(chunk_size) for frames in (reference, generated))
     return torch.cat([compare(*pair) for pair in zip(*chunks, strict=True)]).unflatten(0, reference.shape[:2])

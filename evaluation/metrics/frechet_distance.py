@@ -1,4 +1,4 @@
-"""Distance of two sets of features as Gaussians: FID and FVD (docs/method.md#set-metrics).
+"""Fréchet distance of two sets of features: FID and FVD (docs/method.md#set-metrics).
 
 Dimensions: N samples, F features.
 """
@@ -8,7 +8,7 @@ from scipy import linalg
 
 
 class GaussianStatistics:
-    """The mean and covariance of samples that come in batches, in float64."""
+    """The mean and covariance of samples added in batches, in float64."""
 
     def __init__(self, num_features: int) -> None:
         """Start without samples."""
@@ -17,7 +17,7 @@ class GaussianStatistics:
         self._scatter = np.zeros((num_features, num_features))  # sum of outer products of deviations from the mean
 
     def add(self, samples: np.ndarray) -> None:
-        """Take in samples (N, F)."""
+        """Add samples (N, F)."""
         batch = GaussianStatistics(len(self.mean))
         batch.count = len(samples)
         batch.mean = samples.mean(axis=0, dtype=np.float64)
@@ -26,7 +26,7 @@ class GaussianStatistics:
         self.merge(batch)
 
     def merge(self, other: "GaussianStatistics") -> None:
-        """Take in what another has taken in."""
+        """Add the samples of another set."""
         count = self.count + other.count
         shift = other.mean - self.mean
         self._scatter += other._scatter + np.outer(shift, shift) * (self.count * other.count / count)
@@ -35,7 +35,11 @@ class GaussianStatistics:
 
     @property
     def covariance(self) -> np.ndarray:
-        """The unbiased covariance (F, F), which takes at least two samples. `ValueError` otherwise."""
+        """The unbiased covariance (F, F).
+
+        Raises:
+            ValueError: there are fewer than two samples.
+        """
         if self.count < 2:
             raise ValueError(f"a covariance takes at least 2 samples, there are {self.count}")
         covariance: np.ndarray = self._scatter / (self.count - 1)
@@ -43,12 +47,14 @@ class GaussianStatistics:
 
     @property
     def is_singular(self) -> bool:
-        """Whether there are too few samples for the covariance to have full rank."""
+        """Whether there are too few samples for a covariance of full rank."""
         return self.count <= len(self.mean)
 
 
 def frechet_distance(a: GaussianStatistics, b: GaussianStatistics) -> float:
-    """The squared Fréchet distance of two Gaussians: |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), at least 0.
+    """Return the squared Fréchet distance of two Gaussians, at least 0.
+
+    It is |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)).
 
     The trace of the root is the sum of the roots of the eigenvalues of S_a^(1/2) S_b S_a^(1/2), which is symmetric.
 
@@ -64,7 +70,7 @@ def frechet_distance(a: GaussianStatistics, b: GaussianStatistics) -> float:
 
 
 def few_samples_warning(metric: str, *sets: GaussianStatistics) -> str | None:
-    """What to say of a Fréchet distance between sets that are too small for covariances of full rank, else None."""
+    """Return a warning if sets are too small for covariances of full rank, else None."""
     smallest = min(sets, key=lambda statistics: statistics.count)
     if not smallest.is_singular:
         return None

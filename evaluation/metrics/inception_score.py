@@ -1,4 +1,4 @@
-"""How distinct and how diverse generated frames are: the Inception score (Salimans et al. 2016).
+"""The Inception score: how distinct and how diverse frames are (Salimans et al. 2016).
 
 Dimensions: N frames, K classes.
 """
@@ -10,7 +10,7 @@ from scipy.special import xlogy
 
 NUM_SPLITS = 10
 LEAST_SPLIT = 100
-"""Frames in a split, unless there are fewer in all."""
+"""Minimum number of frames in a split, unless there are fewer in total."""
 
 PROTOCOL = (
     f"exp of the mean KL divergence of each frame's 1008 class probabilities from their mean: mean and deviation over "
@@ -24,12 +24,13 @@ class Score:
     """An Inception score: from 1 to the number of classes."""
 
     mean: float
-    deviation: float | None  # standard deviation over splits; None where there is one
+    deviation: float | None
+    """Standard deviation over the splits; None if there is only one."""
     num_splits: int
 
 
 class InceptionScore:
-    """Takes in the class probabilities of frames batch by batch."""
+    """The Inception score of frames whose class probabilities are added in batches."""
 
     def __init__(self, num_classes: int) -> None:
         """Start without frames."""
@@ -39,7 +40,7 @@ class InceptionScore:
         self._negative_entropies = np.zeros(NUM_SPLITS)
 
     def add(self, probabilities: np.ndarray) -> None:
-        """Take in the class probabilities (N, K) of frames."""
+        """Add the class probabilities (N, K) of frames."""
         probabilities = probabilities.astype(np.float64)
         dealt = np.eye(NUM_SPLITS)[(self.count + np.arange(len(probabilities))) % NUM_SPLITS]  # (N, splits)
         self._counts += dealt.sum(axis=0)
@@ -48,7 +49,11 @@ class InceptionScore:
         self.count += len(probabilities)
 
     def score(self) -> Score:
-        """The score of all frames taken in so far. `ValueError` if there are none."""
+        """Return the score of all frames added so far.
+
+        Raises:
+            ValueError: there are none.
+        """
         if self.count == 0:
             raise ValueError("the Inception score takes at least 1 frame, there are 0")
         num_splits = int(np.clip(self.count // LEAST_SPLIT, 1, NUM_SPLITS))

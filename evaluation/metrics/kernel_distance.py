@@ -1,4 +1,4 @@
-"""How far two sets of frames are from each other by their Inception features: KID (Bińkowski et al. 2018).
+"""Kernel distance of two sets of Inception features: KID (Bińkowski et al. 2018).
 
 Dimensions: N samples, F features.
 """
@@ -20,9 +20,9 @@ PROTOCOL = (
 
 
 class FeatureSample:
-    """An even random sample of features that come in batches; memory does not grow beyond `CAPACITY` of them.
+    """A uniform random sample of at most `CAPACITY` features out of those added in batches.
 
-    What is drawn depends on the seed and on the order of the features, not on how they are batched.
+    The sample depends on the seed and the order of the features, not on the batches.
     """
 
     def __init__(self, num_features: int, seed: int = 0, capacity: int = CAPACITY) -> None:
@@ -33,7 +33,7 @@ class FeatureSample:
         self._random = np.random.default_rng(seed)
 
     def add(self, features: np.ndarray) -> None:
-        """Take in features (N, F): those of the lowest random ranks are kept."""
+        """Add features (N, F); those of the lowest random ranks are kept."""
         ranks = np.concatenate([self._ranks, self._random.random(len(features))])
         kept = np.sort(np.argsort(ranks)[: self._capacity])
         self.features = np.concatenate([self.features, features])[kept]
@@ -42,15 +42,16 @@ class FeatureSample:
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """The unbiased estimate of a squared distance, which may be below 0."""
+    """The unbiased estimate of a squared distance, which may be negative."""
 
     mean: float
-    deviation: float | None  # standard deviation over subsets; None where there is one
+    deviation: float | None
+    """Standard deviation over the subsets; None if there is only one."""
     num_subsets: int
 
 
 def kernel_distance(a: np.ndarray, b: np.ndarray, seed: int = 0) -> KernelDistance:
-    """The kernel distance between features (N, F) each; the two N may differ.
+    """Return the kernel distance between two sets of features (N, F); the two N may differ.
 
     Raises:
         ValueError: a set has fewer than two samples, or features that are not finite.
@@ -63,7 +64,7 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, seed: int = 0) -> KernelDistan
 
 
 def squared_mmd(a: np.ndarray, b: np.ndarray) -> float:
-    """The unbiased squared maximum mean discrepancy of samples (N, F) each, with the kernel (x.y / F + 1)^3.
+    """Return the unbiased squared maximum mean discrepancy of samples (N, F), with the kernel (x.y / F + 1)^3.
 
     Raises:
         ValueError: a set has fewer than two samples, or features that are not finite.
@@ -76,7 +77,7 @@ def squared_mmd(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _mean_of_pairs(kernel: np.ndarray) -> float:
-    """The mean of a square kernel matrix without its diagonal."""
+    """Return the mean of a square kernel matrix without its diagonal."""
     return float((kernel.sum() - np.trace(kernel)) / (len(kernel) * (len(kernel) - 1)))
 
 

@@ -1,4 +1,4 @@
-"""How alike the local structure of true and generated frames is: SSIM (docs/method.md#frame-metrics).
+"""Structural similarity of true and generated frames: SSIM (docs/method.md#frame-metrics).
 
 Dimensions: B sequences, T frames of each, N frames, H x W pixels.
 """
@@ -9,17 +9,17 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from evaluation.metrics.frame_errors import per_frame
 
 WINDOW = 11
-"""Side of the Gaussian window of standard deviation 1.5."""
+"""Side in pixels of the Gaussian window, whose standard deviation is 1.5."""
 MARGIN = WINDOW // 2
 
 
 def ssim(reference: Tensor, generated: Tensor, chunk_size: int = 64) -> Tensor:
-    """The structural similarity of each frame, 1 for equal ones, over windows that lie inside: (B, T).
+    """Return the structural similarity of each frame, 1 for equal ones, over windows inside the frame: (B, T).
 
     Args:
         reference: (B, T, 3, H, W) in [0, 1], H and W at least `WINDOW`.
-        generated: the same.
-        chunk_size: how many frames are compared at a time.
+        generated: (B, T, 3, H, W) in [0, 1].
+        chunk_size: number of frames compared at a time.
     """
     return per_frame(_ssim, reference, generated, chunk_size)
 

@@ -1,4 +1,4 @@
-"""Where the robot's arm of BAIR is: its annotations say so (docs/method.md#movement).
+"""Position of BAIR's robot arm, from the annotations (docs/method.md#movement).
 
 Dimensions: B sequences, T frames of each, D = 2 coordinates.
 """
@@ -12,13 +12,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class BairTracker:
-    """Reads the position off the `state` [x, y, ...] of each frame's metadata."""
+    """Reads the position from the `state` [x, y, ...] in each frame's metadata."""
 
     unit: ClassVar[str] = "units of the state"
     sees_frames: ClassVar[bool] = False
 
     def positions(self, _frames: np.ndarray, metadata: Sequence[Sequence[dict[str, Any]]], /) -> np.ndarray:
-        """As `Tracker.positions`: float64 (B, T, 2), NaN where there is no state."""
+        """Return the positions, as `Tracker.positions`: float64 (B, T, 2), NaN where there is no state."""
         return np.array([[_position(entry) for entry in sequence] for sequence in metadata], np.float64)
 
 

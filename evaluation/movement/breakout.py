@@ -1,8 +1,8 @@
-"""Where things are in frames of Atari Breakout, found by colour (docs/method.md#movement).
+"""Positions of paddle, ball, bricks and walls in frames of Atari Breakout, by colour (docs/method.md#movement).
 
-Frames are uint8 (N, H, W, 3), or B sequences of T frames (B, T, H, W, 3), of any size and cut out of the screen in any
-way that leaves its whole width and the paddle. Positions are pixels from the left or top edge of the frame, so that the
-first pixel's centre is at 0.5. What stands where is read off frames of true play.
+Frames are uint8 (N, H, W, 3), or B sequences of T frames (B, T, H, W, 3), of any size, and cropped from the screen in
+any way that keeps its whole width and the paddle. Positions are pixels from the left or top edge of the frame, so that
+the first pixel's centre is at 0.5. The layout is learned from frames of true play.
 """
 
 from collections.abc import Sequence
@@ -15,40 +15,42 @@ from scipy import ndimage
 from utils.command import UserError
 
 TOLERANCE = 0.15 * 255
-"""How far each channel of a pixel may be from a colour that it is taken for."""
+"""Maximum distance of each channel of a pixel from a colour that it counts as."""
 
 DARKEST_PADDLE, BRIGHTEST_PADDLE = (100, 72, 72), (200, 72, 72)
-"""The paddle's colours, between which the ball's are too."""
+"""The range of the paddle's colours, which the ball's share."""
 
 SCREEN_WIDTH = 160
 SHORTEST_PADDLE = 11
 BALL_SIZE = (2, 4)
-"""Pixels of the screen: its width, what the visible part of a paddle is longer than, and the ball's width, height."""
+"""Pixels of the screen: its width, the length that a visible paddle exceeds, and the ball's width and height."""
 
 PUBLISHED_ROW, PUBLISHED_HEIGHT = 188, 208
-"""The row in which the published rule looks for the paddle, in frames of some height that show the whole screen."""
+"""The row in which the published rule looks for the paddle, and the height of the full-screen frames it is for."""
 
 ALMOST = 0.9
-"""The share of the brightest row's redness from which the published row is as good."""
+"""Share of the reddest row's redness from which the published row is used instead."""
 
 LEAST_FOUND = 0.8
-"""The share of true frames that show a whole paddle in one row, if they are of Breakout."""
+"""Minimum share of true frames of Breakout that show a whole paddle in one row."""
 
 LEAST_SATURATION = 32
-"""Difference of a pixel's channels from which it is coloured, not grey: blurred walls are not taken for a ball."""
+"""Minimum difference of a pixel's channels for it to be coloured, not grey, so that blurred walls are no balls."""
 
 NUM_TYPICAL_FRAMES = 200
 
 
 def is_paddle_coloured(pixels: np.ndarray) -> np.ndarray:
-    """Whether pixels (..., 3) have a colour of the paddle: bool (...)."""
+    """Return whether pixels (..., 3) have a colour of the paddle: bool (...)."""
     darkest, brightest = np.array(DARKEST_PADDLE) - TOLERANCE, np.array(BRIGHTEST_PADDLE) + TOLERANCE
     return np.asarray(((pixels >= darkest) & (pixels <= brightest)).all(axis=-1))
 
 
 def is_ball_coloured(pixels: np.ndarray) -> np.ndarray:
-    """Whether pixels (..., 3) have a colour of the ball: the paddle's or, where a smaller frame mixes it with black,
-    darker, as long as its red is the paddle's; but never greyish. bool (...).
+    """Return whether pixels (..., 3) have a colour of the ball: bool (...).
+
+    The ball has the paddle's colours or, where a smaller frame mixes them with black, darker ones with at least the
+    paddle's red; but never a greyish one.
     """
     red, other = pixels[..., 0], pixels[..., 1:].max(axis=-1).astype(np.int16)
     is_dark_enough = (pixels <= np.array(BRIGHTEST_PADDLE) + TOLERANCE).all(axis=-1)
@@ -57,7 +59,7 @@ def is_ball_coloured(pixels: np.ndarray) -> np.ndarray:
 
 
 def is_black(pixels: np.ndarray) -> np.ndarray:
-    """Whether pixels (..., 3) are black: bool (...)."""
+    """Return whether pixels (..., 3) are black: bool (...)."""
     return np.asarray((pixels <= TOLERANCE).all(axis=-1))
 
 
@@ -70,7 +72,7 @@ class Runs:
 
     @classmethod
     def of(cls, mask: np.ndarray) -> Self:
-        """Find them in a mask, bool (N, W)."""
+        """Find the longest runs in a mask, bool (N, W)."""
         lengths = np.zeros(mask.shape, np.int64)
         length = np.zeros(len(mask), np.int64)
         for column in range(mask.shape[1]):
@@ -82,19 +84,20 @@ class Runs:
 
 @dataclass(frozen=True)
 class PaddleFinder:
-    """Finds the paddle: in its row, the longest run of its colour that is neither too short nor twice its width."""
+    """Finds the paddle: the longest run of its colour in its row that is neither too short nor twice its width."""
 
     row: int
+    """The published row, or the reddest one that shows the paddle."""
     top: int
-    """The first of the rows that show the paddle, of which `row` is the published or the brightest one."""
+    """The first row that shows the paddle."""
     width: float
-    """Pixels."""
+    """Width of the paddle in pixels."""
     hidden: np.ndarray
-    """bool (W,): what a wall of the paddle's colour hides of `row`."""
+    """bool (W,): the part of `row` that a wall of the paddle's colour hides."""
 
     @classmethod
     def of(cls, frames: np.ndarray) -> Self:
-        """Learn row, width and hidden part from frames of true play.
+        """Learn the rows, the width and the hidden part from frames of true play.
 
         Raises:
             UserError: no row shows a paddle in `LEAST_FOUND` of the frames.
@@ -120,9 +123,9 @@ class PaddleFinder:
         return cls(half + row, half + top, float(np.median(lengths[:, row])), hidden[half + row])
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
-        """The x of the paddle's centre in frames (N, H, W, 3): float (N,), NaN where it is not found.
+        """Return the x of the paddle's centre in frames (N, H, W, 3): float (N,), NaN where it is not found.
 
-        A paddle that a wall hides in part, up to half of it, is as wide as any other.
+        A paddle of which a wall hides up to half counts with its full width.
         """
         runs = Runs.of(is_paddle_coloured(frames[:, self.row]) & ~self.hidden)
         end = runs.start + runs.length
@@ -134,16 +137,16 @@ class PaddleFinder:
 
 
 def _shortest_run(width: int) -> float:
-    """What a paddle in frames of some width is longer than, in pixels."""
+    """Return the length in pixels that a visible paddle exceeds in frames of some width."""
     return SHORTEST_PADDLE * width / SCREEN_WIDTH
 
 
 @dataclass(frozen=True)
 class BreakoutTracker:
-    """Finds the left end of the paddle by the published rule: in a row, a run of its colour that is long enough.
+    """Finds the left end of the paddle by the published rule: the longest run of its colour in a row, if long enough.
 
-    Of several the longest counts. Where the published row does not show the paddle, as in frames that are cut out of
-    the screen, another one does that is read off true frames.
+    If the published row does not show the paddle, as in frames cropped from the screen, another row is learned from
+    true frames.
     """
 
     unit: ClassVar[str] = "pixels"
@@ -153,11 +156,15 @@ class BreakoutTracker:
 
     @classmethod
     def of(cls, frames: np.ndarray) -> Self:
-        """Choose the row by true frames (N, H, W, 3). `UserError` if they do not show the paddle of Breakout."""
+        """Choose the row from true frames (N, H, W, 3).
+
+        Raises:
+            UserError: they do not show the paddle of Breakout.
+        """
         return cls(PaddleFinder.of(frames).row)
 
     def positions(self, frames: np.ndarray, _metadata: Sequence[Sequence[dict[str, Any]]], /) -> np.ndarray:
-        """As `Tracker.positions`: float64 (B, T, 1), the x in pixels."""
+        """Return the positions, as `Tracker.positions`: float64 (B, T, 1), x in pixels."""
         line = is_paddle_coloured(frames[:, :, self.row])  # (B, T, W)
         runs = Runs.of(line.reshape(-1, line.shape[-1]))
         is_found = runs.length > _shortest_run(frames.shape[3])
@@ -166,17 +173,22 @@ class BreakoutTracker:
 
 @dataclass(frozen=True)
 class Balls:
-    """The balls in N frames, M altogether."""
+    """The M balls in N frames."""
 
-    count: np.ndarray  # int (N,)
-    x: np.ndarray  # float (N,), the centre of the ball where there is exactly one, else NaN
-    y: np.ndarray  # float (N,)
-    frames: np.ndarray  # int (M,), the frame that shows each, in ascending order
-    centres: np.ndarray  # float (M, 2), the x and y of each
+    count: np.ndarray
+    """int (N,): number of balls in each frame."""
+    x: np.ndarray
+    """float (N,): centre of the ball in frames with exactly one, else NaN."""
+    y: np.ndarray
+    """float (N,): the same."""
+    frames: np.ndarray
+    """int (M,): the frame of each ball, in ascending order."""
+    centres: np.ndarray
+    """float (M, 2): x and y of each ball."""
 
     @classmethod
     def of(cls, num_frames: int, frames: np.ndarray, centres: np.ndarray) -> Self:
-        """Count the balls that some of `num_frames` frames (M,) show at some places (M, 2)."""
+        """Collect M balls of `num_frames` frames, given their frames (M,) and centres (M, 2)."""
         count = np.bincount(frames, minlength=num_frames)
         alone = np.full((num_frames, 2), np.nan)
         alone[frames] = centres
@@ -184,36 +196,43 @@ class Balls:
         return cls(count, alone[:, 0], alone[:, 1], frames, centres)
 
     def nearest(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """How far the nearest ball of each frame is from a place in it: float (N,) pixels, infinite without a ball.
+        """Return the distance of each frame's nearest ball from a place in it: float (N,) pixels, infinite without one.
 
         Args:
-            x: (N,) pixels; where it or y is NaN, so is the distance to a ball.
-            y: (N,)
+            x: (N,) pixels; NaN in x or y gives a distance of NaN.
+            y: (N,) pixels.
         """
         distances = np.full(len(self.count), np.inf)
         places = np.stack([x, y], axis=1)[self.frames]
-        with np.errstate(invalid="ignore"):  # NaN are the places that are unknown
+        with np.errstate(invalid="ignore"):  # unknown places are NaN
             np.minimum.at(distances, self.frames, np.hypot(*(self.centres - places).T))
         return distances
 
 
 @dataclass(frozen=True)
 class Playfield:
-    """What stands where in the frames of a game, read off true play. Each mask is bool (H, W)."""
+    """The layout of the frames of a game, learned from true play.
+
+    Each mask is bool (H, W).
+    """
 
     paddle: PaddleFinder
     picture: np.ndarray
     """uint8 (H, W, 3): the median of the true frames, which shows walls and bricks without paddle and ball."""
     walls: np.ndarray
-    """What is not black, never changes and is no brick."""
+    """Pixels that are not black, never change and are not bricks."""
     bricks: np.ndarray
-    """What is coloured, lies above the paddle, and between the left- and rightmost that changes in the paddle's row."""
+    """Coloured pixels above the paddle, in the columns between the outermost changing pixels of the paddle's row."""
     air: np.ndarray
-    """What is black there."""
+    """Black pixels in the same area."""
 
     @classmethod
     def of(cls, frames: np.ndarray) -> Self:
-        """Read a playfield off true frames (N, H, W, 3). `UserError` if they do not show the paddle of Breakout."""
+        """Learn the layout from true frames (N, H, W, 3).
+
+        Raises:
+            UserError: they do not show the paddle of Breakout.
+        """
         paddle = PaddleFinder.of(frames)
         picture = np.median(frames[:: -(-len(frames) // NUM_TYPICAL_FRAMES)], axis=0).astype(np.uint8)
         is_constant = (frames == frames[0]).all(axis=(0, 3))
@@ -231,7 +250,7 @@ class Playfield:
         return float(rows[-1] + 1) if len(rows) else 0.0
 
     def find_balls(self, frames: np.ndarray) -> Balls:
-        """Find what is small and of the ball's colour in the air; a ball among bricks or beside the paddle is not seen.
+        """Find small regions of the ball's colour in the air; balls among bricks or beside the paddle are not found.
 
         Args:
             frames: uint8 (N, H, W, 3).
@@ -249,13 +268,13 @@ class Playfield:
         return Balls.of(len(frames), frame[is_small].astype(np.int64), centres)
 
     def ball_pixels(self, frames: np.ndarray) -> np.ndarray:
-        """Which pixels of frames (N, H, W, 3) in the air have the ball's colour: bool (N, H, W)."""
-        pixels = (frames[..., 0] >= DARKEST_PADDLE[0] - TOLERANCE) & self.air  # few, and only these are looked at
+        """Return which pixels of frames (N, H, W, 3) in the air have the ball's colour: bool (N, H, W)."""
+        pixels = (frames[..., 0] >= DARKEST_PADDLE[0] - TOLERANCE) & self.air  # few, so that the next line is fast
         pixels[pixels] = is_ball_coloured(frames[pixels])
         return pixels
 
     @staticmethod
     def largest_ball(width: int) -> float:
-        """The pixels that a ball covers at most in frames of some width."""
+        """Return the maximum number of pixels that a ball covers in frames of some width."""
         scale = width / SCREEN_WIDTH
         return (BALL_SIZE[0] * scale + 1) * (BALL_SIZE[1] * scale + 1)

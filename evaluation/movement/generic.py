@@ -1,8 +1,8 @@
-"""Where the largest thing is that moves before a camera that stands still, for footage of any kind.
+"""Position of the largest moving object in front of a static camera, for footage of any kind.
 
-What differs from the background falls into connected regions, of which the one that differs most is followed. In play
-of Breakout that is the paddle. Dense optical flow, averaged over the moving pixels, tells left from right far worse
-there: small things jump further than they are wide.
+Pixels that differ from the background form connected regions, of which the one that differs most is tracked. In
+Breakout this is the paddle. There, dense optical flow averaged over the moving pixels distinguishes left from right far
+worse, since small objects jump further than they are wide.
 
 Dimensions: B sequences, T frames of each, N frames, D = 2 coordinates (x, y), H x W pixels.
 """
@@ -15,11 +15,11 @@ import numpy as np
 from scipy import ndimage
 
 LEAST_DIFFERENCE = 32
-"""Of a pixel from the background, in 0..255, in the channel where it is largest: what is less is noise."""
+"""Minimum difference of a pixel from the background, in 0..255, in its most different channel; less is noise."""
 
 _IN_FRAME = np.zeros((3, 3, 3), np.bool_)
 _IN_FRAME[1] = True
-"""Pixels (T, H, W) touch within a frame, not across time."""
+"""Neighbourhood of pixels (T, H, W): within a frame, not across time."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class GenericTracker:
     sees_frames: ClassVar[bool] = True
 
     scene: np.ndarray
-    """int16 (H, W, 3): what true frames typically show."""
+    """int16 (H, W, 3): the median of true frames."""
 
     @classmethod
     def of(cls, frames: np.ndarray) -> Self:
@@ -38,14 +38,14 @@ class GenericTracker:
         return cls(_median(frames, axis=0))
 
     def positions(self, frames: np.ndarray, _metadata: Sequence[Sequence[dict[str, Any]]], /) -> np.ndarray:
-        """As `Tracker.positions`: float64 (B, T, 2), x and y in pixels, NaN where nothing differs."""
+        """Return the positions, as `Tracker.positions`: float64 (B, T, 2), x and y in pixels, NaN if nothing moves."""
         return np.stack([_largest_regions(self._differences(sequence)) for sequence in frames])
 
     def _differences(self, frames: np.ndarray) -> np.ndarray:
-        """How much pixels of a sequence (T, H, W, 3) differ from its background: (T, H, W), 0 for noise.
+        """Return the differences of a sequence (T, H, W, 3) from its background: (T, H, W), 0 for noise.
 
-        Changes of the light are undone first. Background is, for each pixel, the scene if the sequence ever shows it
-        there, else what the sequence typically shows: so a thing that rests is none, but a changed place is.
+        Changes of brightness are removed first. The background of a pixel is the scene if the sequence ever shows it
+        there, else the sequence's median: an object that rests for a while is no background, but a changed place is.
         """
         deviations = frames - self.scene
         deviations -= _median(deviations, axis=(1, 2))[:, np.newaxis, np.newaxis]
@@ -60,9 +60,9 @@ def _median(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
 
 
 def _largest_regions(differences: np.ndarray) -> np.ndarray:
-    """The centre of the region with the largest sum of differences (T, H, W) in each frame: (T, 2), NaN without any.
+    """Return the centre of the region with the largest sum of differences (T, H, W) per frame: (T, 2), NaN without one.
 
-    In the sum, the longer a pixel differs the less it counts: a changed place is not followed in place of what moves.
+    In the sum, pixels weigh less the longer they differ, so that moving objects are tracked, not changed places.
     """
     regions, num_regions = ndimage.label(differences, _IN_FRAME)
     frame, y, x = np.nonzero(differences)
@@ -75,5 +75,5 @@ def _largest_regions(differences: np.ndarray) -> np.ndarray:
     )
     by_size = np.argsort(sizes, kind="stable")
     centres = np.full((len(differences), 2), np.nan)
-    centres[frame_of_region[by_size]] = (np.stack([xs, ys], axis=1) / sums[:, np.newaxis])[by_size]  # the last remains
+    centres[frame_of_region[by_size]] = (np.stack([xs, ys], axis=1) / sums[:, np.newaxis])[by_size]  # the largest wins
     return centres

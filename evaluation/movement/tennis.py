@@ -1,4 +1,4 @@
-"""Where the nearer tennis player is, by a detector of persons (docs/method.md#movement).
+"""Position of the nearer tennis player, by a person detector (docs/method.md#movement).
 
 Dimensions: B sequences, T frames of each, D = 2 coordinates (x, y), N boxes in a frame, H x W pixels.
 """
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 Detector = Callable[[list[Tensor]], list[dict[str, Tensor]]]
-"""A torchvision detector: frames (3, H, W) in [0, 1] to the `boxes` (N, 4) [left, top, right, bottom], `labels` (N,)
-of COCO and `scores` (N,) in [0, 1] for each."""
+"""A torchvision detector: maps frames (3, H, W) in [0, 1] to `boxes` (N, 4) [left, top, right, bottom], COCO `labels`
+(N,) and `scores` (N,) in [0, 1] of each."""
 
 PERSON = 1
 """The label of a person among the classes of COCO."""
@@ -21,17 +21,17 @@ PERSON = 1
 LEAST_SCORE = 0.8
 
 WIDTH, HEIGHT = 256, 96
-"""The size of frames, in pixels, that the limits are for; they are scaled to others."""
+"""The frame size in pixels that the limits are for; they are scaled to other sizes."""
 
 CORNER_BOTTOM, LEFT_CORNER_RIGHT, RIGHT_CORNER_LEFT = 26, 60, 200
-"""Boxes that start above the first are ignored if they end left of the second or start right of the third: umpire and
+"""Boxes with a top above the first are ignored if they end left of the second or start right of the third: umpire and
 ball boys."""
 
 LOWEST_TOP = 80
-"""Boxes that start below are ignored: spectators."""
+"""Boxes with a top below this are ignored: spectators."""
 
 CHUNK_SIZE = 16
-"""Frames that the detector is given at once."""
+"""Number of frames that the detector processes at a time."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class TennisTracker:
 
     detector: Detector
     device: torch.device
-    """Where the detector is."""
+    """The device of the detector."""
 
     @torch.inference_mode()
     def positions(self, frames: np.ndarray, _metadata: Sequence[Sequence[dict[str, Any]]], /) -> np.ndarray:
-        """As `Tracker.positions`: float64 (B, T, 2), x and y in pixels."""
+        """Return the positions, as `Tracker.positions`: float64 (B, T, 2), x and y in pixels."""
         scale = np.array([frames.shape[3] / WIDTH, frames.shape[2] / HEIGHT])
         centres = []
         for chunk in torch.from_numpy(frames).flatten(0, 1).split(CHUNK_SIZE):
@@ -57,7 +57,7 @@ class TennisTracker:
 
 
 def _player(detections: dict[str, Tensor], scale: np.ndarray) -> np.ndarray:
-    """The centre (2,) of the player among what was detected in a frame of `scale` (x, y) times the usual size."""
+    """Return the centre (2,) of the player among the detections in a frame of `scale` (x, y) times the usual size."""
     is_person = (detections["labels"] == PERSON) & (detections["scores"] > LEAST_SCORE)
     boxes = detections["boxes"][is_person].double().cpu().numpy().reshape(-1, 2, 2)  # corners (N, 2) by x and y
     (left, top), (right, _) = (boxes / scale).transpose(1, 2, 0)

@@ -1,6 +1,6 @@
-"""What every way to find the controlled thing offers (docs/method.md#movement).
+"""The interface of the trackers that find the controlled object (docs/method.md#movement).
 
-Its movement is the difference between where it is in a frame and in the one before.
+The object's movement is the difference of its positions in consecutive frames.
 
 Dimensions: B sequences, T frames of each, D coordinates of a position, H x W pixels.
 """
@@ -12,23 +12,23 @@ import numpy as np
 
 
 class Tracker(Protocol):
-    """Finds the thing that the actions move."""
+    """Finds the object that the actions move."""
 
     @property
     def unit(self) -> str:
-        """What positions are counted in, such as "pixels"."""
+        """The unit of positions, such as "pixels"."""
 
     @property
     def sees_frames(self) -> bool:
-        """Whether frames are enough: else generated frames, of which annotations say nothing, have no positions."""
+        """Whether positions are found in frames, rather than read from annotations, which generated frames lack."""
 
     def positions(self, frames: np.ndarray, metadata: Sequence[Sequence[dict[str, Any]]], /) -> np.ndarray:
-        """Where the thing is.
+        """Return the positions of the object.
 
         Args:
             frames: uint8 (B, T, H, W, 3).
-            metadata: what the annotations of each sequence say of each frame; empty dicts if nothing.
+            metadata: annotated metadata of each frame of each sequence; empty dicts if there are none.
 
         Returns:
-            float64 (B, T, D), NaN where the thing is not found.
+            float64 (B, T, D), NaN where the object is not found.
         """

@@ -1,4 +1,4 @@
-"""Choosing what finds the controlled thing, by the name that the configuration of an evaluation gives."""
+"""Selection of the tracker that the configuration of an evaluation names."""
 
 import numpy as np
 import torch
@@ -13,15 +13,15 @@ from evaluation.networks import load_person_detector
 
 
 def select_tracker(name: MovementName, frames: np.ndarray, device: torch.device) -> Tracker | None:
-    """The tracker of a name; None for `none`.
+    """Return the tracker with a name; None for `none`.
 
     Args:
-        name: as `Evaluation.movement_name` gives it.
-        frames: uint8 (N, H, W, 3) from all over the true sequences, some hundred; what stands where is read off them.
-        device: where a network computes, if the tracker has one.
+        name: the name, see `Evaluation.movement_name`.
+        frames: uint8 (N, H, W, 3), a few hundred frames spread over the true sequences, to learn the scene from.
+        device: the device of the tracker's network, if it has one.
 
     Raises:
-        UserError: `breakout`, but the frames do not show its paddle; or `tennis`, and the detector is not to be had.
+        UserError: the frames do not show the paddle of `breakout`, or the detector of `tennis` is not available.
     """
     match name:
         case "tennis":

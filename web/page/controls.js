@@ -1,19 +1,19 @@
-// Keys, buttons and touch, and what of a player they press.
+// Keys, buttons and touch: turns them into presses of a player.
 
-/** Other keys of actions that have such names. */
+/** Arrow keys for actions with such names. */
 const ARROWS = { left: "ArrowLeft", right: "ArrowRight", up: "ArrowUp", down: "ArrowDown" };
 const SIGNS = { left: "←", right: "→", up: "↑", down: "↓" };
 
-/** Actions that have a number key. */
+/** Number of actions that have a number key. */
 const MAX_NUMBER_KEY = 9;
 
-/** A command of the player: its key, and the button, by its name in the page, that does the same. */
+/** A command of the player, with its key and its button. */
 export class Command {
   /**
-   * @param {string} code of the key, as of `KeyboardEvent`: its place on the keyboard, whatever is printed there.
-   * @param {string} button
-   * @param {string} meaning for the help.
-   * @param {() => void} run
+   * @param {string} code the key's code in `KeyboardEvent`: its place on the keyboard, independent of the layout.
+   * @param {string} button the button's id.
+   * @param {string} meaning its description in the help.
+   * @param {() => void} run runs the command.
    */
   constructor(code, button, meaning, run) {
     this.code = code;
@@ -22,19 +22,19 @@ export class Command {
     this.run = run;
   }
 
-  /** What is printed on its key. */
+  /** The label of its key. */
   get key() {
     return this.button.querySelector("kbd").textContent;
   }
 }
 
 /**
- * Let keys and buttons command.
+ * Connect keys and buttons to a player.
  *
  * @param {Player} player
- * @param {string[]} actions their names.
- * @param {HTMLElement} group gets a button for each action.
- * @param {HTMLButtonElement} rewind takes steps back as long as it is held.
+ * @param {string[]} actions the names of the actions.
+ * @param {HTMLElement} group the parent of the actions' buttons.
+ * @param {HTMLButtonElement} rewind undoes steps while it is held.
  * @param {Command[]} commands
  */
 export function listen(player, actions, group, rewind, commands) {
@@ -87,7 +87,7 @@ function actionButton(name, action) {
   return button;
 }
 
-/** Let a button be held by a finger or a mouse; a screen reader's click, or Enter, is a short press. */
+/** Make a button that can be held with a finger or a mouse; a screen reader's click, or Enter, is a short press. */
 function holdable(button, press, player) {
   button.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
@@ -98,18 +98,18 @@ function holdable(button, press, player) {
   button.addEventListener("lostpointercapture", (event) => player.release(`pointer ${event.pointerId}`));
   button.addEventListener("contextmenu", (event) => event.preventDefault());
   button.addEventListener("click", (event) => {
-    if (event.detail > 0) return; // of a pointer, which was heard before
+    if (event.detail > 0) return; // a pointer's click, which is handled already
     press("click");
     player.release("click");
   });
 }
 
-/** Leave the focus where it is, so that the space bar goes on to pause rather than to press a button again. */
+/** Keep the focus where it is, so that the space bar still pauses rather than pressing a button again. */
 function keepFocus(event) {
   event.preventDefault();
 }
 
-/** Whether a key means something to what has the focus: the space bar presses a button, arrows move a slider. */
+/** Whether a key has a meaning for the focused element: the space bar presses a button, arrows move a slider. */
 function belongsTo(target, code) {
   if (target.closest("dialog, select")) return true;
   if (target.matches("button")) return code === "Space";

@@ -1,6 +1,6 @@
-// Reading the files of an exported game: fetched from beside the page or, in a single-file page, found inside it.
+// Reading the files of an exported game: fetched from the page's folder or, in a single-file page, from elements in it.
 
-/** What went wrong, in words for the player: what, where, and the remedy. */
+/** An error with a message for the player: what, where, and the remedy. */
 export class PageError extends Error {}
 
 const COPY_AGAIN = "Copy the exported folder again, whole, or export it again.";
@@ -10,9 +10,9 @@ const COPY_AGAIN = "Copy the exported folder again, whole, or export it again.";
  *
  * @param {string} name its address, relative to the page.
  * @param {object} [expected]
- * @param {number} [expected.bytes] its size, if it is known.
- * @param {string} [expected.type] what the blob is told to be.
- * @param {(bytes: number) => void} [onProgress] hears how many bytes arrived since it was called last.
+ * @param {number} [expected.bytes] its size, if known.
+ * @param {string} [expected.type] the type of the blob.
+ * @param {(bytes: number) => void} [onProgress] gets the number of bytes read since its last call.
  * @returns {Promise<Blob>}
  * @throws {PageError} it is missing, cut short, or of another size.
  */
@@ -37,13 +37,13 @@ export async function readFile(name, { bytes, type = "" } = {}, onProgress = () 
 }
 
 /**
- * The address of a blob, once the browser has verified its hash.
+ * Let the browser verify the hash of a blob, and return an address of the blob.
  *
- * @param {string} name the file's, for an error.
+ * @param {string} name the file's name, for errors.
  * @param {Blob} blob
  * @param {string} integrity the hash, such as `sha384-…`.
  * @returns {Promise<string>}
- * @throws {PageError} it is not what was pinned.
+ * @throws {PageError} it is not the pinned file.
  */
 export async function verifiedAddress(name, blob, integrity) {
   const address = URL.createObjectURL(blob);

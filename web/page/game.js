@@ -1,9 +1,9 @@
-// One game: a starting frame and what the actions since have made of it.
+// One game: a starting frame, and the frames and states that followed from the actions since.
 
 const MAX_REWINDS = 500;
 const MAX_HISTORY_BYTES = 256e6;
 
-/** What is played. Its methods must not overlap: await one before calling the next. */
+/** A game. Its methods must not overlap: await one before calling the next. */
 export class Game {
   #moments = [];
   #maxMoments;
@@ -11,7 +11,7 @@ export class Game {
 
   /**
    * @param {Model} model
-   * @param {ImageData[]} starts the starting frames; the first one begins.
+   * @param {ImageData[]} starts the starting frames; the game begins with the first one.
    */
   constructor(model, starts) {
     this.model = model;
@@ -21,22 +21,22 @@ export class Game {
     this.reset();
   }
 
-  /** What is seen now. @returns {ImageData} */
+  /** The current frame. @returns {ImageData} */
   get frame() {
     return this.#moments.at(-1).frame;
   }
 
-  /** How many steps led to the present frame. */
+  /** The number of steps up to the current frame. */
   get numSteps() {
     return this.#moments.at(-1).step;
   }
 
-  /** Whether a step can be taken back: early ones of a long game are forgotten. */
+  /** Whether there is a step to undo; early steps of a long game are dropped. */
   get canRewind() {
     return this.#moments.length > 1;
   }
 
-  /** Take an action, 0 to K - 1; with noise its variation is drawn from N(0, I), else zero. */
+  /** Take an action, 0 to K - 1; with noise its variation is drawn from N(0, I), else it is zero. */
   async act(action, noise = false) {
     const variation = Float32Array.from({ length: this.model.game.variation_dimension }, noise ? normal : () => 0);
     const start = performance.now();
@@ -46,18 +46,18 @@ export class Game {
     if (this.#moments.length > this.#maxMoments) this.#moments.shift().dispose();
   }
 
-  /** Take the last step back, if there is one. */
+  /** Undo the last step, if there is one. */
   rewind() {
     if (this.canRewind) this.#moments.pop().dispose();
   }
 
-  /** Begin again from the same starting frame. */
+  /** Restart from the same starting frame. */
   reset() {
     for (const moment of this.#moments) moment.dispose();
     this.#moments = [this.model.start(this.starts[this.#startIndex])];
   }
 
-  /** Begin from another starting frame, drawn at random. */
+  /** Start from another starting frame, drawn at random. */
   startAnew() {
     const others = this.starts.length - 1;
     this.#startIndex = (this.#startIndex + 1 + Math.floor(Math.random() * others)) % this.starts.length;
@@ -65,7 +65,7 @@ export class Game {
   }
 }
 
-/** A number from N(0, 1), by Box and Muller's method. */
+/** Draw a number from N(0, 1) by the Box-Muller transform. */
 function normal() {
   return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
 }

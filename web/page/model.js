@@ -1,17 +1,17 @@
-// The learned video model: an observation, an action and a recurrent state in, the next ones out.
+// The trained video model: an observation, an action and a recurrent state in, the next observation and state out.
 //
 // Dimensions: S stacked frames in an observation, K actions, D action-space dimension, H x W pixels.
 
-/** By how much, of 255, a frame that is computed elsewhere may differ. */
+/** Maximum difference, out of 255, of a frame from that computed at export. */
 const TOLERANCE = 3;
 
-/** Where a game stands. It is never changed, so that it can be kept and returned to. */
+/** The state of a game. It is immutable, so that one can keep it and return to it. */
 class Moment {
   /**
-   * @param {ImageData} frame H x W.
+   * @param {ImageData} frame the newest frame, H x W.
    * @param {object} observation tensor (1, 3S, H, W) in [-1, 1], newest frame first.
-   * @param {object[]} states tensors, the recurrent state.
-   * @param {number} step how many steps led here.
+   * @param {object[]} states the tensors of the recurrent state.
+   * @param {number} step the number of steps so far.
    */
   constructor(frame, observation, states, step) {
     this.frame = frame;
@@ -20,7 +20,7 @@ class Moment {
     this.step = step;
   }
 
-  /** Free its tensors, which may lie in the GPU's memory. */
+  /** Free its tensors, which may be in GPU memory. */
   dispose() {
     for (const tensor of [this.observation, ...this.states]) tensor.dispose();
   }
@@ -35,7 +35,7 @@ export class Model {
   /**
    * @param {object} game the contents of game.json.
    * @param {object} ort onnxruntime-web.
-   * @param {object} session of the model.
+   * @param {object} session the inference session of the model.
    * @param {ArrayBuffer} initialState float32 numbers, in the order of `game.states`.
    */
   constructor(game, ort, session, initialState) {
@@ -45,7 +45,7 @@ export class Model {
     this.#initialState = initialState;
   }
 
-  /** Make the model ready to run on a back end, `webgpu` or `wasm`. What is carried from step to step stays there. */
+  /** Load the model on a back end, `webgpu` or `wasm`; observation and state stay there from step to step. */
   static async create(game, ort, backEnd, onnx, initialState) {
     const carried = ["next_observation", ...game.states.map(({ name }) => `next_${name}`)];
     const session = await ort.InferenceSession.create(onnx, {
@@ -57,16 +57,16 @@ export class Model {
     return new Model(game, ort, session, initialState);
   }
 
-  /** How many bytes the tensors and the frame of a moment take. */
+  /** The size in bytes of the tensors and the frame of a moment. */
   get momentBytes() {
     const { width, height, observation_stacking: stacking } = this.game;
     return width * height * (4 * 3 * stacking + 4) + this.#initialState.byteLength;
   }
 
   /**
-   * The moment before the first action.
+   * Return the moment before the first action.
    *
-   * @param {ImageData} frame where the game starts.
+   * @param {ImageData} frame the starting frame.
    */
   start(frame) {
     const { width, height, observation_stacking: stacking, states } = this.game;
@@ -87,11 +87,11 @@ export class Model {
   }
 
   /**
-   * The moment that follows when an action is taken.
+   * Return the moment after an action is taken.
    *
-   * @param {Moment} moment where the game stands.
+   * @param {Moment} moment the state of the game.
    * @param {number} action from 0 to K - 1.
-   * @param {Float32Array} variation of the action, D numbers.
+   * @param {Float32Array} variation the action's variation, D numbers.
    */
   async step(moment, action, variation) {
     const { width, height, actions, states } = this.game;
@@ -113,11 +113,11 @@ export class Model {
   }
 
   /**
-   * Find out whether this browser computes what it should, which not every driver of a GPU does.
+   * Check that this browser computes correctly, which not every GPU driver does.
    *
    * @param {ImageData} start a starting frame.
-   * @param {ImageData} expected what the first action made of it where the game was exported.
-   * @throws {Error} it does not.
+   * @param {ImageData} expected the frame after the first action, computed at export.
+   * @throws {Error} it computes another frame.
    */
   async verify(start, expected) {
     const first = this.start(start);

@@ -1,8 +1,8 @@
-// When the frames of real time are due. Times are milliseconds of one clock, whichever.
+// The timing of frames in real time. Times are milliseconds of any one clock.
 
 const NUM_MEASURED = 20;
 
-/** Frames that are due a number of times a second. What is late is never made up for. */
+/** The timing of frames at a fixed rate; delays are not caught up. */
 export class Pace {
   #due = null;
   #times = [];
@@ -12,13 +12,13 @@ export class Pace {
     this.framesPerSecond = framesPerSecond;
   }
 
-  /** How many frames a second there were lately, over the last 20; NaN before the second one. */
+  /** Frames a second over the last 20 frames; NaN before the second frame. */
   get rate() {
     const [first, last] = [this.#times[0], this.#times.at(-1)];
     return (1000 * (this.#times.length - 1)) / (last - first);
   }
 
-  /** Whether a frame is due; if so, the next one is due a period later. */
+  /** Return whether a frame is due, and if so schedule the next one a period later. */
   take(now) {
     if (this.#due !== null && now < this.#due) return false;
     const period = 1000 / this.framesPerSecond;
@@ -28,7 +28,7 @@ export class Pace {
     return true;
   }
 
-  /** Time stands still: a frame is due as soon as it goes on. */
+  /** Pause: a frame is due as soon as time continues. */
   stop() {
     this.#due = null;
     this.#times = [];

@@ -1,4 +1,4 @@
-// The page: loads a game, shows it, and says what is going on.
+// The page: loads a game, shows it, and reports its state.
 
 import { Command, arrowsOf, listen } from "./controls.js";
 import { PageError, readFile } from "./files.js";
@@ -11,14 +11,14 @@ import { Screen } from "./screen.js";
 
 const FORMAT_VERSION = 1;
 
-/** Names of actions that do nothing: what a game takes while nothing is pressed. */
+/** Names of actions that do nothing; a game takes such an action while nothing is pressed. */
 const STANDING_STILL = ["stay", "none", "noop", "idle", "wait"];
 
 const READOUT_MILLISECONDS = 250;
 
 const element = (id) => document.getElementById(id);
 
-/** The player and what it plays with, once everything is loaded. */
+/** Resolves to the player and the screen once everything is loaded. */
 export const ready = start();
 ready.catch(showFailure);
 
@@ -62,7 +62,7 @@ async function readDescription() {
   return description;
 }
 
-/** Load everything that is played with, telling how far it is. */
+/** Load the model, the runtime and the frames, and show the progress. */
 async function load(description) {
   const backEnds = await possibleBackEnds();
   const progress = new Progress(
@@ -70,7 +70,7 @@ async function load(description) {
   );
   const read = async ({ file, bytes }) => (await readFile(file, { bytes }, progress.add)).arrayBuffer();
   const files = Promise.all([read(description.model), read(description.initial_state), readFrames(description)]);
-  files.catch(() => {}); // told below, even if the runtime fails first
+  files.catch(() => {}); // reported below, even if the runtime fails first
   let failure;
   for (const backEnd of backEnds) {
     try {
@@ -90,7 +90,7 @@ async function load(description) {
   );
 }
 
-/** Read the frame that the first step should give, and the starting frames. */
+/** Read the expected frame after the first step, and the starting frames. */
 async function readFrames({ first_frame: firstFrame, starts, width, height }) {
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -107,7 +107,7 @@ async function readFrames({ first_frame: firstFrame, starts, width, height }) {
   return frames;
 }
 
-/** How much has been loaded, shown in the page. */
+/** The progress of loading, shown in the page. */
 class Progress {
   #loaded = 0;
 
@@ -122,7 +122,7 @@ class Progress {
   };
 }
 
-/** Let keys and buttons play, and the page show what they do. */
+/** Connect keys, buttons and settings to the player. */
 function connect(description, player, recorder) {
   element("noise").hidden = !description.uses_variations;
   element("record").hidden = !recorder.isPossible;
@@ -172,7 +172,7 @@ async function toggleRecording(recorder, name) {
   }
 }
 
-/** Show a button that is on or off, and tell what that means. */
+/** Show a button as on or off, and announce the change. */
 function showSwitch(id, isOn, news = "") {
   element(id).setAttribute("aria-pressed", isOn);
   announce(news);
@@ -201,7 +201,7 @@ function connectIdle(player, actions) {
   });
 }
 
-/** Say how to play, shortly and at length. */
+/** Fill in the hint and the help. */
 function explain(actions, commands) {
   const keys = actions.length > 1 ? `1 to ${Math.min(actions.length, 9)}` : "1";
   const arrows = arrowsOf(actions);
@@ -222,13 +222,13 @@ function explain(actions, commands) {
   }
 }
 
-/** What a game takes while nothing is pressed: the action that does nothing, if there is one. */
+/** Return what a game takes while nothing is pressed: an action that does nothing, if there is one, else `WAIT`. */
 function idleAction(actions) {
   const still = actions.findIndex((name) => STANDING_STILL.includes(name.toLowerCase()));
   return still < 0 ? WAIT : still;
 }
 
-/** Play, picture by picture of the display. */
+/** Play: advance the player with each refresh of the display. */
 function run(player, screen, recorder) {
   let readoutDue = 0;
   const advance = async (now) => {
@@ -281,7 +281,7 @@ function showFailure(error) {
   element("failure").hidden = false;
 }
 
-/** Tell a screen reader. */
+/** Announce news to screen readers. */
 function announce(news) {
   if (news) element("news").textContent = news;
 }

@@ -1,26 +1,26 @@
-// What a player's presses do, and when: nothing here draws or listens.
+// The effect of presses, and its timing. Does not draw or listen to events.
 
 import { Pace } from "./pace.js";
 
-/** What real time does while nothing is pressed, beside taking one of the actions. */
+/** What real time does while nothing is pressed, other than taking one of the actions. */
 export const WAIT = "wait";
 export const REPEAT = "repeat";
 
-/** How long something must be held, step by step, until it repeats. */
+/** Time for which a key must be held until it repeats in step-by-step mode. */
 const HOLD_MILLISECONDS = 350;
 
-/** Plays a game. Presses are remembered; `advance`, called with every picture of the screen, does what is due. */
+/** Plays a game. Presses are queued; `advance`, called at each refresh of the display, does what is due. */
 export class Player {
   realTime = true;
   isPaused = false;
   noise = false;
   lastAction = null;
-  #held = new Map(); // what is held down: its action, null for stepping back, and since when
-  #due = []; // what waits to be done, in order
+  #held = new Map(); // by held source: the action, null for undoing steps, and the time of the press
+  #due = []; // queued tasks, in order
 
   /**
    * @param {Game} game
-   * @param {number} framesPerSecond of real time.
+   * @param {number} framesPerSecond the rate of real time.
    * @param {number | "wait" | "repeat"} idle what real time does while nothing is pressed.
    */
   constructor(game, framesPerSecond, idle) {
@@ -29,42 +29,42 @@ export class Player {
     this.idle = idle;
   }
 
-  /** Take an action, and go on with it as long as `source`, a key or a finger, is held. */
+  /** Take an action, and repeat it while `source`, a key or a finger, is held. */
   press(source, action) {
     this.#hold(source, action, () => this.#act(action));
   }
 
-  /** Take the last step back, and go on with it as long as `source` is held. */
+  /** Undo the last step, and repeat this while `source` is held. */
   pressRewind(source) {
     this.#hold(source, null, () => this.#rewind());
   }
 
-  /** What `source` held is let go. */
+  /** Release `source`. */
   release(source) {
     this.#held.delete(source);
   }
 
-  /** Everything is let go. */
+  /** Release everything. */
   releaseAll() {
     this.#held.clear();
   }
 
-  /** Begin again from the same starting frame. */
+  /** Restart from the same starting frame. */
   reset() {
     this.#begin(() => this.game.reset());
   }
 
-  /** Begin from another starting frame. */
+  /** Start from another starting frame. */
   startAnew() {
     this.#begin(() => this.game.startAnew());
   }
 
-  /** Let real time stand still, or go on. */
+  /** Pause or continue real time. */
   togglePause() {
     this.isPaused = this.realTime && !this.isPaused;
   }
 
-  /** Real time, or step by step. */
+  /** Switch between real time and step by step. */
   toggleRealTime() {
     this.realTime = !this.realTime;
     this.isPaused = false;
@@ -78,8 +78,8 @@ export class Player {
   /**
    * Do what is due.
    *
-   * @param {number} now milliseconds.
-   * @returns {Promise<boolean>} whether there is another frame to see.
+   * @param {number} now the time in milliseconds.
+   * @returns {Promise<boolean>} whether there is a new frame to show.
    */
   async advance(now) {
     const task = this.#due[0] ?? this.#nextTask(now);

@@ -1,10 +1,10 @@
-// Recording what is played as a video.
+// Recording of play as a video.
 
-/** Lines that a recorded video has at least: small frames are enlarged by a whole factor. */
+/** Minimum height of a recorded video in pixels; smaller frames are enlarged by a whole factor. */
 const MIN_HEIGHT = 480;
 const BITS_PER_SECOND = 8e6;
 
-/** What browsers write, the best first: WebM everywhere but in old versions of Safari. */
+/** Video types, the best first; browsers write WebM, except for old versions of Safari. */
 const TYPES = ["video/webm;codecs=vp9", "video/webm", "video/mp4"];
 
 /** Records frames from `start` to `stop`. */
@@ -14,7 +14,7 @@ export class Recorder {
   #recording = null;
   #type;
 
-  /** @param {HTMLCanvasElement} source shows the frames. */
+  /** @param {HTMLCanvasElement} source the canvas that shows the frames. */
   constructor(source) {
     this.#source = source;
     this.#type = TYPES.find((type) => globalThis.MediaRecorder?.isTypeSupported(type));
@@ -25,17 +25,17 @@ export class Recorder {
     return this.#type !== undefined;
   }
 
-  /** Of the files that it makes, such as `webm`. */
+  /** The extension of the recorded files, such as `webm`. */
   get extension() {
     return this.#type.match(/\w+\/(\w+)/)[1];
   }
 
-  /** Whether a recording is under way. */
+  /** Whether a recording is in progress. */
   get isRecording() {
     return this.#recording !== null;
   }
 
-  /** Begin. */
+  /** Start recording. */
   start() {
     const factor = Math.ceil(MIN_HEIGHT / this.#source.height);
     this.#canvas.width = factor * this.#source.width;
@@ -46,7 +46,7 @@ export class Recorder {
     this.add();
   }
 
-  /** Record the frame that the source shows, if a recording is under way. */
+  /** Record the frame that the source shows, if a recording is in progress. */
   add() {
     if (!this.isRecording) return;
     const context = this.#canvas.getContext("2d", { alpha: false });
@@ -54,7 +54,7 @@ export class Recorder {
     context.drawImage(this.#source, 0, 0, this.#canvas.width, this.#canvas.height);
   }
 
-  /** End. @returns {Promise<Blob>} the video. */
+  /** Stop recording. @returns {Promise<Blob>} the video. */
   async stop() {
     const recording = this.#recording;
     this.#recording = null;
@@ -65,7 +65,7 @@ export class Recorder {
   }
 }
 
-/** Hand a file to the player. */
+/** Save a file through the browser's download. */
 export function download(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);

@@ -1,4 +1,4 @@
-// What computes: onnxruntime-web on the GPU where the browser lets it, else as WebAssembly.
+// The runtime: onnxruntime-web on the GPU if the browser allows it, else as WebAssembly.
 
 import { PageError, readFile, verifiedAddress } from "./files.js";
 
@@ -9,7 +9,7 @@ const BUILDS = {
 };
 
 /**
- * The back ends that may work here, the best one first. `?backend=wasm` in the address leaves the GPU alone.
+ * Return the back ends that may work here, the best one first. `?backend=wasm` in the address excludes the GPU.
  *
  * @returns {Promise<("webgpu" | "wasm")[]>}
  * @throws {PageError} there is none.
@@ -23,7 +23,7 @@ export async function possibleBackEnds() {
   return hasGpu ? ["webgpu", "wasm"] : ["wasm"];
 }
 
-/** How many bytes a back end's files have. */
+/** Return the size of a back end's files in bytes. */
 export function runtimeBytes(description, backEnd) {
   return Object.values(BUILDS[backEnd]).reduce((sum, file) => sum + description.bytes[file], 0);
 }
@@ -31,9 +31,9 @@ export function runtimeBytes(description, backEnd) {
 /**
  * Load onnxruntime-web.
  *
- * @param {object} description `runtime` of game.json.
+ * @param {object} description the entry `runtime` of game.json.
  * @param {"webgpu" | "wasm"} backEnd
- * @param {(bytes: number) => void} onProgress as of `readFile`.
+ * @param {(bytes: number) => void} onProgress see `readFile`.
  * @returns {Promise<object>} the module `ort`.
  * @throws {PageError} a file is missing or not the pinned one.
  */
@@ -54,14 +54,14 @@ export async function loadRuntime(description, backEnd, onProgress) {
   return ort;
 }
 
-/** What a back end is called in the page. */
+/** Return the name of a back end in the page. */
 export function backEndName(backEnd) {
   if (backEnd === "webgpu") return "WebGPU";
   const threads = numThreads();
   return `WebAssembly, ${threads} ${threads === 1 ? "thread" : "threads"}`;
 }
 
-/** As many threads as cores where the page is isolated from other origins, as browsers demand, else one. */
+/** Return the number of cores if the page is cross-origin isolated, which browsers require for threads, else 1. */
 function numThreads() {
   return globalThis.crossOriginIsolated ? navigator.hardwareConcurrency : 1;
 }

@@ -1,6 +1,6 @@
-// The picture: frames on a canvas whose pixels are whole squares of the display's.
+// The screen: frames on a canvas that is enlarged by a whole factor of display pixels.
 
-/** Shows the frames of a game, as large as fits, and crisp. */
+/** Shows the frames of a game, as large as fits without blurring. */
 export class Screen {
   #canvas;
   #context;
@@ -8,9 +8,9 @@ export class Screen {
 
   /**
    * @param {HTMLCanvasElement} canvas
-   * @param {HTMLElement} room what the canvas should fill.
-   * @param {number} width of frames, in pixels.
-   * @param {number} height of frames, in pixels.
+   * @param {HTMLElement} room the element that the canvas should fill.
+   * @param {number} width the width of frames, in pixels.
+   * @param {number} height the height of frames, in pixels.
    */
   constructor(canvas, room, width, height) {
     this.#canvas = canvas;
@@ -26,7 +26,7 @@ export class Screen {
     this.#context.putImageData(frame, 0, 0);
   }
 
-  /** Enlarge by the largest whole factor, in pixels of the display; shrink what is too large for one. */
+  /** Scale the canvas by the largest whole factor of display pixels that fits; shrink frames that are too large. */
   #fit() {
     const { clientWidth, clientHeight } = this.#room;
     const { width, height, style } = this.#canvas;
