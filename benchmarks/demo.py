@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluation.metrics.breakout_play import Figure
-from evaluation.playability import Playability, measure_playability
+from evaluation.breakout.measures import Figure
+from evaluation.breakout.playability import Playability, measure_playability
 from utils.command import UserError, run_command, tell
 from utils.configuration import Configuration, load_configuration
 from utils.device import select_device

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from dataset.batching import Batch, evaluation_keys, in_batches, make_loader
 from dataset.video_dataset import VideoDataset
-from evaluation.breakout_probe import probe_breakout
+from evaluation.breakout.probe import probe_breakout
 from evaluation.metrics.action_accuracy import confusion_matrix, hungarian_accuracy, movement_accuracy
 from evaluation.plots import plot_action_space, plot_action_usage, plot_per_position
 from model.noise import Noise

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from evaluation.metrics.breakout_ball import Drawn, balls_drawn, measure_drawn
-from evaluation.metrics.breakout_play import Figure
-from evaluation.movement.breakout import Playfield
-from tests.evaluation.movement.test_breakout import CENTRES, RED, draw, drawn
+from evaluation.breakout.ball import Drawn, balls_drawn, measure_drawn
+from evaluation.breakout.measures import Figure
+from evaluation.breakout.tracking import Playfield
+from tests.evaluation.breakout.test_tracking import CENTRES, RED, draw, drawn
 
 OLD, NOW = (20, 60), (24, 62)
 

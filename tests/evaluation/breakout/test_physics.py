@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from evaluation.metrics.breakout_physics import BallLaws, Physics, measure_physics
-from evaluation.metrics.breakout_play import Figure, PaddleLaws, Readings
-from evaluation.movement.breakout import Playfield
-from tests.evaluation.movement.test_breakout import BRICKS, CENTRES, draw, drawn
+from evaluation.breakout.measures import Figure, PaddleLaws, Readings
+from evaluation.breakout.physics import BallLaws, Physics, measure_physics
+from evaluation.breakout.tracking import Playfield
+from tests.evaluation.breakout.test_tracking import BRICKS, CENTRES, draw, drawn
 
 PADDLE_LAWS = PaddleLaws(8.0, 72.0, shortest_move=8.0, longest_slide=2.0, longest_rest=0.0)
 LAWS = BallLaws(reach=np.array([4.0, 4.0]), rise=(2.0, 4.0), longest_absence=3)

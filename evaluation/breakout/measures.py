@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.movement.breakout import TOLERANCE, Balls, Playfield, is_black
+from evaluation.breakout.tracking import TOLERANCE, Balls, Playfield, is_black
 
 EXTREME = 0.99
 """The quantile that stands for the largest of true distances, and one minus which for the smallest: a single odd frame

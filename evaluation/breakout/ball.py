@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.metrics.breakout_play import Figure
-from evaluation.movement.breakout import Playfield
+from evaluation.breakout.measures import Figure
+from evaluation.breakout.tracking import Playfield
 
 REFERENCE_WIDTH = 80
 LEAST_MOVE = 4.0

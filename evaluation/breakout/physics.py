@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.metrics.breakout_play import EXTREME, Figure, Readings, quantile
-from evaluation.movement.breakout import Balls, Playfield, is_black
+from evaluation.breakout.measures import EXTREME, Figure, Readings, quantile
+from evaluation.breakout.tracking import Balls, Playfield, is_black
 
 LONGEST_TURN = 4
 """Steps between the last one before a reversal and the first one after: the ball may be hidden, or stand still."""

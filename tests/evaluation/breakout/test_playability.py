@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from dataset.video import Annotations, write_video
-from evaluation.held_out import HeldOut, open_held_out
-from evaluation.metrics.breakout_play import (
+from evaluation.breakout.held_out import HeldOut, open_held_out
+from evaluation.breakout.measures import (
     LONGEST_ABSENCE,
     WINDOW,
     Curves,
@@ -23,8 +23,7 @@ from evaluation.metrics.breakout_play import (
     follow_ball,
     measure,
 )
-from evaluation.movement.breakout import Playfield
-from evaluation.playability import (
+from evaluation.breakout.playability import (
     Playability,
     animated,
     learned_meanings,
@@ -33,8 +32,9 @@ from evaluation.playability import (
     table,
     true_meanings,
 )
+from evaluation.breakout.tracking import Playfield
 from model.caddy import Caddy
-from tests.evaluation.movement.test_breakout import BRICKS, PADDLE_ROWS, WALL, draw, drawn
+from tests.evaluation.breakout.test_tracking import BRICKS, PADDLE_ROWS, WALL, draw, drawn
 from tests.synthetic import square_configuration
 from training.validation import Evaluator
 from utils.checkpoint import LATEST, save_checkpoint
