@@ -8,7 +8,7 @@ import torch
 
 from dataset.batching import Batch, TrainingSampler, make_loader
 from dataset.formats import sequence_options
-from dataset.splits import find_videos
+from dataset.splits import find_split_videos
 from dataset.video import Video
 from dataset.video_dataset import VideoDataset
 from utils import ranks
@@ -66,7 +66,7 @@ class VideoFolders:
 
     def find_videos(self, data: DataSource, split: str) -> list[Path]:
         """Return the folders of a split's videos. `UserError` if there are none."""
-        return find_videos(data.data_root, split, data.dataset_splits)
+        return find_split_videos(data.data_root, split, data.dataset_splits)
 
     def open_training_data(self, config: Configuration) -> TrainingVideos:
         """Return the videos of the training split. Exceptions are those of `open_videos`."""

@@ -20,7 +20,7 @@ Needed = TypeVar("Needed")
 
 
 @dataclass(frozen=True)
-class Batch:
+class PairBatch:
     """Some sequences, with their frames where metrics compute."""
 
     pairs: Pairs
@@ -28,7 +28,7 @@ class Batch:
     generated: Tensor  # (B, T, 3, H, W) in [0, 1]
 
     @classmethod
-    def of(cls, pairs: Pairs, device: torch.device) -> "Batch":
+    def of(cls, pairs: Pairs, device: torch.device) -> "PairBatch":
         """Move the frames to a device."""
         frames = (torch.from_numpy(frames).to(device) for frames in (pairs.reference, pairs.generated))
         reference, generated = (frames.movedim(-1, 2).float() / 255 for frames in frames)
@@ -39,7 +39,7 @@ class Metric(ABC):
     """Gathers what it needs of each batch, and makes numbers of it."""
 
     @abstractmethod
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: PairBatch) -> None:
         """Take in a batch. `UserError` if something in it cannot be measured."""
 
     @abstractmethod

@@ -27,7 +27,7 @@ from utils.configuration import Configuration
 from utils.device import select_device
 from utils.files import require_writable
 from utils.images import save_image, tile, visible
-from utils.video_writer import VideoWriter
+from utils.mp4_writer import Mp4Writer
 
 LABEL_HEIGHT = 32
 LABEL_WIDTH = 64
@@ -35,7 +35,7 @@ LABEL_WIDTH = 64
 
 
 @dataclass(frozen=True)
-class Options:
+class InterpolationOptions:
     """The command line of `interpolate.py`, which explains them. Both actions are from 1 to K, or None for a sweep."""
 
     first_action: int | None = None
@@ -57,7 +57,7 @@ class HeldActions:
     variations: np.ndarray  # (B, D)
 
 
-def interpolate(config: Configuration, options: Options) -> None:
+def interpolate(config: Configuration, options: InterpolationOptions) -> None:
     """Play a run's latest checkpoint from one starting frame, between two actions or with each action; keep pictures.
 
     Raises:
@@ -140,7 +140,7 @@ def save_interpolation(folder: Path, frames: np.ndarray, shares: np.ndarray, fra
     margin = tile(np.stack([[label(f"{share:.2f}", large.shape[2], LABEL_WIDTH)] for share in shares]))
     save_image(folder / "grid.png", np.concatenate([margin, tile(large)], axis=1))
     for number, (share, played) in enumerate(zip(shares, frames, strict=True), start=1):
-        with closing(VideoWriter(folder / f"step_{number:02d}_s_{share:.3f}.mp4", frame_rate)) as video:
+        with closing(Mp4Writer(folder / f"step_{number:02d}_s_{share:.3f}.mp4", frame_rate)) as video:
             for frame in played:
                 video.write(enlarged(frame))
 
@@ -160,7 +160,7 @@ def save_sweep(folder: Path, frames: np.ndarray, frame_rate: float) -> None:
     folder.mkdir(parents=True)
     rows = frames.swapaxes(0, 1)
     save_image(folder / "grid.png", _with_action_numbers(visible(rows)))
-    with closing(VideoWriter(folder / "video.mp4", frame_rate)) as video:
+    with closing(Mp4Writer(folder / "video.mp4", frame_rate)) as video:
         for row in rows:
             video.write(_with_action_numbers(enlarged(row)[np.newaxis]))
 
@@ -173,7 +173,7 @@ def label(text: str, height: int, width: int) -> np.ndarray:
     return np.asarray(image)
 
 
-def _require_actions(config: Configuration, options: Options) -> tuple[int, int] | None:
+def _require_actions(config: Configuration, options: InterpolationOptions) -> tuple[int, int] | None:
     """The two actions to play between, None for a sweep. `UserError` if they cannot be played."""
     if options.first_action is None or options.second_action is None:
         return None

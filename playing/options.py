@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Options:
+class PlayOptions:
     """The command line of `play.py`, which explains them."""
 
     device: str = "auto"

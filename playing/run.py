@@ -2,7 +2,7 @@
 
 from playing.hints import Hints, read_hints
 from playing.manner import USUAL_FPS, Manner
-from playing.options import Options
+from playing.options import PlayOptions
 from playing.recording import Header
 from playing.script import parse_script
 from playing.session import Session, play_script, replay
@@ -14,7 +14,7 @@ from utils.device import select_device
 from utils.files import require_writable
 
 
-def choose_manner(options: Options, hints: Hints) -> Manner:
+def choose_manner(options: PlayOptions, hints: Hints) -> Manner:
     """Return how a checkpoint is played: as the options say, else as itself says, else as usual."""
     return Manner(
         windowed=options.windowed,
@@ -26,7 +26,7 @@ def choose_manner(options: Options, hints: Hints) -> Manner:
     )
 
 
-def play(config: Configuration, options: Options) -> None:
+def play(config: Configuration, options: PlayOptions) -> None:
     """Play a run's latest checkpoint in a window, by a script, or as recorded before.
 
     Raises:

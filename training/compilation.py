@@ -20,7 +20,7 @@ MAX_VARIANTS = 64
 """Graphs compiled at most of one function: for sequences of another length, other phases of training, and so on."""
 
 
-def settled(config: Configuration, device: torch.device) -> Configuration:
+def resolve_auto(config: Configuration, device: torch.device) -> Configuration:
     """Return a configuration in which nothing of how to compute is left to choose.
 
     On CUDA `training.precision: auto` becomes `bf16` where the device knows bfloat16, and `training.compile: auto` true

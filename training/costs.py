@@ -21,7 +21,7 @@ from torchvision.models import vgg19
 
 from model.build import build_model
 from model.perceptual import PerceptualNetwork
-from training.compilation import compile_networks, settled
+from training.compilation import compile_networks, resolve_auto
 from training.objective import Objective
 from training.state import TrainingState
 from training.step import Phase, TrainingStep
@@ -66,7 +66,7 @@ def step_seconds(
         batches: observations as of `dataset.batching.Batch`, one more than steps; to wait for them counts. By default
             noise that is there already.
     """
-    config = settled(config, device)
+    config = resolve_auto(config, device)
     step = _build(config).to(device)
     if config.training.compile:
         compile_networks(step.model, step.objective, device)

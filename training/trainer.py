@@ -24,7 +24,7 @@ from training import schedules
 from training.compilation import num_compiled_graphs
 from training.state import TrainingState
 from training.step import Phase, TrainingStep, UsedActions
-from training.validation import Evaluation, Evaluator
+from training.validation import EvaluationResult, Evaluator
 from utils import ranks
 from utils.checkpoint import LATEST, checkpoint_name, save_checkpoint
 from utils.command import EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED, UserError, tell
@@ -229,7 +229,7 @@ class Trainer:
             if is_ill:
                 tell(f"warning: {ADVICE[name]}")
 
-    def _symptoms(self, evaluation: Evaluation) -> dict[str, bool]:
+    def _symptoms(self, evaluation: EvaluationResult) -> dict[str, bool]:
         """Whether two evaluations in a row found the actions unused, or without effect."""
         found = {
             "actions_collapsed": evaluation.has_collapsed_actions,

@@ -43,7 +43,7 @@ NO_EFFECT = 0.1
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluationResult:
     """What one evaluation found."""
 
     scalars: dict[str, float]
@@ -117,7 +117,7 @@ class Evaluator:
         self.loader = make_loader(dataset, share, self.settings.batching.num_workers, device)
 
     @torch.no_grad()
-    def evaluate(self, model: PlayableModel) -> Evaluation:
+    def evaluate(self, model: PlayableModel) -> EvaluationResult:
         """Measure a model, which is left in the mode it was in; the global random state is not touched.
 
         The ranks share the batches; each learns the scalars of all, and rank 0 draws the images.
@@ -150,7 +150,7 @@ class Evaluator:
             images |= measurements.plots(self.config, model.centroids.cpu().numpy())
         figures = measurements.probed()
         scalars = {f"eval/{name.replace(' ', '_')}": value for name, value in figures.items()}
-        return Evaluation(measurements.scalars(self.config) | scalars, images, figures)
+        return EvaluationResult(measurements.scalars(self.config) | scalars, images, figures)
 
     def _action_sampler(self, batch: Batch) -> ActionSampler:
         if self.config.training.use_ground_truth_actions:

@@ -42,7 +42,7 @@ DRAWS = 8
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """The command line of `export.py`, which explains them."""
 
     output_directory: Path
@@ -70,7 +70,7 @@ class Exported:
     """From PyTorch's frames in [-1, 1], over `CHECKED_STEPS` random steps."""
 
 
-def export_page(config: Configuration, options: Options) -> Exported:
+def export_page(config: Configuration, options: ExportOptions) -> Exported:
     """Write the page of a run's latest checkpoint, ours or the authors'.
 
     Raises:
@@ -97,7 +97,7 @@ def export_page(config: Configuration, options: Options) -> Exported:
 
 
 def _game(
-    config: Configuration, step: ExportedStep, starts: list[np.ndarray], options: Options, hints: Hints
+    config: Configuration, step: ExportedStep, starts: list[np.ndarray], options: ExportOptions, hints: Hints
 ) -> ExportedGame:
     """What is played, its actions called as the options say, else the checkpoint, else by their keys, from 1."""
     names = options.action_names or hints.action_names or map(str, range(1, config.data.actions_count + 1))
@@ -132,7 +132,7 @@ def _difference(simulator: Simulator, step: ExportedStep, start: np.ndarray) -> 
     return largest_difference(simulator, OnnxSimulator(step), stack, actions)
 
 
-def _publish(game: ExportedGame, options: Options, runtime: Path | None) -> int:
+def _publish(game: ExportedGame, options: ExportOptions, runtime: Path | None) -> int:
     """Put the page together, move it to where it belongs, and return how many bytes it has."""
     output = options.output_directory
     unfinished = output / UNFINISHED

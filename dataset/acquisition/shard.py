@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from dataset.acquisition.claim import claim_folder
 from dataset.shards.archive import HashingStream, Member, archive_size, write_archive
-from dataset.shards.index import INDEX_FILE, Clip, Index, Shard, SplitIndex, parse_index
-from dataset.splits import FLAT, SPLITS, find_all_videos, find_videos
+from dataset.shards.index import INDEX_FILE, Index, Shard, ShardClip, SplitIndex, parse_index
+from dataset.splits import FLAT, SPLITS, find_all_videos, find_split_videos
 from dataset.video import ANNOTATIONS_FILE, FORMAT_VERSION, FRAME_SUFFIXES, Annotations, Video
 from utils.command import EXIT_DONE, CommandParser, UserError, non_negative_int, positive_int, run_command
 from utils.files import only_process, replacing, require_writable
@@ -37,7 +37,7 @@ EXAMPLE = "python -m dataset.acquisition.shard --data_root data/my_game --output
 
 
 @dataclass(frozen=True)
-class Options:
+class ShardOptions:
     """How to cut and pack videos."""
 
     shard_size: int
@@ -57,7 +57,7 @@ class Options:
 class ClipFiles:
     """A clip and what is written for it."""
 
-    clip: Clip
+    clip: ShardClip
     video: Video
 
     @property
@@ -103,7 +103,7 @@ class PlannedShard:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ShardPlan:
     """What will be written."""
 
     frame_size: tuple[int, int]
@@ -113,12 +113,12 @@ class Plan:
     """Of each split."""
 
 
-def plan_shards(videos: Mapping[str, Sequence[Video]], options: Options) -> Plan:
+def plan_shards(videos: Mapping[str, Sequence[Video]], options: ShardOptions) -> ShardPlan:
     """Decide which clips of the videos of each split go into which shard.
 
     `UserError` if the frames differ in size or the first one of a video cannot be read.
     """
-    return Plan(
+    return ShardPlan(
         frame_size=_common_size([video for opened in videos.values() for video in opened]),
         actions={split: _known_actions(opened) for split, opened in videos.items()},
         shards={
@@ -131,7 +131,7 @@ def plan_shards(videos: Mapping[str, Sequence[Video]], options: Options) -> Plan
     )
 
 
-def write_shards(plan: Plan, directory: Path) -> Index:
+def write_shards(plan: ShardPlan, directory: Path) -> Index:
     """Write the shards, then the index. Shards that an interrupted run wrote are kept.
 
     Returns:
@@ -194,7 +194,7 @@ def _common_size(videos: Sequence[Video]) -> tuple[int, int]:
     return size
 
 
-def _cut(split: str, videos: Sequence[Video], options: Options) -> list[ClipFiles]:
+def _cut(split: str, videos: Sequence[Video], options: ShardOptions) -> list[ClipFiles]:
     """The clips of a split, in the order of the videos."""
     clips: list[ClipFiles] = []
     for video in videos:
@@ -204,7 +204,7 @@ def _cut(split: str, videos: Sequence[Video], options: Options) -> list[ClipFile
         for first_frame in first_frames:
             is_last = first_frame == first_frames[-1]
             num_frames = video.num_frames - first_frame if is_last else length
-            clip = Clip(
+            clip = ShardClip(
                 key=f"{len(clips):06d}",
                 video=video.path.name,
                 first_frame=first_frame,
@@ -251,7 +251,7 @@ def _open_videos(data_root: Path, dataset_splits: Sequence[float] | None) -> dic
     """The videos of each split that there is. `UserError` if a video is refused or it is not known which are whose."""
     if dataset_splits:
         paths = {
-            split: find_videos(data_root, split, dataset_splits)
+            split: find_split_videos(data_root, split, dataset_splits)
             for split, fraction in zip(SPLITS, dataset_splits, strict=True)
             if fraction
         }
@@ -319,7 +319,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def main() -> int:
     """Write the shards; returns the exit code."""
     arguments = parse_arguments()
-    options = Options(arguments.shard_size, arguments.clip_length, arguments.overlap)
+    options = ShardOptions(arguments.shard_size, arguments.clip_length, arguments.overlap)
     if arguments.dataset_splits and abs(sum(arguments.dataset_splits) - 1) > 1e-6:
         raise UserError(f"--dataset_splits: must sum to 1, not to {sum(arguments.dataset_splits):g}")
     directory = arguments.output_directory

@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Protocol, cast
 
-from dataset.shards.index import BLOCK, Clip
+from dataset.shards.index import BLOCK, ShardClip
 from dataset.video import ANNOTATIONS_FILE, FRAME_SUFFIXES
 from utils.command import UserError, one_line
 
@@ -75,7 +75,7 @@ def write_archive(stream: Stream, members: Iterable[Member]) -> None:
                 archive.addfile(header, file)
 
 
-def unpack(archive: Path, folder: Path, clips: Sequence[Clip], place: str) -> None:
+def unpack(archive: Path, folder: Path, clips: Sequence[ShardClip], place: str) -> None:
     """Unpack the clips of a shard into videos as `dataset.video` reads them.
 
     Args:

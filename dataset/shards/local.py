@@ -33,7 +33,7 @@ def default_directory() -> Path:
 
 
 @contextmanager
-def claim_folder(directory: Path) -> Iterator[Path]:
+def lock_folder(directory: Path) -> Iterator[Path]:
     """Give a folder in a directory that no other process uses as long as the block lasts. What was left there stays.
 
     The folders are numbered: ranks and runs side by side have one each. `UserError` if they cannot be written.

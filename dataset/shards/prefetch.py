@@ -26,15 +26,15 @@ class Request:
     """Their SHA-256, which is what their folders are called."""
 
 
-class Shelf:
+class ShardCache:
     """The shards of the windows that are being read, and those of the next one as they come.
 
-    with Shelf(split, windows, folder, capacity) as shelf:
-        shelf.require(first=0, last=0)      the shards of the first window are there, the next ones are fetched
+    with ShardCache(split, windows, folder, capacity) as cache:
+        cache.require(first=0, last=0)      the shards of the first window are there, the next ones are fetched
     """
 
     def __init__(self, split: ShardedSplit, windows: Iterator[list[int]], folder: Path, capacity: int) -> None:
-        """Prepare a shelf.
+        """Prepare the cache.
 
         Args:
             split: What the shards are from.

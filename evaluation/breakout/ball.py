@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.breakout.measures import Figure
+from evaluation.breakout.measures import SampleMean
 from evaluation.breakout.tracking import Playfield
 
 REFERENCE_WIDTH = 80
@@ -26,15 +26,15 @@ NEAR_PADDLE = 2.0
 class Drawn:
     """How frames differ from the true ones, of those in which the true ball has just moved. Shares lie in [0, 1]."""
 
-    ball: Figure
+    ball: SampleMean
     """Share of the frames with a ball where the true one is now."""
-    one_ball: Figure
+    one_ball: SampleMean
     """Share of the frames with exactly one ball, wherever it is."""
-    colour_difference: Figure
+    colour_difference: SampleMean
     """Mean absolute difference from the true colour, in 0..255, of the pixels where the true ball is now."""
-    paddle: Figure
+    paddle: SampleMean
     """Share of the frames with the paddle where the true one is, of those that truly show it."""
-    l1: Figure
+    l1: SampleMean
     """Mean absolute difference of all pixels, in [-1, 1]."""
 
 
@@ -51,11 +51,11 @@ def measure_drawn(playfield: Playfield, before: np.ndarray, true: np.ndarray, ma
     counts = ~np.isnan(drawn)
     true, made = true[counts], made[counts]
     return Drawn(
-        ball=Figure.of(drawn),
-        one_ball=Figure.of(playfield.find_balls(made).count == 1),
-        colour_difference=Figure.of(_colour_differences(playfield, true, made)),
-        paddle=Figure.of(_paddles_drawn(playfield, true, made)),
-        l1=Figure.of(_differences(true, made).mean(axis=(1, 2, 3)) / 127.5),
+        ball=SampleMean.of(drawn),
+        one_ball=SampleMean.of(playfield.find_balls(made).count == 1),
+        colour_difference=SampleMean.of(_colour_differences(playfield, true, made)),
+        paddle=SampleMean.of(_paddles_drawn(playfield, true, made)),
+        l1=SampleMean.of(_differences(true, made).mean(axis=(1, 2, 3)) / 127.5),
     )
 
 

@@ -39,14 +39,14 @@ MEANINGS = {STAY: "stay", LEFT: "left", RIGHT: "right"}
 
 
 @dataclass(frozen=True)
-class Figure:
+class SampleMean:
     """A measured mean, and the number of samples behind it."""
 
     value: float | None  # None without samples
     samples: int
 
     @classmethod
-    def of(cls, values: np.ndarray) -> "Figure":
+    def of(cls, values: np.ndarray) -> "SampleMean":
         """The mean of those numbers that are not NaN."""
         known = values[~np.isnan(values)]
         return cls(float(np.mean(known)) if known.size else None, known.size)
@@ -119,32 +119,32 @@ class PaddleLaws:
 class Measures:
     """What sequences of frames show, generated or true. Shares lie in [0, 1]."""
 
-    pressed_way: Figure
+    pressed_way: SampleMean
     """Share of the steps that obey."""
-    stay: Figure
-    left: Figure
-    right: Figure
+    stay: SampleMean
+    left: SampleMean
+    right: SampleMean
     """The same of the steps with each meaning."""
-    leaves_wall: Figure
+    leaves_wall: SampleMean
     """Share of the presses away from a wall, held for two steps, that move the paddle."""
-    pressed_way_in_sight: Figure
+    pressed_way_in_sight: SampleMean
     """Share of the steps that obey, of those before and after which the paddle is found."""
-    drift: Figure
+    drift: SampleMean
     """Mean pixels that the paddle moves while it is told to stay for the second step or longer."""
-    paddle_found: Figure
+    paddle_found: SampleMean
     """Share of the frames that show the paddle."""
-    walls_difference: Figure
+    walls_difference: SampleMean
     """Mean absolute difference of wall pixels from the true ones, in 0..255, over frames."""
-    bricks_intact: Figure
+    bricks_intact: SampleMean
     """Share of brick pixels that are as in the sequence's first frame, or black and remain so, over frames."""
-    bricks_gone: Figure
+    bricks_gone: SampleMean
     """Share of brick pixels that turn black from a sequence's first frame to its last, over sequences."""
-    ball_frames: Figure
+    ball_frames: SampleMean
     """Frame in which the ball is last seen before it is out of sight for longer than `LONGEST_ABSENCE`, over those
     sequences whose first frame, number 0, shows it."""
-    one_ball: Figure
+    one_ball: SampleMean
     """Share of the frames with exactly one ball in sight."""
-    plausible_bounces: Figure
+    plausible_bounces: SampleMean
     """Share of the reversals of the ball's vertical direction that happen where something reverses it: upwards at the
     paddle, downwards not below the bricks. "Where" means within the longest step of the true ball."""
 
@@ -208,22 +208,22 @@ def measure(playfield: Playfield, laws: PaddleLaws, reach: float, readings: Read
         readings: of the sequences.
     """
     positions, pressed, obeyed = readings.positions, readings.pressed, readings.obeyed
-    by_meaning = {name: Figure.of(obeyed[pressed == meaning]) for meaning, name in MEANINGS.items()}
+    by_meaning = {name: SampleMean.of(obeyed[pressed == meaning]) for meaning, name in MEANINGS.items()}
     rests = (pressed == STAY) & ~_follows_press(pressed)
     balls = [follow_ball(playfield, reach, *pair) for pair in zip(readings.balls, positions, strict=True)]
     return Measures(
-        pressed_way=Figure.of(obeyed),
+        pressed_way=SampleMean.of(obeyed),
         **by_meaning,
-        leaves_wall=Figure.of(laws.leaves_wall(positions, pressed)),
-        pressed_way_in_sight=Figure.of(obeyed[np.isfinite(np.diff(positions))]),
-        drift=Figure.of(np.abs(np.diff(positions)[rests])),
-        paddle_found=Figure.of(readings.paddle_found),
-        walls_difference=Figure.of(readings.walls_difference),
-        bricks_intact=Figure.of(readings.bricks_intact),
-        bricks_gone=Figure.of(np.array([bricks_gone(playfield, sequence) for sequence in readings.frames])),
-        ball_frames=Figure.of(np.array([ball.last_seen for ball in balls])),
-        one_ball=Figure.of(readings.one_ball),
-        plausible_bounces=Figure.of(np.concatenate([ball.bounces for ball in balls])),
+        leaves_wall=SampleMean.of(laws.leaves_wall(positions, pressed)),
+        pressed_way_in_sight=SampleMean.of(obeyed[np.isfinite(np.diff(positions))]),
+        drift=SampleMean.of(np.abs(np.diff(positions)[rests])),
+        paddle_found=SampleMean.of(readings.paddle_found),
+        walls_difference=SampleMean.of(readings.walls_difference),
+        bricks_intact=SampleMean.of(readings.bricks_intact),
+        bricks_gone=SampleMean.of(np.array([bricks_gone(playfield, sequence) for sequence in readings.frames])),
+        ball_frames=SampleMean.of(np.array([ball.last_seen for ball in balls])),
+        one_ball=SampleMean.of(readings.one_ball),
+        plausible_bounces=SampleMean.of(np.concatenate([ball.bounces for ball in balls])),
     )
 
 
@@ -258,7 +258,7 @@ class Curves:
 def _window_means(values: np.ndarray) -> list[float | None]:
     """The mean of each window of values (G, T-1) that are not NaN."""
     windows = (values[:, first : first + WINDOW] for first in range(0, values.shape[1], WINDOW))
-    return [Figure.of(window).value for window in windows]
+    return [SampleMean.of(window).value for window in windows]
 
 
 def walls_difference(playfield: Playfield, frames: np.ndarray) -> np.ndarray:

@@ -27,10 +27,10 @@ from evaluation.breakout.measures import (
     RIGHT,
     STAY,
     Curves,
-    Figure,
     Measures,
     PaddleLaws,
     Readings,
+    SampleMean,
     ball_reach,
     find_paddles,
     measure,
@@ -58,11 +58,11 @@ FRAME_MILLISECONDS = 130
 class Playability:
     """How well a model can be played."""
 
-    action_accuracy: Figure
+    action_accuracy: SampleMean
     """Share of held-out steps whose inferred action is the true one, under the best one-to-one match."""
-    movement_accuracy: Figure
+    movement_accuracy: SampleMean
     """The same of actions read off the true movement of the paddle: the bound."""
-    share_of_bound: Figure
+    share_of_bound: SampleMean
     meanings: dict[int, str]
     """What each learned action means, by its key: from 1."""
     laws: PaddleLaws
@@ -122,9 +122,9 @@ def measure_playability(
     movements = np.stack([np.diff(positions)[known], np.zeros(known.sum())], axis=1)
     bound = movement_accuracy(movements, held_out.actions[known])
     return Playability(
-        action_accuracy=Figure(accuracy, held_out.actions.size),
-        movement_accuracy=Figure(bound, len(movements)),
-        share_of_bound=Figure(accuracy / bound, held_out.actions.size),
+        action_accuracy=SampleMean(accuracy, held_out.actions.size),
+        movement_accuracy=SampleMean(bound, len(movements)),
+        share_of_bound=SampleMean(accuracy / bound, held_out.actions.size),
         meanings={action + 1: MEANINGS[meaning] for action, meaning in meanings.items()},
         laws=laws,
         generated=measure(playfield, laws, reach, read),

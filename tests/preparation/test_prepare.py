@@ -41,7 +41,7 @@ from tests.configurations import published_configuration, small_configuration
 from tests.synthetic import write_square_videos
 from utils.command import UserError
 from utils.configuration import Configuration, load_configuration
-from utils.video_writer import VideoWriter
+from utils.mp4_writer import Mp4Writer
 
 GB = 10**9
 
@@ -78,7 +78,7 @@ def drafted(machine: Machine, *videos: FakeVideo) -> Plan:
 
 def write_mp4(path: Path, frames: Iterator[np.ndarray] | list[np.ndarray], frame_rate: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = VideoWriter(path, frame_rate)
+    writer = Mp4Writer(path, frame_rate)
     for frame in frames:
         writer.write(frame)
     writer.close()

@@ -70,7 +70,7 @@ def breakout(tmp_path: Any) -> Configuration:
     )
 
 
-def evaluated(config: Configuration) -> validation.Evaluation:
+def evaluated(config: Configuration) -> validation.EvaluationResult:
     torch.manual_seed(0)
     dataset = open_split(config, "val", config.evaluation.batching)
     return Evaluator(config, dataset, torch.device("cpu")).evaluate(Caddy(config))

@@ -9,7 +9,7 @@ from utils.command import UserError
 from utils.ffmpeg import Ffmpeg, FfmpegError, is_written
 
 
-class VideoWriter:
+class Mp4Writer:
     """An H.264 video in an MP4 file.
 
     ffmpeg runs beside this process and finishes the file also when this process is killed.
