@@ -18,8 +18,8 @@ from evaluation.plots import COLORS, draw_per_position, panels, save_figure
 from evaluation.report import BETTER, MISSING, curves, format_interval, format_value
 from evaluation.results import HEADLINES, Headline, Results, read_results
 from utils.command import CommandParser, UserError, run_command
-from utils.configuration import Section, load_sections
 from utils.files import require_writable
+from utils.sections import Section, load_sections
 
 PAPER = Path(__file__).with_name("paper.yaml")
 DEFAULT_OUTPUT = Path("evaluation_results/comparison")

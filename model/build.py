@@ -1,7 +1,7 @@
 """Which model a configuration stands for: the one place where models are made.
 
 Another architecture is a `model.playable.PlayableModel`, or a part of one, in a file of its own, with a line in the
-table here and its name in `utils.configuration.ARCHITECTURES`.
+table here and its name in `utils.model_configuration.ARCHITECTURES`.
 """
 
 from collections.abc import Callable

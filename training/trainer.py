@@ -28,9 +28,10 @@ from training.validation import EvaluationResult, Evaluator
 from utils import ranks
 from utils.checkpoint import LATEST, checkpoint_name, save_checkpoint
 from utils.command import EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED, UserError, tell
-from utils.configuration import Configuration, flatten
+from utils.configuration import Configuration
 from utils.distributed import with_shared_gradients
 from utils.logger import RunLogger
+from utils.sections import flatten
 
 EXIT_CODES = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_TERMINATED}
 
