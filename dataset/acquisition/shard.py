@@ -21,10 +21,11 @@ import numpy as np
 from tqdm import tqdm
 
 from dataset.acquisition.claim import claim_folder
+from dataset.annotations import ANNOTATIONS_FILE, FORMAT_VERSION, Annotations
 from dataset.shards.archive import HashingStream, Member, archive_size, write_archive
 from dataset.shards.index import INDEX_FILE, Index, Shard, ShardClip, SplitIndex, parse_index
 from dataset.splits import FLAT, SPLITS, find_all_videos, find_split_videos
-from dataset.video import ANNOTATIONS_FILE, FORMAT_VERSION, FRAME_SUFFIXES, Annotations, Video
+from dataset.video import FRAME_SUFFIXES, Video
 from utils.command import EXIT_DONE, CommandParser, UserError, non_negative_int, positive_int, run_command
 from utils.files import only_process, replacing, require_writable
 

@@ -17,7 +17,7 @@ import play
 import train
 from dataset.acquisition import prepare
 from dataset.acquisition.readers.source import Probe, Source, SourceFrame
-from dataset.acquisition.record_atari import Recording, record
+from dataset.acquisition.record_atari import RecordingOptions, record
 from dataset.video import Video, write_video
 from evaluation.configuration import load_evaluation_configuration
 from evaluation.results import read_results
@@ -387,7 +387,7 @@ def test_a_step_takes_some_time() -> None:
 @pytest.fixture
 def pong(tmp_path: Path) -> Path:
     """A folder of five video files of Pong, of which nothing but the pixels is kept."""
-    recording = Recording("pong", 5, 0, 0, 32, 4, (0, 0, 160, 210), (48, 64), seed=0)
+    recording = RecordingOptions("pong", 5, 0, 0, 32, 4, (0, 0, 160, 210), (48, 64), seed=0)
     record(recording, tmp_path / "recorded", processes=1)
     for split, number in recording.videos():
         video = Video(tmp_path / "recorded" / split / f"{number:05d}")

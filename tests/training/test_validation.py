@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from dataset.annotations import Annotations
 from dataset.open import open_split
-from dataset.video import Annotations, Video, write_video
+from dataset.video import Video, write_video
 from model.caddy import Caddy
 from model.noise import Noise
 from model.perceptual import PerceptualNetwork

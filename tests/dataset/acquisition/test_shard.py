@@ -12,10 +12,11 @@ import webdataset
 
 from dataset.acquisition import shard
 from dataset.acquisition.shard import ShardOptions
+from dataset.annotations import Annotations
 from dataset.authors_layout import convert_to_authors_layout
 from dataset.shards.index import Index, parse_index
 from dataset.shards.local import fetch_split
-from dataset.video import Annotations, Video, write_video
+from dataset.video import Video, write_video
 from tests.command import Command, files
 from tests.faults import file_size_limit
 from tests.synthetic import write_square_videos

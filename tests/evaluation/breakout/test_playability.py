@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dataset.video import Annotations, write_video
+from dataset.annotations import Annotations
+from dataset.video import write_video
 from evaluation.breakout.held_out import HeldOut, open_held_out
 from evaluation.breakout.measures import (
     LONGEST_ABSENCE,
