@@ -1,11 +1,19 @@
 """Export a page that plays a trained model in a browser: `python export.py --config configs/00_breakout_demo.yaml`."""
 
 import argparse
-import dataclasses
 from pathlib import Path
 
-from utils.command import EXIT_DONE, CommandParser, non_negative_int, positive_float, positive_int, run_command
+from utils.command import (
+    EXIT_DONE,
+    CommandParser,
+    non_negative_int,
+    options_from,
+    positive_float,
+    positive_int,
+    run_command,
+)
 from utils.configuration import load_configuration
+from web.server import DEFAULT_PORT, serve
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -43,7 +51,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--initial_frame", metavar="FILE", help="begin from picture.png, or from a moment: video.mp4@12.5s")
     add("--fps", type=positive_float, help="frames a second in real time (default: as the checkpoint says, else 10)")
     add("--serve", action="store_true", help="serve the page to this machine's browsers until Ctrl-C")
-    add("--port", type=non_negative_int, default=8000, help="with --serve (default: %(default)s)")
+    add("--port", type=non_negative_int, default=DEFAULT_PORT, help="with --serve (default: %(default)s)")
     return parser.parse_args()
 
 
@@ -52,9 +60,9 @@ def main() -> int:
     arguments = parse_arguments()
     config = load_configuration(arguments.config, arguments.overrides)
 
-    from web.exporter import CHECKED_STEPS, Options, export_page  # imported here since it takes seconds
+    from web.exporter import CHECKED_STEPS, ExportOptions, export_page  # takes seconds, for which --help need not wait
 
-    options = Options(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Options)})
+    options = options_from(arguments, ExportOptions)
     exported = export_page(config, options)
     cost, naive = exported.cost, exported.naive_cost
     print(
@@ -67,8 +75,6 @@ def main() -> int:
         f"page        {exported.num_bytes / 1e6:.1f} MB, in {options.output_directory}"
     )
     if arguments.serve:
-        from web.server import serve
-
         serve(options.output_directory, arguments.port)
     elif options.single_file:
         print(f"next        open {options.output_directory / 'index.html'} in a browser")

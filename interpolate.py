@@ -1,10 +1,9 @@
 """Play between two actions, or each action: `python interpolate.py --config configs/00_breakout_demo.yaml --sweep`."""
 
 import argparse
-import dataclasses
 
 from playing.arguments import playing_parser
-from utils.command import EXIT_DONE, positive_float, positive_int, run_command
+from utils.command import EXIT_DONE, options_from, positive_float, positive_int, run_command
 from utils.configuration import load_configuration
 
 DEFAULT_STEPS = 10
@@ -48,11 +47,9 @@ def main() -> int:
     arguments = parse_arguments()
     config = load_configuration(arguments.config, arguments.overrides)
 
-    from playing.interpolation import Options, interpolate  # imported here since it takes seconds
+    from playing.interpolation import InterpolationOptions, interpolate  # takes seconds, as --help should not
 
-    interpolate(
-        config, Options(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Options)})
-    )
+    interpolate(config, options_from(arguments, InterpolationOptions))
     return EXIT_DONE
 
 

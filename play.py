@@ -1,12 +1,11 @@
 """Play a trained model: `python play.py --config configs/00_breakout_demo.yaml`."""
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 from playing.arguments import playing_parser
-from playing.options import Options
-from utils.command import EXIT_DONE, UserError, positive_float, run_command
+from playing.options import PlayOptions
+from utils.command import EXIT_DONE, UserError, options_from, positive_float, run_command
 from utils.configuration import load_configuration
 
 
@@ -62,7 +61,7 @@ def main() -> int:
 
     from playing.run import play  # imported here since it takes seconds
 
-    play(config, Options(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Options)}))
+    play(config, options_from(arguments, PlayOptions))
     return EXIT_DONE
 
 

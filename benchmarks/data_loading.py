@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from dataset.acquisition.shard import Options, plan_shards, write_shards
+from dataset.acquisition.shard import ShardOptions, plan_shards, write_shards
 from dataset.batching import Batch, TrainingSampler, make_loader
 from dataset.formats import sequence_options
 from dataset.open import open_split
@@ -136,7 +136,7 @@ def _write_shards(config: Configuration, videos: Sequence[Video], directory: Pat
     """Write videos to `NUM_SHARDS` shards or a few more, and open them with the settings of the configuration."""
     directory.mkdir()
     num_bytes = sum(file.stat().st_size for video in videos for file in video.path.iterdir())
-    options = Options(num_bytes // NUM_SHARDS, clip_length=1000, overlap=64)
+    options = ShardOptions(num_bytes // NUM_SHARDS, clip_length=1000, overlap=64)
     write_shards(plan_shards({"train": videos}, options), directory)
     return ShardedSplit(str(directory), "train", **sequence_options(config, config.training.batching))
 

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluation.metrics.breakout_play import Figure
-from evaluation.playability import Playability, measure_playability
+from evaluation.breakout.measures import SampleMean
+from evaluation.breakout.playability import Playability, measure_playability
 from utils.command import UserError, run_command, tell
 from utils.configuration import Configuration, load_configuration
 from utils.device import select_device
@@ -149,7 +149,7 @@ def play(config: Configuration, device: torch.device) -> dict[str, float]:
     return {name: round(figure.value, 4) for name, figure in _figures(found).items() if figure.value is not None}
 
 
-def _figures(found: Playability) -> Mapping[str, Figure]:
+def _figures(found: Playability) -> Mapping[str, SampleMean]:
     figures = {
         "obeyed": found.generated.pressed_way,
         "obeyed_left": found.generated.left,

@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from dataset.annotations import Annotations
 from dataset.batching import TrainingSampler
-from dataset.video import Annotations, Video
+from dataset.video import Video
 from dataset.video_dataset import VideoDataset
 from training.costs import peak_memory, step_seconds
 from utils.command import positive_int, run_command

@@ -4,7 +4,7 @@ import json
 import pickle
 from pathlib import Path
 
-from dataset.video import ANNOTATIONS_FILE
+from dataset.annotations import ANNOTATIONS_FILE
 
 _PROTOCOL = 4
 """Pickle protocol, readable by Python 3.7."""

@@ -8,7 +8,7 @@ import torch
 
 from dataset.batching import Batch, TrainingSampler, make_loader
 from dataset.formats import sequence_options
-from dataset.splits import find_videos
+from dataset.splits import find_split_videos
 from dataset.video import Video
 from dataset.video_dataset import VideoDataset
 from utils import ranks
@@ -69,12 +69,8 @@ class VideoFolders:
             self.find_videos(data, split)
 
     def find_videos(self, data: DataSource, split: str) -> list[Path]:
-        """Return the folders of a split's videos.
-
-        Raises:
-            UserError: there are no videos.
-        """
-        return find_videos(data.data_root, split, data.dataset_splits)
+        """Return the folders of a split's videos. `UserError` if there are none."""
+        return find_split_videos(data.data_root, split, data.dataset_splits)
 
     def open_training_data(self, config: Configuration) -> TrainingVideos:
         """Return the videos of the training split.

@@ -137,7 +137,6 @@ class _Machine:
         memo: dict[int, Any] = {}
         stack: list[Any] = []
         outer_stacks: list[list[Any]] = []
-
         for operation, argument in _operations(self._data):
             match operation:
                 case "MEMOIZE":
@@ -168,16 +167,9 @@ class _Machine:
                 case "SETITEM":
                     item, key = stack.pop(), stack.pop()
                     _put(stack[-1], [key, item])
-                case "LIST":
+                case "LIST" | "TUPLE" | "DICT":
                     items, stack = stack, outer_stacks.pop()
-                    stack.append(items)
-                case "DICT":
-                    items, stack = stack, outer_stacks.pop()
-                    stack.append({})
-                    _put(stack[-1], items)
-                case "TUPLE":
-                    items, stack = stack, outer_stacks.pop()
-                    stack.append(tuple(items))
+                    stack.append(_container(operation, items))
                 case "TUPLE1" | "TUPLE2" | "TUPLE3":
                     items = [stack.pop() for _ in range(int(operation[-1]))]
                     stack.append(tuple(reversed(items)))
@@ -262,6 +254,15 @@ def _global(module: Any, name: Any) -> _Global:
     if full_name not in _GLOBALS:
         raise ValueError(f"it refers to the global {full_name[:100]!r}, which is not plain data")
     return _GLOBALS[full_name]
+
+
+def _container(operation: str, items: list[Any]) -> list[Any] | tuple[Any, ...] | dict[Any, Any]:
+    """The list, tuple or dict that an operation makes of the items above the mark."""
+    if operation == "DICT":
+        entries: dict[Any, Any] = {}
+        _put(entries, items)
+        return entries
+    return tuple(items) if operation == "TUPLE" else items
 
 
 def _put(container: Any, items: list[Any]) -> None:

@@ -11,7 +11,7 @@ FLAT = "all"
 """Name of the only split of a data set without splits."""
 
 
-def find_videos(data_root: str | Path, split: str, dataset_splits: Sequence[float] | None = None) -> list[Path]:
+def find_split_videos(data_root: str | Path, split: str, dataset_splits: Sequence[float] | None = None) -> list[Path]:
     """Return the folders of a split's videos, sorted by name.
 
     Without `dataset_splits` they are the folders `<data_root>/<split>/*`. With it (the fractions of train, val and

@@ -12,14 +12,9 @@ untrusted: reading them runs no code and takes memory in proportion to their siz
 unless they look like frames.
 """
 
-import json
-import math
 import os
-import reprlib
-import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
@@ -28,59 +23,18 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from dataset import restricted_pickle
+from dataset.annotations import ANNOTATIONS_FILE, FIELDS, Annotations, annotations_text, plain_entry, read_annotations
 from utils.command import UserError, one_line
 from utils.files import unfinished_folder
 
-ANNOTATIONS_FILE = "annotations.json"
-FORMAT_VERSION = 1
 FRAME_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 _FRAME_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 _MAX_PIXELS = 2**26
-_MAX_ANNOTATIONS_BYTES = 2**25
-_MAX_METADATA_DEPTH = 32
 _PNG_COMPRESSION = 1
-_FIELDS = {
-    "actions": "a whole number of 64 bits",
-    "rewards": "a finite number",
-    "metadata": "a dict",
-    "dones": "a bool",
-}
-_PICKLE_FILES = [f"{field}.pkl" for field in _FIELDS]
 
 
 class VideoError(UserError):
     """A video that cannot be read or written. The message names the path, what is wrong and the remedy."""
-
-
-@dataclass
-class Annotations:
-    """What is known about the frames of a video, one entry per frame in each list."""
-
-    actions: list[int]
-    """The action chosen at the frame, 64-bit; 0 if unknown."""
-    rewards: list[float]
-    """The finite reward for that action; 0.0 if unknown."""
-    metadata: list[dict[str, Any]]
-    """JSON values under string keys, None for numbers that are not finite; {} if unknown."""
-    dones: list[bool]
-    """Whether an episode ends with this frame's action; False if unknown."""
-    actions_are_known: bool = True
-    """Whether `actions` are true ones."""
-
-    def __post_init__(self) -> None:
-        lengths = {len(self.actions), len(self.rewards), len(self.metadata), len(self.dones)}
-        if len(lengths) > 1:
-            raise ValueError(f"the lists of annotations are {sorted(lengths)} long; each needs one entry per frame")
-
-    def __len__(self) -> int:
-        return len(self.actions)
-
-    @classmethod
-    def unknown(cls, num_frames: int) -> Self:
-        """Annotations that say nothing about `num_frames` frames."""
-        metadata: list[dict[str, Any]] = [{} for _ in range(num_frames)]
-        return cls([0] * num_frames, [0.0] * num_frames, metadata, [False] * num_frames, actions_are_known=False)
 
 
 class Video:
@@ -104,7 +58,7 @@ class Video:
         self.path = Path(path)
         self.num_frames, self._suffix = _frame_files(self.path)
         self._size: tuple[int, int] | None = None
-        _read_annotations(self.path, self.num_frames)
+        self._read_annotations()
 
     def __len__(self) -> int:
         return self.num_frames
@@ -112,7 +66,7 @@ class Video:
     @property
     def annotations(self) -> Annotations:
         """The annotations of all frames, read from disk at each access: take them once, not once per frame."""
-        return _read_annotations(self.path, self.num_frames)
+        return self._read_annotations()
 
     def frame(self, index: int) -> Image.Image:
         """The frame `index` (0 to `num_frames` - 1) in RGB, 8 bits a channel.
@@ -139,6 +93,12 @@ class Video:
         self._size = size
         return frame
 
+    def _read_annotations(self) -> Annotations:
+        try:
+            return read_annotations(self.path, self.num_frames)
+        except UserError as error:
+            raise VideoError(str(error)) from error
+
 
 class VideoWriter:
     """Writes a video frame by frame, as PNG files and an `annotations.json`.
@@ -153,7 +113,7 @@ class VideoWriter:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._columns: dict[str, list[Any]] = {field: [] for field in _FIELDS}
+        self._columns: dict[str, list[Any]] = {field: [] for field in FIELDS}
         self._size: tuple[int, int] | None = None
 
     def __enter__(self) -> Self:
@@ -196,8 +156,8 @@ class VideoWriter:
         try:
             image = _as_image(frame)
             size = _checked_size(image, self._size)
-            known = dict(zip(_FIELDS, (action, reward, metadata, done), strict=True))
-            entries = {field: _entry(field, value) for field, value in known.items()}
+            known = dict(zip(FIELDS, (action, reward, metadata, done), strict=True))
+            entries = {field: plain_entry(field, value) for field, value in known.items()}
         except ValueError as error:
             raise VideoError(
                 f"{self.path}: frame {index} cannot be written: {error}; correct what is appended"
@@ -211,18 +171,9 @@ class VideoWriter:
         if self._size is None:
             raise VideoError(f"{self.path}: a video needs at least one frame; append some")
         try:
-            for field, entries in self._columns.items():
-                _is_known(field, entries)
+            text = annotations_text(self._columns)
         except ValueError as error:
-            raise VideoError(f"{self.path}: {error}; append them with every frame or with none") from error
-        lines = [f'"format_version": {FORMAT_VERSION}']
-        lines += [f'"{field}": {json.dumps(entries)}' for field, entries in self._columns.items()]
-        text = "{\n" + ",\n".join(lines) + "\n}\n"
-        if len(text) > _MAX_ANNOTATIONS_BYTES:
-            raise VideoError(
-                f"{self.path}: the annotations take {len(text)} bytes, but only {_MAX_ANNOTATIONS_BYTES} would be read "
-                "back; keep less metadata or cut the video"
-            )
+            raise VideoError(f"{self.path}: {error}") from error
         (self._unfinished / ANNOTATIONS_FILE).write_text(text, encoding="ascii")
         self._refuse_existing_target()
         self._unfinished.rename(self.path)
@@ -284,108 +235,6 @@ def _frame_files(folder: Path) -> tuple[int, str]:
 def _looks_like_frame(entry: os.DirEntry[str]) -> bool:
     suffix = os.path.splitext(entry.name)[1].lower()
     return suffix in FRAME_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
-
-
-def _read_annotations(folder: Path, num_frames: int) -> Annotations:
-    present = [name for name in (ANNOTATIONS_FILE, *_PICKLE_FILES) if (folder / name).is_file()]
-    if not present:
-        return Annotations.unknown(num_frames)
-    if present not in ([ANNOTATIONS_FILE], _PICKLE_FILES):
-        raise VideoError(
-            f"{folder}: holds {', '.join(present)}; keep either {ANNOTATIONS_FILE} or all of {', '.join(_PICKLE_FILES)}"
-        )
-    try:
-        if present == [ANNOTATIONS_FILE]:
-            stored = _load_json(folder / ANNOTATIONS_FILE)
-        else:
-            stored = {field: restricted_pickle.load(folder / f"{field}.pkl") for field in _FIELDS}
-        columns = {field: _column(field, stored[field], num_frames) for field in _FIELDS}
-        known = {field: column for field, column in columns.items() if column is not None}
-        return replace(Annotations.unknown(num_frames), **known, actions_are_known="actions" in known)
-    except restricted_pickle.RestrictedPickleError as error:
-        raise VideoError(str(error)) from error
-    except ValueError as error:
-        raise VideoError(
-            f"{folder}: {one_line(error)}; correct the annotations, or remove {', '.join(present)} to have them unknown"
-        ) from error
-
-
-def _load_json(file: Path) -> dict[str, Any]:
-    if file.stat().st_size > _MAX_ANNOTATIONS_BYTES:
-        raise ValueError(f"{file.name} is larger than {_MAX_ANNOTATIONS_BYTES} bytes")
-    try:
-        stored = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{file.name} is not valid JSON: {error}") from error
-    except RecursionError as error:
-        raise ValueError(f"{file.name} is nested too deep") from error
-    if not isinstance(stored, dict) or stored.get("format_version") != FORMAT_VERSION:
-        raise ValueError(f"{file.name} does not say format_version {FORMAT_VERSION}, the one that can be read")
-    if stored.keys() != {"format_version", *_FIELDS}:
-        raise ValueError(f"{file.name} has other entries than format_version, {', '.join(_FIELDS)}")
-    return stored
-
-
-def _column(field: str, stored: Any, num_frames: int) -> list[Any] | None:
-    """The entries of one annotation for all frames, in plain Python types; None if they are unknown."""
-    if isinstance(stored, np.ndarray):
-        stored = stored.tolist()
-    if not isinstance(stored, list | tuple):
-        raise ValueError(f"{field} is a {type(stored).__name__} instead of a list with one entry per frame")
-    if len(stored) != num_frames:
-        raise ValueError(f"{field} has {len(stored)} entries for {num_frames} frames")
-    entries = []
-    for index, value in enumerate(stored):
-        try:
-            entries.append(_entry(field, value))
-        except ValueError as error:
-            raise ValueError(f"frame {index}: {error}") from error
-    return entries if _is_known(field, entries) else None
-
-
-def _is_known(field: str, entries: list[Any]) -> bool:
-    """Whether one annotation is known for all frames and not for none; `ValueError` if it is for some."""
-    num_unknown = entries.count(None)
-    if 0 < num_unknown < len(entries):
-        raise ValueError(f"{field} are known for some frames and unknown (None) for others")
-    return not num_unknown
-
-
-def _entry(field: str, value: Any) -> Any:
-    """The value of one annotation of one frame in plain Python types, None if it is unknown."""
-    if value is None:
-        return None
-    match field, _plain(value):
-        case "dones", bool() as done:
-            return done
-        case _, bool():
-            pass
-        case "actions", int() as action if -(2**63) <= action < 2**63:
-            return action
-        case "rewards", int() | float() as reward if abs(reward) <= sys.float_info.max:
-            return float(reward)
-        case "metadata", dict() as metadata:
-            return metadata
-    raise ValueError(f"{field} hold {reprlib.repr(value)}, which is not {_FIELDS[field]}")
-
-
-def _plain(value: Any, depth: int = 0) -> Any:
-    """`value` in the types that JSON knows: numpy arrays become lists, and numbers that are not finite become None."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, str | int | None):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if depth == _MAX_METADATA_DEPTH:
-        raise ValueError(f"it is nested more than {_MAX_METADATA_DEPTH} deep")
-    if isinstance(value, list | tuple):
-        return [_plain(item, depth + 1) for item in value]
-    if isinstance(value, dict):
-        if not all(isinstance(key, str) for key in value):
-            raise ValueError("a dict has keys that are not strings")
-        return {key: _plain(item, depth + 1) for key, item in value.items()}
-    raise ValueError(f"a {type(value).__name__} is not a JSON value")
 
 
 def _checked_size(image: Image.Image, expected: tuple[int, int] | None) -> tuple[int, int]:

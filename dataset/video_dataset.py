@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch.utils.data import Dataset
 
+from dataset.annotations import Annotations
 from dataset.frame_cache import open_frames
 from dataset.transforms import FrameTransform
-from dataset.video import Annotations, Video
+from dataset.video import Video
 from utils.command import UserError, tell
 from utils.configuration import Cache
 

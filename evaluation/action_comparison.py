@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.metric import Batch, Metric
+from evaluation.metric import Metric, PairBatch
 from evaluation.metrics import action_classifiers
 from evaluation.metrics.action_accuracy import confusion_matrix, match_actions
 from evaluation.metrics.action_information import action_information
@@ -37,8 +37,8 @@ class ActionComparison(Metric):
         self._positions: list[np.ndarray] = []  # (B, T, D) each
         self._generated_positions: list[np.ndarray] = []
 
-    def add(self, batch: Batch) -> None:
-        """Add a batch."""
+    def add(self, batch: PairBatch) -> None:
+        """Take in a batch."""
         pairs = batch.pairs
         self._inferred.append(pairs.inferred_actions)
         self._true.append(pairs.true_actions)

@@ -14,8 +14,8 @@ from evaluation.metric import Metric, Needs, NotAskedFor
 from evaluation.metrics.feature_distances import lpips, vgg_similarity
 from evaluation.metrics.frame_errors import motion_masked_mse, mse, psnr
 from evaluation.metrics.structural_similarity import ssim
+from evaluation.movement.all_trackers import select_tracker
 from evaluation.movement.tracker import Tracker
-from evaluation.movement.trackers import select_tracker
 from evaluation.set_comparison import SetComparison
 from utils.command import UserError
 

@@ -16,10 +16,10 @@ from pydantic import Field
 
 from evaluation.plots import COLORS, draw_per_position, panels, save_figure
 from evaluation.report import BETTER, MISSING, curves, format_interval, format_value
-from evaluation.results import HEADLINES, Metric, Results, read_results
+from evaluation.results import HEADLINES, Headline, Results, read_results
 from utils.command import CommandParser, UserError, run_command
-from utils.configuration import Section, load_sections
 from utils.files import require_writable
+from utils.sections import Section, load_sections
 
 PAPER = Path(__file__).with_name("paper.yaml")
 DEFAULT_OUTPUT = Path("evaluation_results/comparison")
@@ -151,8 +151,8 @@ def _cells(results: Results) -> dict[str, str]:
     }
 
 
-def _number(results: Results, metric: Metric) -> float | None:
-    value = results.values.get(metric.name)
+def _number(results: Results, headline: Headline) -> float | None:
+    value = results.values.get(headline.name)
     return value if isinstance(value, float | int) else None
 
 

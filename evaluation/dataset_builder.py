@@ -42,11 +42,12 @@ from playing.simulator import Simulator, build_simulator, checkpoint_path, diges
 from utils import ranks
 from utils.checkpoint import load_checkpoint
 from utils.command import UserError, one_line, tell
-from utils.configuration import Configuration, flatten
+from utils.configuration import Configuration
 from utils.device import explaining_lack_of_memory
 from utils.distributed import all_ranks
 from utils.files import only_process, replacing, require_writable
 from utils.images import to_uint8
+from utils.sections import flatten
 
 FOLDER = "evaluation_dataset"
 SPLIT = "test"

@@ -20,7 +20,7 @@ from dataset.video import Video
 from evaluation.all_metrics import METRICS
 from evaluation.configuration import EvaluationConfiguration
 from evaluation.dataset_builder import ACTIONS
-from evaluation.metric import Batch, Needs
+from evaluation.metric import Needs, PairBatch
 from evaluation.report import write_report
 from evaluation.results import HEADLINES, Evidence, Results, entry, write_results
 from evaluation.sequence_pairs import Pairs, SequencePairs
@@ -88,12 +88,8 @@ class Measurements:
 
     @torch.inference_mode()
     def add(self, pairs: Pairs) -> None:
-        """Measure a batch.
-
-        Raises:
-            UserError: a metric or a network gives values that are not finite.
-        """
-        batch = Batch.of(pairs, self._needs.device)
+        """Measure a batch. `UserError` if a metric or a network gives values that are not finite."""
+        batch = PairBatch.of(pairs, self._needs.device)
         for metric in self._metrics:
             metric.add(batch)
 

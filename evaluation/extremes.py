@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from evaluation.metric import Batch, Metric
+from evaluation.metric import Metric, PairBatch
 from evaluation.metrics.frame_errors import mse
 from evaluation.results import Results, SequencePair
 
@@ -17,8 +17,8 @@ class Extremes(Metric):
         self._best: list[SequencePair] = []
         self._worst: list[SequencePair] = []
 
-    def add(self, batch: Batch) -> None:
-        """Add a batch."""
+    def add(self, batch: PairBatch) -> None:
+        """Take in a batch."""
         errors = mse(batch.reference, batch.generated).double().mean(dim=1).tolist()
         entries = zip(batch.pairs.names, errors, batch.pairs.reference, batch.pairs.generated, strict=True)
         pairs = [SequencePair(*entry) for entry in entries]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from torch import Tensor
 
-from evaluation.metric import Batch, Metric
+from evaluation.metric import Metric, PairBatch
 from evaluation.metrics.bootstrap import bootstrap_interval
 from evaluation.results import Results
 from utils.command import UserError
@@ -34,12 +34,8 @@ class FrameComparison(Metric):
         self._values = {name: np.empty((num_sequences, num_frames)) for name in metrics}
         self._num_added = 0
 
-    def add(self, batch: Batch) -> None:
-        """Compare the frames of a batch.
-
-        Raises:
-            UserError: a value is not finite.
-        """
+    def add(self, batch: PairBatch) -> None:
+        """Compare the frames of a batch. `UserError` if a metric of one is not finite."""
         added = slice(self._num_added, self._num_added + len(batch.reference))
         self._num_added = added.stop
         for name, metric in self._metrics.items():

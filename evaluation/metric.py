@@ -20,16 +20,16 @@ Needed = TypeVar("Needed")
 
 
 @dataclass(frozen=True)
-class Batch:
-    """A batch of pairs of sequences, with their frames on the device of the metrics."""
+class PairBatch:
+    """Some sequences, with their frames where metrics compute."""
 
     pairs: Pairs
     reference: Tensor  # (B, T, 3, H, W) in [0, 1]
     generated: Tensor  # (B, T, 3, H, W) in [0, 1]
 
     @classmethod
-    def of(cls, pairs: Pairs, device: torch.device) -> "Batch":
-        """Move the frames of pairs to a device."""
+    def of(cls, pairs: Pairs, device: torch.device) -> "PairBatch":
+        """Move the frames to a device."""
         frames = (torch.from_numpy(frames).to(device) for frames in (pairs.reference, pairs.generated))
         reference, generated = (frames.movedim(-1, 2).float() / 255 for frames in frames)
         return cls(pairs, reference, generated)
@@ -39,12 +39,8 @@ class Metric(ABC):
     """A metric: collects values batch by batch, then returns numbers."""
 
     @abstractmethod
-    def add(self, batch: Batch) -> None:
-        """Add a batch.
-
-        Raises:
-            UserError: something in it cannot be measured.
-        """
+    def add(self, batch: PairBatch) -> None:
+        """Take in a batch. `UserError` if something in it cannot be measured."""
 
     @abstractmethod
     def results(self) -> Results:

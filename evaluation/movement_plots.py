@@ -45,15 +45,15 @@ class Movements:
         """The number of coordinates D."""
         return self.vectors.shape[1]
 
-    def of(self, action: int) -> np.ndarray:
-        """Return the movements (N', D) during one action."""
+    def during(self, action: int) -> np.ndarray:
+        """The movements (N', D) during one action."""
         return self.vectors[self.actions == action]
 
     @cached_property
     def limits(self) -> np.ndarray:
         """The range (D, 2) of the plots, symmetric about 0: all movements but outliers, and each action's median."""
         reach = np.abs(np.quantile(self.vectors, [OUTLIERS, 1 - OUTLIERS], axis=0)).max(axis=0)
-        typical = [np.abs(np.median(self.of(action), axis=0)) for action in np.unique(self.actions)]
+        typical = [np.abs(np.median(self.during(action), axis=0)) for action in np.unique(self.actions)]
         reach = np.max([reach, *typical], axis=0)
         reach = 1.2 * np.where(reach > 0, reach, reach.max() or 1)
         return np.stack([-reach, reach], axis=1)
@@ -94,7 +94,7 @@ def draw_movements_alone(movements: Movements) -> Figure:
     height = 2.4 if movements.num_coordinates == 1 else 3
     figure, all_axes = panels(movements.actions_count, 3, height)
     for action, axes in enumerate(all_axes):
-        vectors = movements.of(action)
+        vectors = movements.during(action)
         axes.set_title(f"action {action + 1}: {len(vectors)} steps", fontsize="medium")
         _draw_axes(axes, movements)
         if len(vectors):
@@ -110,7 +110,7 @@ def draw_movements_merged(movements: Movements) -> Figure:
     axes.set_title("movement during each action")
     _draw_axes(axes, movements)
     for action in range(movements.actions_count):
-        vectors = movements.of(action)
+        vectors = movements.during(action)
         if not len(vectors):
             continue
         density = Density.of(vectors, movements.limits)
@@ -126,12 +126,12 @@ def draw_mean_movements(movements: Movements) -> Figure:
     figure = Figure(figsize=(6, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.set_title("mean movement of each action")
-    taken = [action for action in range(movements.actions_count) if len(movements.of(action))]
-    means = np.array([movements.of(action).mean(axis=0) for action in taken])
+    taken = [action for action in range(movements.actions_count) if len(movements.during(action))]
+    means = np.array([movements.during(action).mean(axis=0) for action in taken])
     colors = [COLORS(action % 10) for action in taken]
     if movements.num_coordinates == 1:
         numbers = [action + 1 for action in taken]
-        spreads = [movements.of(action).std() for action in taken]
+        spreads = [movements.during(action).std() for action in taken]
         axes.barh(numbers, means[:, 0], xerr=spreads, color=colors, ecolor="grey", capsize=3)
         axes.axvline(0, color="grey", linewidth=0.8)
         axes.set(xlabel=f"mean x, {movements.unit}; whiskers: standard deviation", ylabel="action", yticks=numbers)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from evaluation.movement_plots import Movements, draw_mean_movements, draw_movements_alone, draw_movements_merged
 from evaluation.plots import FILE_RESOLUTION, Curve, draw_action_usage, draw_confusion, draw_per_position, save_figure
-from evaluation.results import HEADLINES, Evidence, Metric, Results, SequencePair, Value, entry
+from evaluation.results import HEADLINES, Evidence, Headline, Results, SequencePair, Value, entry
 from utils.files import replacing
 from utils.images import enlarge, tile
 
@@ -63,8 +63,8 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Headline:
-    """A headline metric."""
+class HeadlineCard:
+    """A `Headline` with its value, as the page shows them."""
 
     title: str
     arrow: str
@@ -107,7 +107,7 @@ class Report:
     title: str
     subtitle: str
     warnings: list[str]
-    headlines: list[Headline]
+    headlines: list[HeadlineCard]
     curves: Picture | None
     actions: list[ActionDemonstration]
     plots: list[Picture]
@@ -138,7 +138,7 @@ def write_report(folder: Path, results: Results, evidence: Evidence) -> None:
         title=str(results.provenance.get("run_name", folder.name)),
         subtitle=_subtitle(results.provenance),
         warnings=results.warnings,
-        headlines=[_headline(results, metric) for metric in HEADLINES if metric.name in results.values],
+        headlines=[_headline_card(results, headline) for headline in HEADLINES if headline.name in results.values],
         curves=plots.pop("per_position", None),
         actions=[_demonstration(evidence, action, frames) for action, frames in evidence.demonstrations.items()],
         plots=list(plots.values()),
@@ -213,12 +213,12 @@ def _subtitle(provenance: dict[str, Any]) -> str:
     return ", ".join(filter(None, [date, digest and f"checkpoint {digest}"]))
 
 
-def _headline(results: Results, metric: Metric) -> Headline:
-    value, samples = results.values[metric.name], entry(results.samples, metric.name)
-    details = [format_interval(results, metric.name), f"n = {samples}" if samples is not None else ""]
+def _headline_card(results: Results, headline: Headline) -> HeadlineCard:
+    value, samples = results.values[headline.name], entry(results.samples, headline.name)
+    details = [format_interval(results, headline.name), f"n = {samples}" if samples is not None else ""]
     if value is None:
-        details = [entry(results.reasons, metric.name) or "not computed"]
-    return Headline(metric.title, BETTER[metric.better], format_value(value), list(filter(None, details)))
+        details = [entry(results.reasons, headline.name) or "not computed"]
+    return HeadlineCard(headline.title, BETTER[headline.better], format_value(value), list(filter(None, details)))
 
 
 def _scalar_table(results: Results) -> Table:

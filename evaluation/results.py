@@ -27,8 +27,8 @@ DISTANCE = "detection/center_distance"
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A headline metric: one that readers look for first."""
+class Headline:
+    """A metric that readers look for first."""
 
     name: str
     title: str
@@ -37,24 +37,24 @@ class Metric:
 
 
 HEADLINES = (
-    Metric("lpips/avg", "LPIPS", "lower"),
-    Metric("fid", "FID", "lower"),
-    Metric("fvd", "FVD", "lower"),
-    Metric("psnr/avg", "PSNR, dB", "higher"),
-    Metric("ssim/avg", "SSIM", "higher"),
-    Metric("mse/avg", "MSE", "lower"),
-    Metric("motion_masked_mse/avg", "MSE where it moves", "lower"),
-    Metric("vgg_cosine_similarity/avg", "VGG cosine similarity", "higher"),
-    Metric("kid/mean", "KID", "lower"),
-    Metric("inception_score/mean", "Inception score", "higher"),
-    Metric(f"{DISTANCE}/global", "ADD", "lower"),
-    Metric("detection/missed_detection_rate/global", "MDR", "lower"),
-    Metric("action_variance/delta_mse", "Δ-MSE", "lower"),
-    Metric("linear/action_accuracy", "Δ-Acc", "higher"),
-    Metric("linear/cross_validated_action_accuracy", "Δ-Acc, cross-validated", "higher"),
-    Metric("action_variance/avg_variance/mean", "Variance within an action", "lower"),
-    Metric("actions/hungarian_accuracy", "Accuracy of actions", "higher"),
-    Metric("actions/mutual_information", "Mutual information, nats", "higher"),
+    Headline("lpips/avg", "LPIPS", "lower"),
+    Headline("fid", "FID", "lower"),
+    Headline("fvd", "FVD", "lower"),
+    Headline("psnr/avg", "PSNR, dB", "higher"),
+    Headline("ssim/avg", "SSIM", "higher"),
+    Headline("mse/avg", "MSE", "lower"),
+    Headline("motion_masked_mse/avg", "MSE where it moves", "lower"),
+    Headline("vgg_cosine_similarity/avg", "VGG cosine similarity", "higher"),
+    Headline("kid/mean", "KID", "lower"),
+    Headline("inception_score/mean", "Inception score", "higher"),
+    Headline(f"{DISTANCE}/global", "ADD", "lower"),
+    Headline("detection/missed_detection_rate/global", "MDR", "lower"),
+    Headline("action_variance/delta_mse", "Δ-MSE", "lower"),
+    Headline("linear/action_accuracy", "Δ-Acc", "higher"),
+    Headline("linear/cross_validated_action_accuracy", "Δ-Acc, cross-validated", "higher"),
+    Headline("action_variance/avg_variance/mean", "Variance within an action", "lower"),
+    Headline("actions/hungarian_accuracy", "Accuracy of actions", "higher"),
+    Headline("actions/mutual_information", "Mutual information, nats", "higher"),
 )
 """The headline metrics, in the order in which they are shown."""
 

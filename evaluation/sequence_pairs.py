@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from dataset.annotations import Annotations
 from dataset.batching import evaluation_keys, in_batches, make_loader
 from dataset.open import find_videos, is_without_splits
-from dataset.video import Annotations, Video
+from dataset.video import Video
 from dataset.video_dataset import SequenceKey, VideoDataset
 from evaluation.configuration import EvaluationConfiguration
 from evaluation.dataset_builder import SPLIT, Build

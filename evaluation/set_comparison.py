@@ -3,7 +3,7 @@
 Dimensions: B sequences in a batch, T frames of each, H x W pixels, N frames, F features.
 """
 
-from evaluation.metric import Batch, Metric
+from evaluation.metric import Metric, PairBatch
 from evaluation.metrics import inception_score, kernel_distance
 from evaluation.metrics.frechet_distance import GaussianStatistics, few_samples_warning, frechet_distance
 from evaluation.metrics.inception_score import InceptionScore
@@ -30,12 +30,8 @@ class SetComparison(Metric):
         self._scores: dict[str, InceptionScore] = {}
         self._sequences = {side: GaussianStatistics(NUM_I3D_FEATURES) for side in SIDES}
 
-    def add(self, batch: Batch) -> None:
-        """Add a batch.
-
-        Raises:
-            UserError: a network gives values that are not finite.
-        """
+    def add(self, batch: PairBatch) -> None:
+        """Look at the frames of a batch. `UserError` if a network gives values that are not finite."""
         for side, sequences in zip(SIDES, (batch.reference, batch.generated), strict=True):
             if self._inception:
                 features = extract_features(self._inception, sequences.flatten(0, 1), FRAME_CHUNK)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from model.layers.residual_block import ResidualBlock
 from model.noise import Noise
-from utils.configuration import ActionNetwork as ActionNetworkConfiguration
+from utils.model_configuration import ActionNetworkConfiguration
 
 
 @dataclass(frozen=True)

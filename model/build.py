@@ -1,7 +1,7 @@
 """Construction of models from configurations: the only place where models are built.
 
-A new architecture is a `model.playable.PlayableModel`, or a part of one, in its own file, with a line in the table here
-and its name in `utils.configuration.ARCHITECTURES`.
+Another architecture is a `model.playable.PlayableModel`, or a part of one, in a file of its own, with a line in the
+table here and its name in `utils.model_configuration.ARCHITECTURES`.
 """
 
 from collections.abc import Callable

@@ -133,7 +133,7 @@ class PlayableVideoEnv(gymnasium.Env[np.ndarray, np.int64]):
         self.observation_space = self._games.observation_space
         self.action_space = self._games.action_space
         self.action_names = self._games.action_names
-        self._window = Window(*self.observation_space.shape[:2]) if render_mode == "human" else None
+        self._window = FrameWindow(*self.observation_space.shape[:2]) if render_mode == "human" else None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -264,8 +264,8 @@ class PlayableVideoVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return tuple(self._games.frames) if self.render_mode == "rgb_array" else None
 
 
-class Window:
-    """A window that shows frames, at most `FRAME_RATE` a second."""
+class FrameWindow:
+    """Shows frames one after the other, at most `FRAME_RATE` a second."""
 
     def __init__(self, height: int, width: int) -> None:
         """Open a window for frames of a size in pixels.

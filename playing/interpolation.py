@@ -27,7 +27,7 @@ from utils.configuration import Configuration
 from utils.device import select_device
 from utils.files import require_writable
 from utils.images import save_image, tile, visible
-from utils.video_writer import VideoWriter
+from utils.mp4_writer import Mp4Writer
 
 LABEL_HEIGHT = 32
 LABEL_WIDTH = 64
@@ -35,11 +35,8 @@ LABEL_WIDTH = 64
 
 
 @dataclass(frozen=True)
-class Options:
-    """The options of `interpolate.py`, explained by its `--help`.
-
-    Actions are 1 to K; both are None for a sweep.
-    """
+class InterpolationOptions:
+    """The command line of `interpolate.py`, which explains them. Both actions are from 1 to K, or None for a sweep."""
 
     first_action: int | None = None
     second_action: int | None = None
@@ -60,8 +57,8 @@ class HeldActions:
     variations: np.ndarray  # (B, D)
 
 
-def interpolate(config: Configuration, options: Options) -> None:
-    """Play a run's latest checkpoint between two actions, or with each action, and save pictures and videos.
+def interpolate(config: Configuration, options: InterpolationOptions) -> None:
+    """Play a run's latest checkpoint from one starting frame, between two actions or with each action; keep pictures.
 
     Raises:
         UserError: an action or the checkpoint does not exist, or something is missing, damaged or invalid.
@@ -143,7 +140,7 @@ def save_interpolation(folder: Path, frames: np.ndarray, shares: np.ndarray, fra
     margin = tile(np.stack([[label(f"{share:.2f}", large.shape[2], LABEL_WIDTH)] for share in shares]))
     save_image(folder / "grid.png", np.concatenate([margin, tile(large)], axis=1))
     for number, (share, played) in enumerate(zip(shares, frames, strict=True), start=1):
-        with closing(VideoWriter(folder / f"step_{number:02d}_s_{share:.3f}.mp4", frame_rate)) as video:
+        with closing(Mp4Writer(folder / f"step_{number:02d}_s_{share:.3f}.mp4", frame_rate)) as video:
             for frame in played:
                 video.write(enlarged(frame))
 
@@ -163,7 +160,7 @@ def save_sweep(folder: Path, frames: np.ndarray, frame_rate: float) -> None:
     folder.mkdir(parents=True)
     rows = frames.swapaxes(0, 1)
     save_image(folder / "grid.png", _with_action_numbers(visible(rows)))
-    with closing(VideoWriter(folder / "video.mp4", frame_rate)) as video:
+    with closing(Mp4Writer(folder / "video.mp4", frame_rate)) as video:
         for row in rows:
             video.write(_with_action_numbers(enlarged(row)[np.newaxis]))
 
@@ -176,12 +173,8 @@ def label(text: str, height: int, width: int) -> np.ndarray:
     return np.asarray(image)
 
 
-def _require_actions(config: Configuration, options: Options) -> tuple[int, int] | None:
-    """Return the two actions to play between, or None for a sweep.
-
-    Raises:
-        UserError: the model has no such action, or no variations to interpolate with.
-    """
+def _require_actions(config: Configuration, options: InterpolationOptions) -> tuple[int, int] | None:
+    """The two actions to play between, None for a sweep. `UserError` if they cannot be played."""
     if options.first_action is None or options.second_action is None:
         return None
     actions_count = config.data.actions_count

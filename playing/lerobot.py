@@ -31,7 +31,7 @@ from playing.simulator import load_simulator
 from utils.command import UserError
 from utils.configuration import Batching, Configuration
 from utils.files import replacing, unfinished_folder
-from utils.video_writer import VideoWriter
+from utils.mp4_writer import Mp4Writer
 
 CAMERA = "observation.image"
 TASKS_FILE = "meta/tasks.parquet"
@@ -41,32 +41,28 @@ FILES_PER_CHUNK = 1000
 
 
 @dataclass(frozen=True)
-class Take:
-    """An episode to export: the first frames of a video, one for each action."""
+class Episode:
+    """What becomes an episode: the first frames of a video, one for each action."""
 
     split: str
     video: Video
     actions: np.ndarray  # int64 (T,)
 
 
-def take_true_actions(videos: dict[str, list[Video]]) -> list[Take]:
-    """Return all frames of the videos of each split, with their true actions.
-
-    Raises:
-        UserError: a video has no true actions.
-    """
-    takes = []
+def take_true_actions(videos: dict[str, list[Video]]) -> list[Episode]:
+    """Return all frames of videos with their true actions. `UserError` if a video has none."""
+    episodes = []
     for split, opened in videos.items():
         for video in opened:
             annotations = video.annotations
             if not annotations.actions_are_known:
                 raise UserError(f"{video.path}: has no true actions; give --config to have a trained model infer them")
-            takes.append(Take(split, video, np.array(annotations.actions)))
-    return takes
+            episodes.append(Episode(split, video, np.array(annotations.actions)))
+    return episodes
 
 
-def infer_actions(videos: dict[str, list[Video]], config: Configuration, device: torch.device) -> list[Take]:
-    """Return the frames of the videos of each split, with actions inferred by a run's latest checkpoint.
+def infer_actions(videos: dict[str, list[Video]], config: Configuration, device: torch.device) -> list[Episode]:
+    """Return frames of videos with the most probable actions of a run's latest checkpoint.
 
     Actions are the most probable ones of the mean directions, without noise. The action of a frame leads to the frame
     `skip_frames` + 1 later. The last frames have no action and are left out, and so are videos with no other frames.
@@ -76,7 +72,7 @@ def infer_actions(videos: dict[str, list[Video]], config: Configuration, device:
         UserError: there is no checkpoint, or the frames cannot be read or do not fit the configuration.
     """
     model = load_simulator(config, device)[0].model
-    takes = []
+    episodes = []
     for split, opened in videos.items():
         batching = config.evaluation.batching if split in SPLITS[1:] else config.training.batching
         dataset = VideoDataset(
@@ -89,8 +85,8 @@ def infer_actions(videos: dict[str, list[Video]], config: Configuration, device:
         )
         lengths = [max(0, video.num_frames - dataset.stride) for video in opened]
         actions = np.split(_most_probable_actions(model, dataset, batching, device), np.cumsum(lengths)[:-1])
-        takes += [Take(split, *pair) for pair in zip(opened, actions, strict=True) if len(pair[1])]
-    return takes
+        episodes += [Episode(split, *pair) for pair in zip(opened, actions, strict=True) if len(pair[1])]
+    return episodes
 
 
 @torch.inference_mode()
@@ -108,32 +104,32 @@ def _most_probable_actions(
     return np.concatenate(actions)
 
 
-def export(takes: Sequence[Take], directory: Path, frame_rate: float, action_name: str) -> None:
-    """Write a LeRobot data set; the folder appears once it is complete.
+def export(episodes: Sequence[Episode], directory: Path, frame_rate: float, action_name: str) -> None:
+    """Write a LeRobot data set, which appears when it is whole.
 
     Args:
-        takes: the episodes, grouped by split.
-        directory: the folder to create.
-        frame_rate: frames a second.
-        action_name: name of the feature `action`: `true_action` or `inferred_action`.
+        episodes: the episodes, those of a split side by side.
+        directory: the folder to make.
+        frame_rate: in frames a second.
+        action_name: says where the actions are from.
 
     Raises:
         UserError: the folder exists, the frames differ in size or have odd sides, or cannot be read or written.
     """
     refuse_existing(directory)
-    size = _common_size(takes)
+    size = _common_size(episodes)
     with unfinished_folder(directory) as unfinished:
         tables: list[dict[str, np.ndarray]] = []
         pixels: list[np.ndarray] = []
-        first_rows = np.cumsum([0, *(len(take.actions) for take in takes)])
-        for index, take in enumerate(tqdm(takes, "exporting", unit="video", disable=None)):
-            tables.append(_frame_table(take, index, first_rows[index], frame_rate))
+        first_rows = np.cumsum([0, *(len(episode.actions) for episode in episodes)])
+        for index, episode in enumerate(tqdm(episodes, "exporting", unit="video", disable=None)):
+            tables.append(_frame_table(episode, index, first_rows[index], frame_rate))
             _write_table(unfinished / _place(DATA_FILE, index), tables[-1])
-            pixels.append(_write_video(unfinished / _place(VIDEO_FILE, index), take, frame_rate))
+            pixels.append(_write_video(unfinished / _place(VIDEO_FILE, index), episode, frame_rate))
         _write_table(unfinished / _place(EPISODES_FILE, 0), _episode_table(tables, frame_rate))
         _write_tasks(unfinished / TASKS_FILE)
         _write_json(unfinished / STATISTICS_FILE, _statistics(tables, pixels))
-        _write_json(unfinished / INFO_FILE, _info(takes, size, frame_rate, action_name))
+        _write_json(unfinished / INFO_FILE, _info(episodes, size, frame_rate, action_name))
         refuse_existing(directory)
         unfinished.rename(directory)
 
@@ -148,13 +144,9 @@ def refuse_existing(directory: Path) -> None:
         raise UserError(f"{directory}: already exists; remove it or choose another --output_directory")
 
 
-def _common_size(takes: Sequence[Take]) -> tuple[int, int]:
-    """Return the width and height of all frames.
-
-    Raises:
-        UserError: the frames differ in size or have odd sides.
-    """
-    sizes = {take.video.frame(0).size: take.video.path for take in takes}
+def _common_size(episodes: Sequence[Episode]) -> tuple[int, int]:
+    """The width and height of all frames."""
+    sizes = {episode.video.frame(0).size: episode.video.path for episode in episodes}
     if len(sizes) > 1:
         ((width, height), path), ((other_width, other_height), other_path), *_ = sizes.items()
         raise UserError(
@@ -173,13 +165,13 @@ def _place(file: str, index: int) -> str:
     return file.format(camera=CAMERA, chunk=chunk, file=number)
 
 
-def _frame_table(take: Take, index: int, first_row: int, frame_rate: float) -> dict[str, np.ndarray]:
-    """Return the columns of one episode's table, each (T,)."""
-    num_frames = len(take.actions)
-    annotations = take.video.annotations
+def _frame_table(episode: Episode, index: int, first_row: int, frame_rate: float) -> dict[str, np.ndarray]:
+    """The columns of one episode, each (T)."""
+    num_frames = len(episode.actions)
+    annotations = episode.video.annotations
     frames = np.arange(num_frames)
     return {
-        "action": take.actions,
+        "action": episode.actions,
         "next.reward": np.array(annotations.rewards[:num_frames], np.float32),
         "next.done": np.array(annotations.dones[:num_frames]),
         "timestamp": (frames / frame_rate).astype(np.float32),
@@ -233,17 +225,17 @@ def _write_tasks(file: Path) -> None:
         pyarrow.parquet.write_table(table, stream)
 
 
-def _write_video(file: Path, take: Take, frame_rate: float) -> np.ndarray:
-    """Write the frames of an episode as a video.
+def _write_video(file: Path, episode: Episode, frame_rate: float) -> np.ndarray:
+    """Write the frames of an episode.
 
     Returns:
         (4, 3) in [0, 1]: minimum, maximum, mean and mean square of each colour.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     frames = []
-    with closing(VideoWriter(file, frame_rate)) as writer:
-        for index in range(len(take.actions)):
-            pixels = np.asarray(take.video.frame(index))
+    with closing(Mp4Writer(file, frame_rate)) as writer:
+        for index in range(len(episode.actions)):
+            pixels = np.asarray(episode.video.frame(index))
             writer.write(pixels)
             values = pixels.reshape(-1, 3) / 255
             frames.append([values.min(axis=0), values.max(axis=0), values.mean(axis=0), (values**2).mean(axis=0)])
@@ -268,8 +260,8 @@ def _statistics(tables: Sequence[dict[str, np.ndarray]], pixels: Sequence[np.nda
     return statistics
 
 
-def _info(takes: Sequence[Take], size: tuple[int, int], frame_rate: float, action_name: str) -> dict[str, Any]:
-    """Return the contents of `info.json`."""
+def _info(episodes: Sequence[Episode], size: tuple[int, int], frame_rate: float, action_name: str) -> dict[str, Any]:
+    """The contents of `info.json`."""
     width, height = size
     camera = {
         "dtype": "video",
@@ -295,14 +287,14 @@ def _info(takes: Sequence[Take], size: tuple[int, int], frame_rate: float, actio
     return {
         "codebase_version": VERSION,
         "robot_type": None,
-        "total_episodes": len(takes),
-        "total_frames": sum(len(take.actions) for take in takes),
+        "total_episodes": len(episodes),
+        "total_frames": sum(len(episode.actions) for episode in episodes),
         "total_tasks": 1,
         "chunks_size": FILES_PER_CHUNK,
         "data_files_size_in_mb": 100,
         "video_files_size_in_mb": 200,
         "fps": _whole(frame_rate),
-        "splits": _splits(takes),
+        "splits": _splits(episodes),
         "data_path": _template(DATA_FILE),
         "video_path": _template(VIDEO_FILE),
         "features": {
@@ -313,9 +305,9 @@ def _info(takes: Sequence[Take], size: tuple[int, int], frame_rate: float, actio
     }
 
 
-def _splits(takes: Sequence[Take]) -> dict[str, str]:
-    """Return the range of episodes of each split as `first:end`, `end` excluded."""
-    splits = [take.split for take in takes]
+def _splits(episodes: Sequence[Episode]) -> dict[str, str]:
+    """The first episode of each split and the one after its last, as `first:end`."""
+    splits = [episode.split for episode in episodes]
     counts = {split: splits.count(split) for split in dict.fromkeys(splits)}
     ends = np.cumsum(list(counts.values())).tolist()
     return {split: f"{end - count}:{end}" for (split, count), end in zip(counts.items(), ends, strict=True)}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Options:
-    """The options of `play.py`, explained by its `--help`."""
+class PlayOptions:
+    """The command line of `play.py`, which explains them."""
 
     device: str = "auto"
     windowed: bool = False

@@ -23,7 +23,7 @@ from PIL import Image
 
 from utils.command import UserError, one_line
 from utils.images import enlarge, labelled, save_image
-from utils.video_writer import VideoWriter
+from utils.mp4_writer import Mp4Writer
 
 PLAY_FILE = "play.json"
 FORMAT_VERSION = 1
@@ -80,9 +80,9 @@ class Recording:
             (folder / name).mkdir()
         for index, frame in enumerate(stack):
             save_image(folder / "starting_frames" / f"{index:05d}.png", frame)
-        self._video = VideoWriter(folder / "video.mp4", header.frame_rate)
-        self._video_actions = VideoWriter(folder / "video_actions.mp4", header.frame_rate)
-        self._video_real_time = VideoWriter(folder / "video_real_time.mp4", REAL_TIME_FRAME_RATE)
+        self._video = Mp4Writer(folder / "video.mp4", header.frame_rate)
+        self._video_actions = Mp4Writer(folder / "video_actions.mp4", header.frame_rate)
+        self._video_real_time = Mp4Writer(folder / "video_real_time.mp4", REAL_TIME_FRAME_RATE)
         self._events = _JsonList(folder / PLAY_FILE, {"format_version": FORMAT_VERSION, **asdict(header)}, "events")
         self._show(stack[-1], "")
 

@@ -2,7 +2,7 @@
 
 from playing.hints import Hints, read_hints
 from playing.manner import USUAL_FPS, Manner
-from playing.options import Options
+from playing.options import PlayOptions
 from playing.recording import Header
 from playing.script import parse_script
 from playing.session import Session, play_script, replay
@@ -14,8 +14,8 @@ from utils.device import select_device
 from utils.files import require_writable
 
 
-def choose_manner(options: Options, hints: Hints) -> Manner:
-    """Return the settings of a game: those of the options, else of the checkpoint, else the defaults."""
+def choose_manner(options: PlayOptions, hints: Hints) -> Manner:
+    """Return how a checkpoint is played: as the options say, else as itself says, else as usual."""
     return Manner(
         windowed=options.windowed,
         real_time=hints.real_time_fps is not None if options.real_time is None else options.real_time,
@@ -26,8 +26,8 @@ def choose_manner(options: Options, hints: Hints) -> Manner:
     )
 
 
-def play(config: Configuration, options: Options) -> None:
-    """Play a run's latest checkpoint in a window or by a script, or replay a recording.
+def play(config: Configuration, options: PlayOptions) -> None:
+    """Play a run's latest checkpoint in a window, by a script, or as recorded before.
 
     Raises:
         UserError: something is missing, damaged or invalid.

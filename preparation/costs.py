@@ -5,7 +5,7 @@ import statistics
 import torch
 
 from model.build import build_model
-from training.compilation import settled
+from training.compilation import resolve_auto
 from training.costs import peak_memory, step_seconds
 from utils.configuration import Configuration
 
@@ -17,8 +17,8 @@ NUM_TIMED_STEPS = 3
 
 
 def training_memory(config: Configuration, device: torch.device) -> int:
-    """Return approximately how many bytes of memory training takes on a device."""
-    return round(WORKING_SPACE * peak_memory(settled(config, device)))
+    """Return about how many bytes training takes on a device."""
+    return round(WORKING_SPACE * peak_memory(resolve_auto(config, device)))
 
 
 def checkpoints_size(config: Configuration) -> int:

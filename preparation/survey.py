@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.splits import SPLITS, find_videos
+from dataset.splits import SPLITS, find_split_videos
 from dataset.video import Video
 from preparation.choices import Choice
 from utils.command import UserError
@@ -59,7 +59,7 @@ def survey(data_root: Path) -> Survey:
     Raises:
         UserError: a split has no videos, or most of its videos are too short to train on.
     """
-    videos = {split: [Video(path) for path in find_videos(data_root, split)] for split in SPLITS}
+    videos = {split: [Video(path) for path in find_split_videos(data_root, split)] for split in SPLITS}
     actions: set[int] = set()
     actions_are_known = True
     for annotations in (video.annotations for split in SPLITS for video in videos[split]):

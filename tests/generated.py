@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from dataset.video import Annotations, Video, write_video
+from dataset.annotations import Annotations
+from dataset.video import Video, write_video
 from evaluation.configuration import EvaluationConfiguration, load_evaluation_configuration
 from tests.synthetic import SIDE, write_square_videos
 

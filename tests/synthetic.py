@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from dataset.video import Annotations, write_video
+from dataset.annotations import Annotations
+from dataset.video import write_video
 from utils.configuration import Configuration, load_configuration
 
 SIDE = 32

@@ -9,7 +9,8 @@ from torch import Tensor
 from tests.synthetic import write_configuration
 from training import run
 from training.objective import TERMS, Comparison, Objective, Term
-from utils.configuration import Configuration, LossWeights, NonNegativeFloat, Training, load_sections
+from utils.configuration import Configuration, LossWeights, Training
+from utils.sections import NonNegativeFloat, load_sections
 
 
 def flicker(comparison: Comparison, _: Objective) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from evaluation import networks
 from evaluation.all_metrics import METRICS, of_each_frame
 from evaluation.dataset_evaluator import DATA_FILE, evaluate_dataset
-from evaluation.metric import Batch, Metric, Needs
+from evaluation.metric import Metric, Needs, PairBatch
 from evaluation.results import Results, read_results
 from tests.generated import NUM_SEQUENCES, T, evaluation_configuration, write_data
 from utils.command import UserError
@@ -25,7 +25,7 @@ class NumActions(Metric):
         assert needs.actions_count == 3
         self.count = 0
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: PairBatch) -> None:
         self.count += batch.pairs.inferred_actions.size
 
     def results(self) -> Results:

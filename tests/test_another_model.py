@@ -25,7 +25,9 @@ from tests.configurations import MODELS, small_configuration
 from tests.synthetic import SIDE, square_configuration, write_square_videos
 from training import run
 from utils.command import UserError
-from utils.configuration import ARCHITECTURES, Configuration, Model, Section
+from utils.configuration import Configuration
+from utils.model_configuration import ARCHITECTURES, Model
+from utils.sections import Section
 from web.exporters import find_exporter
 
 TOY = "a toy"
@@ -119,7 +121,7 @@ class ToyModel(PlayableModel):
 @pytest.fixture
 def config(square: Path, monkeypatch: pytest.MonkeyPatch) -> Configuration:
     monkeypatch.setitem(BUILDERS, TOY, ToyModel)
-    monkeypatch.setattr("utils.configuration.ARCHITECTURES", (*ARCHITECTURES, TOY))
+    monkeypatch.setattr("utils.model_configuration.ARCHITECTURES", (*ARCHITECTURES, TOY))
     return square_configuration(square, f"model.architecture={TOY}")
 
 

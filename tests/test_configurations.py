@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from tests.configurations import AUTHORS_CONFIGURATIONS, published_configuration
-from utils.configuration import RETIRED_KEYS, ConfigurationError, flatten, load_configuration, parse_configuration
+from utils.configuration import load_configuration, parse_configuration
+from utils.sections import RETIRED_KEYS, ConfigurationError, flatten
 
 REPOSITORY = Path(__file__).parent.parent
 SHIPPED = sorted((REPOSITORY / "configs").glob("0*.yaml"))

@@ -23,7 +23,7 @@ def changes(diff: str) -> dict[str, tuple[bool, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize("title", ["A model", "A loss", "A metric"])
+@pytest.mark.parametrize("title", ["A model", "A loss", "A metric", "Footage of another kind", "A data source"])
 def test_a_diff_fits(title: str) -> None:
     files = changes(DIFFS[title])
     assert 2 <= len(files) <= 3  # two at most beside the new one, or the one with the new function

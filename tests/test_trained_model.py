@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from evaluation.movement.breakout import PaddleFinder
+from evaluation.breakout.tracking import PaddleFinder
 from playing.simulator import Simulator, load_simulator
 from playing.starting_frames import STARTING_FRAMES
 from utils.configuration import Configuration, load_configuration

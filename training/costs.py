@@ -21,7 +21,7 @@ from torchvision.models import vgg19
 
 from model.build import build_model
 from model.perceptual import PerceptualNetwork
-from training.compilation import compile_networks, settled
+from training.compilation import compile_networks, resolve_auto
 from training.objective import Objective
 from training.state import TrainingState
 from training.step import Phase, TrainingStep
@@ -69,7 +69,7 @@ def step_seconds(
     Returns:
         The seconds of each step.
     """
-    config = settled(config, device)
+    config = resolve_auto(config, device)
     step = _build(config).to(device)
     if config.training.compile:
         compile_networks(step.model, step.objective, device)

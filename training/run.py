@@ -9,7 +9,7 @@ from dataset.open import open_split, open_training_data, require_splits
 from model.build import build_model
 from model.layers.batch_norm import synchronize_batch_norms
 from model.perceptual import PerceptualNetwork, load_perceptual_network
-from training.compilation import compile_networks, explaining_failed_compilation, settled
+from training.compilation import compile_networks, explaining_failed_compilation, resolve_auto
 from training.objective import Objective
 from training.state import TrainingState
 from training.trainer import Trainer
@@ -43,7 +43,7 @@ def train(config: Configuration, device_name: str) -> int:
         UserError: something is missing, damaged, invalid or not finite.
     """
     with all_ranks(device_name) as device:
-        return _train_on(device, settled(config, device))
+        return _train_on(device, resolve_auto(config, device))
 
 
 def _train_on(device: torch.device, config: Configuration) -> int:

@@ -24,13 +24,14 @@ from training import schedules
 from training.compilation import num_compiled_graphs
 from training.state import TrainingState
 from training.step import Phase, TrainingStep, UsedActions
-from training.validation import Evaluation, Evaluator
+from training.validation import EvaluationResult, Evaluator
 from utils import ranks
 from utils.checkpoint import LATEST, checkpoint_name, save_checkpoint
 from utils.command import EXIT_DONE, EXIT_INTERRUPTED, EXIT_TERMINATED, UserError, tell
-from utils.configuration import Configuration, flatten
+from utils.configuration import Configuration
 from utils.distributed import with_shared_gradients
 from utils.logger import RunLogger
+from utils.sections import flatten
 
 EXIT_CODES = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_TERMINATED}
 
@@ -229,8 +230,8 @@ class Trainer:
             if is_ill:
                 tell(f"warning: {ADVICE[name]}")
 
-    def _symptoms(self, evaluation: Evaluation) -> dict[str, bool]:
-        """Whether this evaluation and the one before found each problem of `ADVICE`."""
+    def _symptoms(self, evaluation: EvaluationResult) -> dict[str, bool]:
+        """Whether two evaluations in a row found the actions unused, or without effect."""
         found = {
             "actions_collapsed": evaluation.has_collapsed_actions,
             "actions_ineffective": evaluation.has_ineffective_actions,

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from dataset.batching import Batch, evaluation_keys, in_batches, make_loader
 from dataset.video_dataset import VideoDataset
-from evaluation.breakout_probe import probe_breakout
+from evaluation.breakout.probe import probe_breakout
 from evaluation.metrics.action_accuracy import confusion_matrix, hungarian_accuracy, movement_accuracy
 from evaluation.plots import plot_action_space, plot_action_usage, plot_per_position
 from model.noise import Noise
@@ -43,8 +43,8 @@ NO_EFFECT = 0.1
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """The results of one evaluation."""
+class EvaluationResult:
+    """What one evaluation found."""
 
     scalars: dict[str, float]
     images: dict[str, np.ndarray]
@@ -119,8 +119,8 @@ class Evaluator:
         self.loader = make_loader(dataset, share, self.settings.batching.num_workers, device)
 
     @torch.no_grad()
-    def evaluate(self, model: PlayableModel) -> Evaluation:
-        """Measure a model; its mode and the global random state stay as they are.
+    def evaluate(self, model: PlayableModel) -> EvaluationResult:
+        """Measure a model, which is left in the mode it was in; the global random state is not touched.
 
         The ranks share the batches. Each rank gets the scalars of all batches; rank 0 draws the images.
         """
@@ -152,7 +152,7 @@ class Evaluator:
             images |= measurements.plots(self.config, model.centroids.cpu().numpy())
         figures = measurements.probed()
         scalars = {f"eval/{name.replace(' ', '_')}": value for name, value in figures.items()}
-        return Evaluation(measurements.scalars(self.config) | scalars, images, figures)
+        return EvaluationResult(measurements.scalars(self.config) | scalars, images, figures)
 
     def _action_sampler(self, batch: Batch) -> ActionSampler:
         if self.config.training.use_ground_truth_actions:

@@ -5,6 +5,7 @@ Exit codes: 0 done; 2 an error the user can fix (one line on stderr); 3 finished
 """
 
 import argparse
+import dataclasses
 import errno
 import math
 import os
@@ -12,9 +13,12 @@ import signal
 import sys
 import textwrap
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from tqdm import tqdm
+
+Options = TypeVar("Options", bound=Any)
+"""A dataclass."""
 
 EXIT_DONE = 0
 EXIT_USER_ERROR = 2
@@ -137,6 +141,11 @@ def configuration_parser(description: str, example: str) -> CommandParser:
     parser.add_overrides()
     parser.add_device("compute on")
     return parser
+
+
+def options_from(arguments: argparse.Namespace, kind: type[Options]) -> Options:
+    """The dataclass of a command's options, each field from the argument of its name."""
+    return kind(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(kind)})
 
 
 def positive_int(text: str) -> int:

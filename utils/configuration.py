@@ -4,42 +4,25 @@ A configuration written for the authors' code loads unchanged. Keys that only th
 to the authors' behaviour. Everything wrong with a file is reported in one message that names file, key and remedy.
 """
 
-import difflib
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, model_validator
 
-from utils.command import UserError, one_line, tell
+from utils.model_configuration import Model
+from utils.sections import (
+    Fraction,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+    load_sections,
+    parse_sections,
+)
 
-PositiveInt = Annotated[int, Field(ge=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegativeFloat = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Cache = Literal["none", "memory", "disk"]
-Side = Annotated[int, Field(ge=16, multiple_of=16)]
-
-
-ARCHITECTURES = ("model.main_model.model", "model.reduced_model.model", "model.seeing_model.model")
-"""The values of `model.architecture`: the names in the table of `model.build`, which takes seconds to import."""
-
-
-RETIRED_KEYS = {"training.joint_decoding": "it saved no time that could be measured"}
-"""Keys that are accepted and do nothing any more, each with the reason."""
-
-
-class ConfigurationError(UserError):
-    """A configuration file, or a `--set` override, that cannot be used."""
-
-
-class Section(BaseModel):
-    """A mapping of the YAML file: immutable, no unknown keys, no silent type conversion."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class Logging(Section):
@@ -99,106 +82,6 @@ class Data(DataSource):
     shard_directory: str | None = None
 
 
-class RepresentationNetwork(Section):
-    """The encoder E: frame size [w, h] in pixels, features and resolution [h, w] of the state."""
-
-    target_input_size: Annotated[list[Side], Field(min_length=2, max_length=2)]
-    state_features: PositiveInt = 64
-    state_resolution: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        width, height = self.target_input_size
-        if self.state_resolution != [height // 8, width // 8]:
-            raise ValueError(
-                f"state_resolution is [h, w], an eighth of the frame: set it to [{height // 8}, {width // 8}] "
-                f"for target_input_size {self.target_input_size}"
-            )
-        return self
-
-
-class DynamicsNetwork(Section):
-    """The recurrent network R. `embedding_mlp_size` and `random_noise_size` are read but unused, as published.
-
-    `first_steps_statistics` is how many first steps have batch-normalisation statistics of their own in evaluation
-    mode; published: none.
-    """
-
-    hidden_state_size: PositiveInt
-    embedding_mlp_size: NonNegativeInt = 64
-    random_noise_size: NonNegativeInt = 32
-    first_steps_statistics: NonNegativeInt = 0
-
-
-class RenderingNetwork(Section):
-    """The decoder D. Its input shape follows from the dynamics network; the key is read for compatibility.
-
-    `reach`: pixels that things move in a step at most, along either axis, as the seeing model looks for them.
-    """
-
-    input_shape: list[PositiveInt] | None = None
-    reach: PositiveInt = 5
-
-
-class ActionNetwork(Section):
-    """The action network A.
-
-    `initial_direction_variance` starts the variance head at this constant for each of two observations' states, and
-    with `fixed_variance` it stays there; `initial_classifier_spread` starts the classifier with the actions side by
-    side along the first axis of the action space. Both default to the authors' random initialisation. With
-    `fixed_classifier` it stays there: what an action means cannot drift, and directions have to come to it.
-    """
-
-    use_gumbel: bool = True
-    hard_gumbel: bool = False
-    ensamble_size: PositiveInt = 1
-    gumbel_temperature: PositiveFloat = 1.0
-    action_space_dimension: PositiveInt
-    use_variations: bool = True
-    initial_direction_variance: PositiveFloat | None = None
-    fixed_variance: bool = False
-    initial_classifier_spread: PositiveFloat | None = None
-    fixed_classifier: bool = False
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.fixed_variance and self.initial_direction_variance is None:
-            raise ValueError("fixed_variance keeps initial_direction_variance, which is not set: set it to 0.005")
-        if self.fixed_classifier and self.initial_classifier_spread is None:
-            raise ValueError("fixed_classifier keeps initial_classifier_spread, which is not set: set it to 2.0")
-        return self
-
-
-class CentroidEstimator(Section):
-    """The moving average of the action centroids: `alpha` is the share of the newest batch."""
-
-    alpha: Fraction = 0.1
-
-
-class Model(Section):
-    """The networks. `width_multiplier` scales the channel counts inside the encoder and the decoder.
-
-    `batch_norm_momentum` is the share of the newest pass in the running statistics that play normalises by. Generated
-    frames pass one step at a time, so that with the published 0.1 the last two steps of training decide.
-    """
-
-    architecture: str
-    width_multiplier: PositiveFloat = 1.0
-    batch_norm_momentum: Fraction = 0.1
-    representation_network: RepresentationNetwork
-    dynamics_network: DynamicsNetwork
-    rendering_network: RenderingNetwork = RenderingNetwork()
-    action_network: ActionNetwork
-    centroid_estimator: CentroidEstimator = CentroidEstimator()
-
-    @field_validator("architecture")
-    @classmethod
-    def _check(cls, name: str) -> str:
-        if name not in ARCHITECTURES:
-            raise ValueError(f"must be {' or '.join(map(repr, ARCHITECTURES))}")
-        return name
-
-
 class Batching(Section):
     """How sequences are cut and grouped. The sequence length grows linearly from `observations_count_start`."""
 
@@ -238,7 +121,7 @@ class LossWeights(Section):
     cross_entropy_lambda_pretraining: NonNegativeFloat = 0.0
     perceptual_loss_lambda: NonNegativeFloat | LevelWeights = 1.0
     perceptual_loss_lambda_pretraining: NonNegativeFloat | LevelWeights = 1.0
-    perceptual_level_weights: LevelWeights = [1.0, 2.0, 2.0, 2.0, 2.0]
+    perceptual_level_weights: LevelWeights = Field([1.0, 2.0, 2.0, 2.0, 2.0])
     states_rec_lambda: NonNegativeFloat = 0.2
     states_rec_lambda_pretraining: NonNegativeFloat = 0.2
     hidden_states_rec_lambda_pretraining: NonNegativeFloat = 1.0
@@ -310,7 +193,7 @@ class Training(Section):
     pretraining_detach: bool = False
     pretraining_frames: Literal["encoded", "predicted"] = "encoded"
     fed_back_noise: NonNegativeFloat = 0.0
-    lr_schedule: list[NonNegativeInt] = [300_000]
+    lr_schedule: list[NonNegativeInt] = Field([300_000])
     lr_gamma: PositiveFloat = 0.3333
     max_steps: PositiveInt = 300_000
     save_freq: PositiveInt = 3000
@@ -417,112 +300,9 @@ class Configuration(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without code, with `4e-4` read as a number and repeated keys refused."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not a name", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key '{key}' stands here twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
-
-def _read_yaml(text: str, where: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:  # values such as 2024-13-45 raise others
-        raise ConfigurationError(f"{where}: not readable as YAML: {one_line(error)}") from error
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    """Set `section.key=value` in nested mappings, in place."""
-    path, separator, text = override.partition("=")
-    *sections, key = path.strip().split(".")
-    if not separator or not key:
-        raise ConfigurationError(f"--set {override}: write section.key=value, such as --set training.max_steps=500")
-    for section in sections:
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
-            raise ConfigurationError(f"--set {override}: '{section}' is a value, not a section")
-    values[key] = _read_yaml(text, f"--set {override}")
-
-
-def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the section at `location` in a configuration of some kind admits."""
-    section = kind
-    for part in location:
-        annotation = section.model_fields[part].annotation if part in section.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        section = annotation
-    return list(section.model_fields)
-
-
-def _explain(kind: type[BaseModel], error: ErrorDetails) -> str:
-    """One problem as `key: what is wrong (remedy)`."""
-    location = error["loc"]
-    key = ".".join(str(part) for part in location) or "(whole file)"
-    if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(location[-1]), _known_keys(kind, location[:-1]), n=1)
-        return f"{key}: unknown key" + (f", did you mean '{close[0]}'?" if close else ", remove it")
-    if error["type"] == "missing":
-        return f"{key}: missing"
-    key = re.sub(r"\.[\w-]*(\[[\w-]+\]|-float)", "", key)  # the member of a union that was tried, such as list[...]
-    message = error["msg"].removeprefix("Value error, ")
-    if isinstance(error["input"], dict):
-        return f"{key}: {message}"
-    return f"{key}: {message}, not {error['input']!r}"
-
-
 def load_configuration(path: str | Path, overrides: list[str] | None = None) -> Configuration:
     """Read, override and validate a training configuration: `load_sections` of a `Configuration`."""
     return load_sections(Configuration, path, overrides)
-
-
-SectionKind = TypeVar("SectionKind", bound=Section)
-
-
-def load_sections(kind: type[SectionKind], path: str | Path, overrides: list[str] | None = None) -> SectionKind:
-    """Read, override and validate a configuration of some kind.
-
-    Args:
-        kind: the sections of the file.
-        path: a YAML file.
-        overrides: `section.key=value` texts that replace values of the file, the values written as in YAML.
-
-    Raises:
-        ConfigurationError: the file cannot be read, or has unknown keys, wrong types or impossible values; the message
-            names the file and every offending key.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise ConfigurationError(f"{path}: cannot be read ({reason}); --config takes one of configs/*.yaml") from error
-    values = _read_yaml(text, str(path))
-    if not isinstance(values, dict):
-        sections = ", ".join(list(kind.model_fields)[:3])
-        raise ConfigurationError(f"{path}: not a configuration (sections {sections}, ... expected)")
-    for override in overrides or []:
-        _override(values, override)
-    for key in RETIRED_KEYS.keys() & flatten(values).keys():
-        tell(f"{path}: {key} does nothing any more, since {RETIRED_KEYS[key]}; remove it")
-    return _parse_sections(kind, values, str(path))
 
 
 def parse_configuration(values: dict[str, Any], where: str) -> Configuration:
@@ -531,29 +311,4 @@ def parse_configuration(values: dict[str, Any], where: str) -> Configuration:
     Raises:
         ConfigurationError: as `load_configuration`.
     """
-    return _parse_sections(Configuration, values, where)
-
-
-def _parse_sections(kind: type[SectionKind], values: dict[str, Any], where: str) -> SectionKind:
-    try:
-        return kind.model_validate(_without_retired_keys(values))
-    except ValidationError as error:
-        problems = "; ".join(_explain(kind, details) for details in error.errors())
-        raise ConfigurationError(f"{where}: {problems}") from error
-
-
-def _without_retired_keys(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A copy of nested mappings that lacks `RETIRED_KEYS`."""
-    return {
-        key: _without_retired_keys(value, f"{prefix}{key}.") if isinstance(value, dict) else value
-        for key, value in values.items()
-        if f"{prefix}{key}" not in RETIRED_KEYS
-    }
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with keys such as `training.batching.batch_size`."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
+    return parse_sections(Configuration, values, where)

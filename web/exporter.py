@@ -42,8 +42,8 @@ DRAWS = 8
 
 
 @dataclass(frozen=True)
-class Options:
-    """The options of `export.py`, explained by its `--help`."""
+class ExportOptions:
+    """The command line of `export.py`, which explains them."""
 
     output_directory: Path
     half: bool = False
@@ -74,7 +74,7 @@ class Exported:
     """Largest difference from PyTorch's frames, in [-1, 1], over `CHECKED_STEPS` random steps."""
 
 
-def export_page(config: Configuration, options: Options) -> Exported:
+def export_page(config: Configuration, options: ExportOptions) -> Exported:
     """Write the page of a run's latest checkpoint, ours or the authors'.
 
     Raises:
@@ -101,7 +101,7 @@ def export_page(config: Configuration, options: Options) -> Exported:
 
 
 def _game(
-    config: Configuration, step: ExportedStep, starts: list[np.ndarray], options: Options, hints: Hints
+    config: Configuration, step: ExportedStep, starts: list[np.ndarray], options: ExportOptions, hints: Hints
 ) -> ExportedGame:
     """Return the game to export, with action names from the options, else from the checkpoint, else 1, 2, ..."""
     names = options.action_names or hints.action_names or map(str, range(1, config.data.actions_count + 1))
@@ -140,8 +140,8 @@ def _difference(simulator: Simulator, step: ExportedStep, start: np.ndarray) -> 
     return largest_difference(simulator, OnnxSimulator(step), stack, actions)
 
 
-def _publish(game: ExportedGame, options: Options, runtime: Path | None) -> int:
-    """Build the page, move it to its folder, and return its size in bytes."""
+def _publish(game: ExportedGame, options: ExportOptions, runtime: Path | None) -> int:
+    """Put the page together, move it to where it belongs, and return how many bytes it has."""
     output = options.output_directory
     unfinished = output / UNFINISHED
     page, single = unfinished / "page", unfinished / "single"

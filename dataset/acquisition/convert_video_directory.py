@@ -97,12 +97,8 @@ def options_of(arguments: argparse.Namespace) -> ConversionOptions:
     )
 
 
-def find_videos(directory: Path, extension: str) -> list[video_file.VideoFile]:
-    """Return the video files with an extension, or with any known one if it is `all`.
-
-    Raises:
-        UserError: there are none.
-    """
+def find_video_files(directory: Path, extension: str) -> list[video_file.VideoFile]:
+    """Return the files with an extension, or with any known one if it is `all`. `UserError` if there are none."""
     if not directory.is_dir():
         raise UserError(f"--video_directory {directory}: there is no such folder; correct the path")
     videos = video_file.find(directory, None if extension == "all" else extension)
@@ -127,7 +123,7 @@ def main() -> int:
     """Run the command and return the exit code."""
     arguments = parse_arguments()
     options = options_of(arguments)
-    videos = find_videos(arguments.video_directory, arguments.video_extension)
+    videos = find_video_files(arguments.video_directory, arguments.video_extension)
     conversion = convert_sources(videos, options, arguments.output_directory, arguments.processes)
     print(describe(conversion, options, arguments.output_directory))
     return EXIT_SKIPPED if conversion.skipped else EXIT_DONE

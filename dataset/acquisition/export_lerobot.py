@@ -54,15 +54,15 @@ def main() -> int:
         config = load_configuration(arguments.config, arguments.overrides)
         device = select_device(arguments.device)
         with explaining_lack_of_memory(device):
-            takes = infer_actions(videos, config, device)
+            episodes = infer_actions(videos, config, device)
     else:
-        takes = take_true_actions(videos)
+        episodes = take_true_actions(videos)
     action_name = "inferred_action" if arguments.config else "true_action"
-    export(takes, arguments.output_directory, arguments.fps, action_name)
+    export(episodes, arguments.output_directory, arguments.fps, action_name)
 
-    num_frames = sum(len(take.actions) for take in takes)
-    num_skipped = sum(map(len, videos.values())) - len(takes)
-    print(f"{len(takes)} episodes, {num_frames} frames in {arguments.output_directory}")
+    num_frames = sum(len(episode.actions) for episode in episodes)
+    num_skipped = sum(map(len, videos.values())) - len(episodes)
+    print(f"{len(episodes)} episodes, {num_frames} frames in {arguments.output_directory}")
     return EXIT_SKIPPED if num_skipped else EXIT_DONE
 
 

@@ -54,8 +54,8 @@ python -m dataset.acquisition.record_atari --game breakout --output_directory da
 
 
 @dataclass(frozen=True)
-class Recording:
-    """Options that determine every byte of a data set."""
+class RecordingOptions:
+    """The options that decide every byte of a data set."""
 
     game: str
     train_videos: int
@@ -116,8 +116,8 @@ def create_player(game: str, random: np.random.Generator) -> Player:
     return RandomPlayer(emulator.getMinimalActionSet(), random)
 
 
-def record_video(recording: Recording, directory: Path, split: str, index: int) -> None:
-    """Play and record the video `index` of `split` in the data set `directory`.
+def record_video(recording: RecordingOptions, directory: Path, split: str, index: int) -> None:
+    """Play and write the video `index` of `split` in the data set `directory`.
 
     Raises:
         VideoError: the video exists.
@@ -150,8 +150,8 @@ def record_video(recording: Recording, directory: Path, split: str, index: int) 
                 emulator.reset_game()
 
 
-def record(recording: Recording, directory: Path, processes: int) -> int:
-    """Record the videos missing in `directory`, with a progress bar, and return their number.
+def record(recording: RecordingOptions, directory: Path, processes: int) -> int:
+    """Record the videos that `directory` lacks, under a progress bar, and return how many those were.
 
     Raises:
         UserError: `directory` holds anything but a recording with these options, or another process records there.
@@ -167,8 +167,8 @@ def record(recording: Recording, directory: Path, processes: int) -> int:
     return len(missing)
 
 
-def describe(recording: Recording, directory: Path) -> str:
-    """Summarise a complete data set in a few lines: videos, frames, actions, rewards and location."""
+def describe(recording: RecordingOptions, directory: Path) -> str:
+    """Return what a complete data set holds, in a few lines: videos, frames, actions, rewards and where it lies."""
     videos = [Video(_video_path(directory, *video)).annotations for video in recording.videos()]
     actions = Counter(action for video in videos for action in video.actions)
     num_frames = actions.total()
@@ -228,7 +228,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     return parser.parse_args(arguments)
 
 
-def recording_of(arguments: argparse.Namespace) -> Recording:
+def recording_of(arguments: argparse.Namespace) -> RecordingOptions:
     """Return the validated options of a recording.
 
     Raises:
@@ -255,7 +255,7 @@ def recording_of(arguments: argparse.Namespace) -> Recording:
             f"frames of {width}x{height} pixels: the model needs sides that are multiples of {SIDE_MULTIPLE}; "
             "choose another --target_size"
         )
-    recording = Recording(
+    recording = RecordingOptions(
         game=arguments.game,
         train_videos=arguments.train_videos,
         val_videos=arguments.val_videos,

@@ -21,10 +21,11 @@ import numpy as np
 from tqdm import tqdm
 
 from dataset.acquisition.claim import claim_folder
+from dataset.annotations import ANNOTATIONS_FILE, FORMAT_VERSION, Annotations
 from dataset.shards.archive import HashingStream, Member, archive_size, write_archive
-from dataset.shards.index import INDEX_FILE, Clip, Index, Shard, SplitIndex, parse_index
-from dataset.splits import FLAT, SPLITS, find_all_videos, find_videos
-from dataset.video import ANNOTATIONS_FILE, FORMAT_VERSION, FRAME_SUFFIXES, Annotations, Video
+from dataset.shards.index import INDEX_FILE, Index, Shard, ShardClip, SplitIndex, parse_index
+from dataset.splits import FLAT, SPLITS, find_all_videos, find_split_videos
+from dataset.video import FRAME_SUFFIXES, Video
 from utils.command import EXIT_DONE, CommandParser, UserError, non_negative_int, positive_int, run_command
 from utils.files import only_process, replacing, require_writable
 
@@ -37,8 +38,8 @@ EXAMPLE = "python -m dataset.acquisition.shard --data_root data/my_game --output
 
 
 @dataclass(frozen=True)
-class Options:
-    """Options of cutting and packing videos."""
+class ShardOptions:
+    """How to cut and pack videos."""
 
     shard_size: int
     """Maximum size of the clips in a shard in bytes, which a single larger clip may exceed."""
@@ -61,7 +62,7 @@ class Options:
 class ClipFiles:
     """A clip and the files written for it."""
 
-    clip: Clip
+    clip: ShardClip
     video: Video
 
     @property
@@ -107,8 +108,8 @@ class PlannedShard:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Shards and index to be written."""
+class ShardPlan:
+    """What will be written."""
 
     frame_size: tuple[int, int]
     """Width and height in pixels."""
@@ -118,13 +119,13 @@ class Plan:
     """Shards of each split."""
 
 
-def plan_shards(videos: Mapping[str, Sequence[Video]], options: Options) -> Plan:
-    """Assign the clips of each split's videos to shards.
+def plan_shards(videos: Mapping[str, Sequence[Video]], options: ShardOptions) -> ShardPlan:
+    """Decide which clips of the videos of each split go into which shard.
 
     Raises:
         UserError: the frames differ in size or the first one of a video cannot be read.
     """
-    return Plan(
+    return ShardPlan(
         frame_size=_common_size([video for opened in videos.values() for video in opened]),
         actions={split: _known_actions(opened) for split, opened in videos.items()},
         shards={
@@ -137,10 +138,8 @@ def plan_shards(videos: Mapping[str, Sequence[Video]], options: Options) -> Plan
     )
 
 
-def write_shards(plan: Plan, directory: Path) -> Index:
-    """Write the shards, then the index.
-
-    Shards that an interrupted run wrote are kept and verified.
+def write_shards(plan: ShardPlan, directory: Path) -> Index:
+    """Write the shards, then the index. Shards that an interrupted run wrote are kept.
 
     Returns:
         The index.
@@ -202,8 +201,8 @@ def _common_size(videos: Sequence[Video]) -> tuple[int, int]:
     return size
 
 
-def _cut(split: str, videos: Sequence[Video], options: Options) -> list[ClipFiles]:
-    """Cut the videos of a split into clips, in order."""
+def _cut(split: str, videos: Sequence[Video], options: ShardOptions) -> list[ClipFiles]:
+    """The clips of a split, in the order of the videos."""
     clips: list[ClipFiles] = []
     for video in videos:
         length, overlap = (options.clip_length, options.overlap) if split == "train" else (video.num_frames, 0)
@@ -212,7 +211,7 @@ def _cut(split: str, videos: Sequence[Video], options: Options) -> list[ClipFile
         for first_frame in first_frames:
             is_last = first_frame == first_frames[-1]
             num_frames = video.num_frames - first_frame if is_last else length
-            clip = Clip(
+            clip = ShardClip(
                 key=f"{len(clips):06d}",
                 video=video.path.name,
                 first_frame=first_frame,
@@ -263,7 +262,7 @@ def _open_videos(data_root: Path, dataset_splits: Sequence[float] | None) -> dic
     """
     if dataset_splits:
         paths = {
-            split: find_videos(data_root, split, dataset_splits)
+            split: find_split_videos(data_root, split, dataset_splits)
             for split, fraction in zip(SPLITS, dataset_splits, strict=True)
             if fraction
         }
@@ -331,7 +330,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 def main() -> int:
     """Run the command and return the exit code."""
     arguments = parse_arguments()
-    options = Options(arguments.shard_size, arguments.clip_length, arguments.overlap)
+    options = ShardOptions(arguments.shard_size, arguments.clip_length, arguments.overlap)
     if arguments.dataset_splits and abs(sum(arguments.dataset_splits) - 1) > 1e-6:
         raise UserError(f"--dataset_splits: must sum to 1, not to {sum(arguments.dataset_splits):g}")
     directory = arguments.output_directory

@@ -10,8 +10,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Protocol, cast
 
-from dataset.shards.index import BLOCK, Clip
-from dataset.video import ANNOTATIONS_FILE, FRAME_SUFFIXES
+from dataset.annotations import ANNOTATIONS_FILE
+from dataset.shards.index import BLOCK, ShardClip
+from dataset.video import FRAME_SUFFIXES
 from utils.command import UserError, one_line
 
 _MEMBER_NAME = re.compile(rf"([0-9]+)\.(([0-9]{{5,}})(\.\w+)|{re.escape(ANNOTATIONS_FILE)})", re.ASCII)
@@ -82,7 +83,7 @@ def write_archive(stream: Stream, members: Iterable[Member]) -> None:
                 archive.addfile(header, file)
 
 
-def unpack(archive: Path, folder: Path, clips: Sequence[Clip], place: str) -> None:
+def unpack(archive: Path, folder: Path, clips: Sequence[ShardClip], place: str) -> None:
     """Unpack the clips of a shard into videos as `dataset.video` reads them.
 
     Args:

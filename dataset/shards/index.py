@@ -29,7 +29,7 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Clip(_Entry):
+class ShardClip(_Entry):
     """A run of frames of one video."""
 
     key: Annotated[str, Field(pattern=r"^[0-9]{6,12}$")]
@@ -54,7 +54,7 @@ class Shard(_Entry):
     file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+\.tar$")]
     num_bytes: PositiveInt
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    clips: Annotated[tuple[Clip, ...], Field(min_length=1)]
+    clips: Annotated[tuple[ShardClip, ...], Field(min_length=1)]
 
     @property
     def num_frames(self) -> int:
@@ -76,8 +76,8 @@ class SplitIndex(_Entry):
     shards: Annotated[tuple[Shard, ...], Field(min_length=1)]
 
     @property
-    def clips(self) -> Iterator[Clip]:
-        """Clips of all shards."""
+    def clips(self) -> Iterator[ShardClip]:
+        """The clips of all shards."""
         return (clip for shard in self.shards for clip in shard.clips)
 
 

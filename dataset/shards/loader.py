@@ -14,9 +14,9 @@ import torch
 from torch.utils.data import Dataset
 
 from dataset.batching import Batch, make_loader
-from dataset.shards.local import claim_folder, default_directory
+from dataset.shards.local import default_directory, lock_folder
 from dataset.shards.order import SequenceWalk, ShardOrder
-from dataset.shards.prefetch import Shelf
+from dataset.shards.prefetch import ShardCache
 from dataset.shards.split import ShardedSplit
 from dataset.video_dataset import Samples, SequenceKey, VideoDataset
 from utils.command import UserError
@@ -91,15 +91,15 @@ class ShardedLoader:
                 batch = walk.take(self.batch_size, self.observations_count(step))
                 being_read.append(batch.first_window - first_window)
                 try:
-                    shelf.require(being_read[0], batch.last_window - first_window)
+                    cache.require(being_read[0], batch.last_window - first_window)
                 except (UserError, OSError) as error:
                     failure = error  # to be raised after the batches before it
                     return
                 yield batch.keys
 
         with (
-            claim_folder(self.directory) as folder,
-            Shelf(self.split, windows, folder, self.local_shards) as shelf,
+            lock_folder(self.directory) as folder,
+            ShardCache(self.split, windows, folder, self.local_shards) as cache,
         ):
             reader = _LocalShards(self.split, folder)
             for batch in make_loader(reader, plan(), self.num_workers, self.device):

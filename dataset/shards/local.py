@@ -33,8 +33,8 @@ def default_directory() -> Path:
 
 
 @contextmanager
-def claim_folder(directory: Path) -> Iterator[Path]:
-    """Yield a numbered folder in a directory that no other process uses for the duration of the block.
+def lock_folder(directory: Path) -> Iterator[Path]:
+    """Give a folder in a directory that no other process uses as long as the block lasts. What was left there stays.
 
     Concurrent ranks and runs get one each. Existing contents are kept.
 

@@ -26,15 +26,15 @@ class Request:
     """SHA-256 of the shards to remove, which are the names of their folders."""
 
 
-class Shelf:
-    """Bounded cache with the shards of the windows in use, and a prefetcher of the next window.
+class ShardCache:
+    """The shards of the windows that are being read, and those of the next one as they come.
 
-    with Shelf(split, windows, folder, capacity) as shelf:
-        shelf.require(first=0, last=0)      waits for the shards of the first window and starts to prefetch the next
+    with ShardCache(split, windows, folder, capacity) as cache:
+        cache.require(first=0, last=0)      the shards of the first window are there, the next ones are fetched
     """
 
     def __init__(self, split: ShardedSplit, windows: Iterator[list[int]], folder: Path, capacity: int) -> None:
-        """Create the cache.
+        """Prepare the cache.
 
         Args:
             split: the split that the shards belong to.

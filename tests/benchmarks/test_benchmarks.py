@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import data_loading, demo, train_step
 from tests.configurations import MODELS, arguments_of
-from tests.evaluation.test_playability import OVERRIDES, with_checkpoint, write_play
+from tests.evaluation.breakout.test_playability import OVERRIDES, with_checkpoint, write_play
 from tests.synthetic import square_configuration
 from utils.command import UserError
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset.video import Annotations, Video, write_video
+from dataset.annotations import Annotations
+from dataset.video import Video, write_video
 
 WIDTH, HEIGHT = 12, 10
 

@@ -12,24 +12,24 @@ from threading import Thread
 from typing import Any
 
 from dataset.acquisition import shard
-from dataset.acquisition.shard import Options
+from dataset.acquisition.shard import ShardOptions
 from dataset.shards.split import ShardedSplit
 from dataset.splits import find_all_videos
 from dataset.video import Video
 
 LENGTHS = (9, 16, 4, 12, 7, 11)
 OBSERVATIONS = 3
-CLIPS = Options(shard_size=14_000, clip_length=6, overlap=OBSERVATIONS - 1)
+CLIPS = ShardOptions(shard_size=14_000, clip_length=6, overlap=OBSERVATIONS - 1)
 """Two clips fit into a shard."""
 
 
-def write_shards(directory: Path, videos: Sequence[Video], options: Options = CLIPS) -> Path:
+def write_shards(directory: Path, videos: Sequence[Video], options: ShardOptions = CLIPS) -> Path:
     directory.mkdir()
     shard.write_shards(shard.plan_shards({"train": videos}, options), directory)
     return directory
 
 
-def shard_data_set(data_root: Path, directory: Path, options: Options) -> Path:
+def shard_data_set(data_root: Path, directory: Path, options: ShardOptions) -> Path:
     """Write all splits of a data set as shards."""
     directory.mkdir()
     videos = {split: [Video(path) for path in paths] for split, paths in find_all_videos(data_root).items()}

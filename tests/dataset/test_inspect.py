@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from dataset import inspect
+from dataset.annotations import Annotations
 from dataset.authors_layout import convert_to_authors_layout
 from dataset.inspect import VideoReport, contact_sheet, inspect_video
-from dataset.video import Annotations, write_video
+from dataset.video import write_video
 from tests.command import Command
 from tests.configurations import FIXTURES
 

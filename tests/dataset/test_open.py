@@ -13,7 +13,7 @@ import torch
 from dataset import open as opening
 from dataset.batching import Batch
 from dataset.formats import DataFormat, TrainingData
-from dataset.splits import find_videos
+from dataset.splits import find_split_videos
 from dataset.video_dataset import Samples, SequenceKey
 from evaluation.dataset_builder import build_evaluation_dataset
 from playing.starting_frames import choose_starting_frames
@@ -69,7 +69,7 @@ class Toy:
             self.find_videos(data, split)
 
     def find_videos(self, data: DataSource, split: str) -> list[Path]:  # noqa: ARG002
-        return find_videos(self.folder, split)
+        return find_split_videos(self.folder, split)
 
     def open_training_data(self, config: Configuration) -> Noise:
         return Noise(config.training.batching.batch_size)

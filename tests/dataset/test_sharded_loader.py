@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.acquisition.shard import Options
+from dataset.acquisition.shard import ShardOptions
 from dataset.batching import Batch
 from dataset.shards import prefetch
 from dataset.shards.loader import ShardedLoader, _joined
 from dataset.shards.local import default_directory
 from dataset.shards.order import SequenceWalk, ShardOrder
-from dataset.shards.prefetch import Request, Shelf
+from dataset.shards.prefetch import Request, ShardCache
 from dataset.shards.split import ShardedSplit
 from dataset.video import Video
 from dataset.video_dataset import Samples, SequenceKey, VideoDataset
@@ -175,7 +175,7 @@ def test_an_epoch_has_every_sequence_of_the_uncut_videos_once(
 @pytest.mark.parametrize("cache", ["none", "disk"])
 def test_batches_hold_what_the_videos_hold(make_videos: MakeVideos, tmp_path: Path, load: Load, cache: str) -> None:
     videos = make_videos(*LENGTHS)
-    whole = Options(CLIPS.shard_size, clip_length=20, overlap=2)
+    whole = ShardOptions(CLIPS.shard_size, clip_length=20, overlap=2)
     split = open_split(write_shards(tmp_path / "shards", videos, whole), stacking=2, cache=cache)
     plain = VideoDataset(videos, crop=[0, 0, 12, 10], size=[12, 10], observations_count=3, observation_stacking=2)
     for batch in itertools.islice(load(split), 12):
@@ -300,7 +300,7 @@ def test_a_shelf_has_what_is_read_and_no_more_than_it_may(
     monkeypatch.setattr(prefetch, "_Process", lambda _: process)
     order = ShardOrder(len(names), capacity // 2, 3, 0, num_ranks)
     windows = list(itertools.islice(order.windows(), 60))
-    with Shelf(split, order.windows(), tmp_path / "cache", capacity) as shelf:
+    with ShardCache(split, order.windows(), tmp_path / "cache", capacity) as shelf:
         for first, last in itertools.chain.from_iterable(((n, n), (n, n + 1)) for n in range(50)):
             shelf.require(first, last)
             for window in windows[first : last + 1]:

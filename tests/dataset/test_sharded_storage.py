@@ -14,8 +14,8 @@ import pytest
 
 from dataset.shards import local, storage
 from dataset.shards.archive import unpack
-from dataset.shards.index import Clip, parse_index
-from dataset.shards.local import claim_folder, fetch_split
+from dataset.shards.index import ShardClip, parse_index
+from dataset.shards.local import fetch_split, lock_folder
 from dataset.shards.storage import Storage, is_sharded
 from dataset.video import Video
 from tests.dataset.sharded import LENGTHS, Server, serving, write_shards
@@ -24,7 +24,7 @@ from tests.processes import DEADLINE
 from utils.command import UserError
 
 MakeVideos = Callable[..., list[Video]]
-CLIP = Clip(key="000003", video="a", first_frame=0, num_frames=2, num_starts=2)
+CLIP = ShardClip(key="000003", video="a", first_frame=0, num_frames=2, num_starts=2)
 
 
 @pytest.fixture
@@ -226,13 +226,13 @@ def test_folders_are_claimed_by_one_at_a_time_and_cleaned(tmp_path: Path) -> Non
     leftovers = tmp_path / "0" / ".killed"
     leftovers.mkdir(parents=True)
     (tmp_path / "0" / "kept").mkdir()
-    with claim_folder(tmp_path) as first, claim_folder(tmp_path) as second:
+    with lock_folder(tmp_path) as first, lock_folder(tmp_path) as second:
         assert (first, second) == (tmp_path / "0", tmp_path / "1")
-    with claim_folder(tmp_path) as again:
+    with lock_folder(tmp_path) as again:
         assert again == first
         assert sorted(path.name for path in again.iterdir()) == [local.LOCK, "kept"]
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="choose another folder for shards"), claim_folder(tmp_path / "file"):
+    with pytest.raises(UserError, match="choose another folder for shards"), lock_folder(tmp_path / "file"):
         pass
 
 

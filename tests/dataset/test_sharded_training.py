@@ -13,7 +13,7 @@ import pytest
 
 import build_evaluation_dataset
 import train
-from dataset.acquisition.shard import Options
+from dataset.acquisition.shard import ShardOptions
 from dataset.open import open_training_data
 from dataset.shards import storage
 from dataset.shards.split import ShardedSplit
@@ -30,7 +30,7 @@ from utils import ranks
 from utils.checkpoint import load_checkpoint
 from utils.command import UserError
 
-CLIPS = Options(shard_size=1, clip_length=8, overlap=3)
+CLIPS = ShardOptions(shard_size=1, clip_length=8, overlap=3)
 NUM_SHARDS = 8
 """One clip in each."""
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.video import Annotations, Video, VideoError, VideoWriter, write_video
+from dataset.annotations import Annotations
+from dataset.video import Video, VideoError, VideoWriter, write_video
 from utils.command import UserError
 
 AUTHORS_SAMPLE = Path(__file__).parents[1] / "fixtures" / "authors_layout_sample"
@@ -733,6 +734,6 @@ def test_a_refused_frame_may_be_skipped(target: Path) -> None:
 
 
 def test_annotations_too_large_to_be_read_are_not_written(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dataset.video._MAX_ANNOTATIONS_BYTES", 100)
+    monkeypatch.setattr("dataset.annotations.MAX_BYTES", 100)
     assert "less metadata" in refusal(lambda: write_video(target, arrays(), Annotations(**KNOWN)), target)
     assert leftovers(target) == []

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataset.video import Annotations, Video, VideoError, write_video
+from dataset.annotations import Annotations
+from dataset.video import Video, VideoError, write_video
 from dataset.video_dataset import SequenceKey, VideoDataset
 from utils.command import UserError
 

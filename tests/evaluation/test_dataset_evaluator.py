@@ -12,7 +12,7 @@ from evaluation import networks
 from evaluation.action_comparison import ActionComparison
 from evaluation.dataset_evaluator import DATA_FILE, evaluate_dataset, read_demonstrations
 from evaluation.frame_comparison import FrameComparison
-from evaluation.metric import Batch
+from evaluation.metric import PairBatch
 from evaluation.metrics.frame_errors import mse
 from evaluation.networks import InceptionNetwork
 from evaluation.results import Results, read_results
@@ -48,11 +48,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def batch_of(reference: Tensor, generated: Tensor) -> Batch:
+def batch_of(reference: Tensor, generated: Tensor) -> PairBatch:
     """Frames (B, T, 3, H, W) alone, without actions."""
     nothing = np.empty(0)
     names = [str(number) for number in range(len(reference))]
-    return Batch(Pairs(names, nothing, nothing, [], [], nothing, nothing), reference, generated)
+    return PairBatch(Pairs(names, nothing, nothing, [], [], nothing, nothing), reference, generated)
 
 
 def number(results: Results, name: str) -> float:
@@ -246,7 +246,7 @@ def test_action_comparison_pairs_true_movements_with_inferred_actions() -> None:
     made_x = [[{"x": 0.0}, {"x": 3.0}, {}], [{"x": 5.0}, {"x": 5.0}, {"x": 4.0}]]
     inferred, true = np.array([[1, 0], [0, 0]]), np.array([[7, 3], [3, 7]])
     pairs = Pairs(["a", "b"], frames, frames, true_x, made_x, inferred, true)
-    comparison.add(Batch.of(pairs, torch.device("cpu")))
+    comparison.add(PairBatch.of(pairs, torch.device("cpu")))
     movements, actions, sequences = comparison.movements()
     assert movements.tolist() == [[2], [-1]]
     assert actions.tolist() == [1, 0]

@@ -8,7 +8,7 @@ from tests.configurations import small_configuration
 from training.objective import Objective
 from training.state import TrainingState
 from training.step import Phase, TrainingStep
-from utils.configuration import ConfigurationError
+from utils.sections import ConfigurationError
 
 
 def test_samples_have_the_mean_and_variance_of_the_gaussian() -> None:

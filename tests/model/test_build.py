@@ -4,7 +4,7 @@ from model.build import BUILDERS, build_model
 from model.caddy import Caddy
 from tests.configurations import small_configuration
 from utils.command import UserError
-from utils.configuration import ARCHITECTURES
+from utils.model_configuration import ARCHITECTURES
 
 
 def test_configurations_may_name_what_can_be_built() -> None:
@@ -21,7 +21,7 @@ def test_the_published_models(architecture: str) -> None:
 
 
 def test_another_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("utils.configuration.ARCHITECTURES", ("toy",))
+    monkeypatch.setattr("utils.model_configuration.ARCHITECTURES", ("toy",))
     config = small_configuration("model.architecture=toy")
     names = "'model.main_model.model' or 'model.reduced_model.model' or 'model.seeing_model.model'"
     expected = f"^model.architecture: must be {names}, not 'toy'$"

@@ -11,7 +11,8 @@ import torch
 from dataset.acquisition import export_lerobot
 from dataset.acquisition.readers import lerobot
 from dataset.acquisition.readers.source import SourceFrame
-from dataset.video import Annotations, Video, write_video
+from dataset.annotations import Annotations
+from dataset.video import Video, write_video
 from model.action import ActionNetwork
 from model.caddy import Caddy
 from tests.command import Command

@@ -17,7 +17,7 @@ import play
 import train
 from dataset.acquisition import prepare
 from dataset.acquisition.readers.source import Probe, Source, SourceFrame
-from dataset.acquisition.record_atari import Recording, record
+from dataset.acquisition.record_atari import RecordingOptions, record
 from dataset.video import Video, write_video
 from evaluation.configuration import load_evaluation_configuration
 from evaluation.results import read_results
@@ -41,7 +41,7 @@ from tests.configurations import published_configuration, small_configuration
 from tests.synthetic import write_square_videos
 from utils.command import UserError
 from utils.configuration import Configuration, load_configuration
-from utils.video_writer import VideoWriter
+from utils.mp4_writer import Mp4Writer
 
 GB = 10**9
 
@@ -78,7 +78,7 @@ def drafted(machine: Machine, *videos: FakeVideo) -> Plan:
 
 def write_mp4(path: Path, frames: Iterator[np.ndarray] | list[np.ndarray], frame_rate: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = VideoWriter(path, frame_rate)
+    writer = Mp4Writer(path, frame_rate)
     for frame in frames:
         writer.write(frame)
     writer.close()
@@ -387,7 +387,7 @@ def test_a_step_takes_some_time() -> None:
 @pytest.fixture
 def pong(tmp_path: Path) -> Path:
     """A folder of five video files of Pong, of which nothing but the pixels is kept."""
-    recording = Recording("pong", 5, 0, 0, 32, 4, (0, 0, 160, 210), (48, 64), seed=0)
+    recording = RecordingOptions("pong", 5, 0, 0, 32, 4, (0, 0, 160, 210), (48, 64), seed=0)
     record(recording, tmp_path / "recorded", processes=1)
     for split, number in recording.videos():
         video = Video(tmp_path / "recorded" / split / f"{number:05d}")

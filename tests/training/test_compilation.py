@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from model.caddy import Caddy
 from tests.configurations import small_configuration
 from training import compilation
-from training.compilation import compile_networks, explaining_failed_compilation, settled
+from training.compilation import compile_networks, explaining_failed_compilation, resolve_auto
 from training.objective import Objective
 from training.step import Phase, TrainingStep
 from utils.command import UserError
@@ -41,7 +41,7 @@ def _machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., N
 
 
 def chosen(device: torch.device, *overrides: str) -> tuple[str, object]:
-    settings = settled(small_configuration(*overrides), device).training
+    settings = resolve_auto(small_configuration(*overrides), device).training
     return settings.precision, settings.compile
 
 
@@ -91,11 +91,11 @@ def test_what_was_chosen_stays(machine: Callable[..., None], device: torch.devic
 
 def test_cuda_graphs_need_networks_compiled_for_cuda(machine: Callable[..., None]) -> None:
     machine()
-    assert settled(small_configuration("training.cuda_graphs=true"), CUDA).training.cuda_graphs
+    assert resolve_auto(small_configuration("training.cuda_graphs=true"), CUDA).training.cuda_graphs
     for device, compiled in ((CPU, "true"), (CPU, "auto"), (CUDA, "false")):
         config = small_configuration("training.cuda_graphs=true", f"training.compile={compiled}")
         with pytest.raises(UserError, match=r"^training\.cuda_graphs: .* set it to false"):
-            settled(config, device)
+            resolve_auto(config, device)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tests.training.test_state import assert_equal
 from training import run
 from training.objective import Loss, Objective
 from training.trainer import Trainer
-from training.validation import Evaluation, Evaluator
+from training.validation import EvaluationResult, Evaluator
 from utils.checkpoint import CheckpointError, load_checkpoint
 from utils.command import UserError
 from utils.logger import RunLogger
@@ -382,12 +382,12 @@ def with_scalars(changes: dict[int, dict[str, float]], monkeypatch: pytest.Monke
     original = Evaluator.evaluate
     num_calls = 0
 
-    def evaluate(*arguments: Any) -> Evaluation:
+    def evaluate(*arguments: Any) -> EvaluationResult:
         nonlocal num_calls
         num_calls += 1
         evaluation = original(*arguments)
         healthy = {"eval/actions_used": 3.0, "eval/action_effect": 1.0, "eval/action_accuracy": 1.0}
-        return Evaluation(evaluation.scalars | healthy | changes.get(num_calls, {}), evaluation.images)
+        return EvaluationResult(evaluation.scalars | healthy | changes.get(num_calls, {}), evaluation.images)
 
     monkeypatch.setattr(Evaluator, "evaluate", evaluate)
 

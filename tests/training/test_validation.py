@@ -5,14 +5,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from dataset.annotations import Annotations
 from dataset.open import open_split
-from dataset.video import Annotations, Video, write_video
+from dataset.video import Video, write_video
 from model.caddy import Caddy
 from model.noise import Noise
 from model.perceptual import PerceptualNetwork
 from model.playable import ActionSampler, Rollout
 from tests.synthetic import SIDE, square_configuration
-from training.validation import NUM_PICTURED_SEQUENCES, Evaluation, Evaluator
+from training.validation import NUM_PICTURED_SEQUENCES, EvaluationResult, Evaluator
 from utils.configuration import Configuration
 
 CPU = torch.device("cpu")
@@ -28,12 +29,12 @@ def new_model(config: Configuration) -> Caddy:
 
 
 @pytest.fixture
-def evaluation(square: Path) -> Evaluation:
+def evaluation(square: Path) -> EvaluationResult:
     config = square_configuration(square, "evaluation.batching.batch_size=6")
     return evaluator(config).evaluate(new_model(config))
 
 
-def test_scalars(evaluation: Evaluation) -> None:
+def test_scalars(evaluation: EvaluationResult) -> None:
     scalars = evaluation.scalars
     for name in ("reconstruction", "states"):
         curve = [scalars[f"eval/{name}/{position}"] for position in (1, 2, 3)]
@@ -49,7 +50,7 @@ def test_scalars(evaluation: Evaluation) -> None:
     assert "bound from true movement 1.000" in evaluation.summary()
 
 
-def test_images_are_enlarged_and_of_one_size_for_all_resolutions(evaluation: Evaluation) -> None:
+def test_images_are_enlarged_and_of_one_size_for_all_resolutions(evaluation: EvaluationResult) -> None:
     assert evaluation.images.keys() == {
         "reconstruction_full", "reconstruction_half", "reconstruction_quarter",
         "attention", "motion_weights", "actions", "action_usage", "losses",

@@ -33,7 +33,7 @@ from tests.synthetic import configuration_values, write_configuration
 from utils.checkpoint import LATEST, save_checkpoint
 from utils.command import UserError
 from utils.configuration import Configuration, load_configuration
-from web.exporter import Options, export_page
+from web.exporter import ExportOptions, export_page
 from web.runtime import find_runtime
 from web.server import serving
 from web.single_file import write_single_file
@@ -81,7 +81,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Configuration:
 def exported(config: Configuration, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of its page."""
     directory = tmp_path_factory.mktemp("exported") / "page"
-    export_page(config, Options(directory, action_names=["left", "stay", "right"], fps=15))
+    export_page(config, ExportOptions(directory, action_names=["left", "stay", "right"], fps=15))
     return directory
 
 
@@ -126,7 +126,7 @@ def noisy_config(tmp_path_factory: pytest.TempPathFactory) -> Configuration:
 def noisy(noisy_config: Configuration, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Its page."""
     directory = tmp_path_factory.mktemp("noisy_page")
-    export_page(noisy_config, Options(directory))
+    export_page(noisy_config, ExportOptions(directory))
     with serving(directory) as address:
         yield address
 
@@ -434,7 +434,7 @@ class TestWebGpu:
         self, gpu_browser: Chrome, noisy_config: Configuration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("web.onnx_layers._num_empty_channels", lambda _: 0)
-        export_page(noisy_config, Options(tmp_path / "page"))
+        export_page(noisy_config, ExportOptions(tmp_path / "page"))
         with serving(tmp_path / "page") as address:
             open_page(gpu_browser, address)
         page = Page(gpu_browser)

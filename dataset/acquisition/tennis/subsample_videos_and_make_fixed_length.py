@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from dataset.acquisition.tennis.train_val_test_split import link_video
-from dataset.splits import SPLITS, find_videos
+from dataset.splits import SPLITS, find_split_videos
 from dataset.video import Video, write_video
 from utils.command import CommandParser, UserError, positive_int, run_command
 from utils.files import only_process
@@ -55,7 +55,7 @@ def subsample_dataset(
     """
     counts = {}
     for split in SPLITS:
-        videos = find_videos(data_root, split)
+        videos = find_split_videos(data_root, split)
         if split in subsampled_splits:
             counts[split] = _subsample_videos(videos, directory / split, frame_step, length)
             continue

@@ -12,13 +12,13 @@ import pytest
 
 from dataset.acquisition import record_atari
 from dataset.acquisition.atari_players import BreakoutPlayer
-from dataset.acquisition.record_atari import Camera, Recording, parse_arguments, record, recording_of
+from dataset.acquisition.record_atari import Camera, RecordingOptions, parse_arguments, record, recording_of
 from dataset.video import Video
 from utils.command import UserError, run_command
 
 REPOSITORY = Path(record_atari.__file__).parents[2]
 
-RECORDING = Recording(
+RECORDING = RecordingOptions(
     game="breakout",
     train_videos=2,
     val_videos=1,

@@ -11,11 +11,12 @@ import pytest
 import webdataset
 
 from dataset.acquisition import shard
-from dataset.acquisition.shard import Options
+from dataset.acquisition.shard import ShardOptions
+from dataset.annotations import Annotations
 from dataset.authors_layout import convert_to_authors_layout
 from dataset.shards.index import Index, parse_index
 from dataset.shards.local import fetch_split
-from dataset.video import Annotations, Video, write_video
+from dataset.video import Video, write_video
 from tests.command import Command, files
 from tests.faults import file_size_limit
 from tests.synthetic import write_square_videos
@@ -75,7 +76,7 @@ def test_every_sequence_up_to_the_overlap_starts_in_one_clip(
     tmp_path: Path, length: int, clip_length: int, overlap: int
 ) -> None:
     write_video(tmp_path / "a", [np.zeros((1, 1, 3), np.uint8)] * length)
-    clips = [each.clip for each in shard._cut("train", [Video(tmp_path / "a")], Options(1, clip_length, overlap))]
+    clips = [each.clip for each in shard._cut("train", [Video(tmp_path / "a")], ShardOptions(1, clip_length, overlap))]
     for span in range(1, overlap + 2):
         starts = [
             clip.first_frame + frame

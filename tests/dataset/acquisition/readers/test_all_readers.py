@@ -8,11 +8,11 @@ from PIL import Image
 from dataset.acquisition.readers.all_readers import find_sources
 from tests.dataset.acquisition.readers.test_lerobot import write_dataset
 from tests.dataset.acquisition.readers.tfrecord_files import write_records
-from utils.video_writer import VideoWriter
+from utils.mp4_writer import Mp4Writer
 
 
 def write_video(file: Path) -> None:
-    with closing(VideoWriter(file, 10)) as writer:
+    with closing(Mp4Writer(file, 10)) as writer:
         writer.write(np.zeros((16, 16, 3), np.uint8))
 
 

@@ -15,7 +15,7 @@ import pytest
 from dataset.acquisition.readers import lerobot
 from dataset.acquisition.readers.source import Probe, SourceError
 from utils.command import UserError
-from utils.video_writer import VideoWriter
+from utils.mp4_writer import Mp4Writer
 
 CAMERA = "observation.images.top"
 LENGTHS = (5, 7, 4)
@@ -53,7 +53,7 @@ def write_dataset(root: Path, action: Any = None, **info: Any) -> Path:
 @cache
 def video_file(frame_rate: float) -> bytes:
     with TemporaryDirectory() as folder:
-        with closing(VideoWriter(Path(folder) / "a.mp4", frame_rate)) as writer:
+        with closing(Mp4Writer(Path(folder) / "a.mp4", frame_rate)) as writer:
             for value in BRIGHTNESS:
                 writer.write(np.full((32, 48, 3), value, np.uint8))
         return (Path(folder) / "a.mp4").read_bytes()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dataset.acquisition.tennis import download
-from dataset.splits import SPLITS, find_videos
+from dataset.splits import SPLITS, find_split_videos
 from dataset.video import Video
 from tests.command import files
 from tests.dataset.acquisition.tennis.numbered_match import QUARTERS, Label, label_of
@@ -57,7 +57,7 @@ def write_tables(folder: Path) -> None:
 
 
 def labels(root: Path) -> dict[str, list[list[Label]]]:
-    videos = {split: map(Video, find_videos(root, split)) for split in SPLITS}
+    videos = {split: map(Video, find_split_videos(root, split)) for split in SPLITS}
     return {
         split: [[label_of(video.frame(index)) for index in range(len(video))] for video in found]
         for split, found in videos.items()

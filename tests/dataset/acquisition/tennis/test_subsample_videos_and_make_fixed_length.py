@@ -7,7 +7,7 @@ import pytest
 
 from dataset.acquisition.tennis import subsample_videos_and_make_fixed_length
 from dataset.acquisition.tennis.subsample_videos_and_make_fixed_length import fixed_length_sequences, subsample_dataset
-from dataset.splits import SPLITS, find_videos
+from dataset.splits import SPLITS, find_split_videos
 from dataset.video import Video
 from tests.command import Command
 
@@ -22,7 +22,7 @@ def data_root(make_videos: Callable[..., list[Video]]) -> Path:
 
 def frames(root: Path) -> dict[str, list[list[tuple[int, int]]]]:
     """The number of its original video and its frame, for every frame of every video of every split."""
-    return {split: [frames_of(Video(path)) for path in find_videos(root, split)] for split in SPLITS}
+    return {split: [frames_of(Video(path)) for path in find_split_videos(root, split)] for split in SPLITS}
 
 
 def frames_of(video: Video) -> list[tuple[int, int]]:
@@ -53,7 +53,7 @@ def test_evaluation_splits_are_subsampled_and_the_training_split_is_kept(data_ro
         ],
         "test": [[(0, 0), (0, 2), (0, 4)], [(0, 6), (0, 8), (0, 10)]],
     }
-    assert [path.name for path in find_videos(tmp_path / "out", "val")] == ["00000", "00001", "00002", "00003"]
+    assert [path.name for path in find_split_videos(tmp_path / "out", "val")] == ["00000", "00001", "00002", "00003"]
 
 
 def test_annotations_of_single_steps_become_unknown(data_root: Path, tmp_path: Path) -> None:

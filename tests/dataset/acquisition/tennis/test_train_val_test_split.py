@@ -8,7 +8,7 @@ import pytest
 
 from dataset.acquisition.tennis import train_val_test_split
 from dataset.acquisition.tennis.train_val_test_split import split_videos
-from dataset.splits import find_videos
+from dataset.splits import find_split_videos
 from dataset.video import Video
 from tests.command import Command, files
 
@@ -23,13 +23,13 @@ def clips(make_videos: Callable[..., list[Video]]) -> Path:
 
 
 def lengths(root: Path) -> dict[str, list[int]]:
-    return {split: [len(Video(path)) for path in find_videos(root, split)] for split in SPLITS}
+    return {split: [len(Video(path)) for path in find_split_videos(root, split)] for split in SPLITS}
 
 
 def test_each_split_is_numbered_in_the_order_of_the_table(clips: Path, tmp_path: Path) -> None:
     split_videos(clips, SPLITS, tmp_path / "splits")
     assert lengths(tmp_path / "splits") == {"train": [5, 2], "val": [3], "test": [6, 4]}
-    assert [path.name for path in find_videos(tmp_path / "splits", "test")] == ["00000", "00001"]
+    assert [path.name for path in find_split_videos(tmp_path / "splits", "test")] == ["00000", "00001"]
 
 
 def test_files_take_no_space_twice(clips: Path, tmp_path: Path) -> None:

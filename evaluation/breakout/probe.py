@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from torch import Tensor
 
-from evaluation.metrics.breakout_ball import balls_drawn
-from evaluation.movement.breakout import Playfield
+from evaluation.breakout.ball import balls_drawn
+from evaluation.breakout.tracking import Playfield
 from utils.command import UserError
 from utils.images import to_uint8
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.movement.breakout import TOLERANCE, Balls, Playfield, is_black
+from evaluation.breakout.tracking import TOLERANCE, Balls, Playfield, is_black
 
 EXTREME = 0.99
 """The quantile taken as the largest true distance, and one minus it as the smallest, so that a single odd frame does
@@ -39,16 +39,16 @@ MEANINGS = {STAY: "stay", LEFT: "left", RIGHT: "right"}
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A measured mean and its number of samples."""
+class SampleMean:
+    """A measured mean, and the number of samples behind it."""
 
     value: float | None
     """None without samples."""
     samples: int
 
     @classmethod
-    def of(cls, values: np.ndarray) -> "Figure":
-        """Average the numbers that are not NaN."""
+    def of(cls, values: np.ndarray) -> "SampleMean":
+        """The mean of those numbers that are not NaN."""
         known = values[~np.isnan(values)]
         return cls(float(np.mean(known)) if known.size else None, known.size)
 
@@ -123,34 +123,34 @@ class Measures:
     Shares lie in [0, 1].
     """
 
-    pressed_way: Figure
+    pressed_way: SampleMean
     """Share of the steps that obey."""
-    stay: Figure
-    left: Figure
-    right: Figure
-    """Share of the steps with each meaning that obey."""
-    leaves_wall: Figure
-    """Share of the two-step presses away from a wall that move the paddle."""
-    pressed_way_in_sight: Figure
+    stay: SampleMean
+    left: SampleMean
+    right: SampleMean
+    """The same of the steps with each meaning."""
+    leaves_wall: SampleMean
+    """Share of the presses away from a wall, held for two steps, that move the paddle."""
+    pressed_way_in_sight: SampleMean
     """Share of the steps that obey, of those before and after which the paddle is found."""
-    drift: Figure
-    """Mean movement of the paddle in pixels during a stay after a stay."""
-    paddle_found: Figure
+    drift: SampleMean
+    """Mean pixels that the paddle moves while it is told to stay for the second step or longer."""
+    paddle_found: SampleMean
     """Share of the frames that show the paddle."""
-    walls_difference: Figure
-    """Mean absolute difference of wall pixels from the true ones, in 0..255, averaged over frames."""
-    bricks_intact: Figure
-    """Share of brick pixels that are as in the sequence's first frame, or black for good, averaged over frames."""
-    bricks_gone: Figure
-    """Share of brick pixels that turn black from a sequence's first frame to its last, averaged over sequences."""
-    ball_frames: Figure
-    """Last frame with a ball before it is out of sight for longer than `LONGEST_ABSENCE`, averaged over the sequences
-    whose first frame, number 0, shows it."""
-    one_ball: Figure
-    """Share of the frames with exactly one ball."""
-    plausible_bounces: Figure
-    """Share of the ball's vertical reversals that have a cause within the longest step of the true ball: upwards the
-    paddle, downwards the bricks or what is above them."""
+    walls_difference: SampleMean
+    """Mean absolute difference of wall pixels from the true ones, in 0..255, over frames."""
+    bricks_intact: SampleMean
+    """Share of brick pixels that are as in the sequence's first frame, or black and remain so, over frames."""
+    bricks_gone: SampleMean
+    """Share of brick pixels that turn black from a sequence's first frame to its last, over sequences."""
+    ball_frames: SampleMean
+    """Frame in which the ball is last seen before it is out of sight for longer than `LONGEST_ABSENCE`, over those
+    sequences whose first frame, number 0, shows it."""
+    one_ball: SampleMean
+    """Share of the frames with exactly one ball in sight."""
+    plausible_bounces: SampleMean
+    """Share of the reversals of the ball's vertical direction that happen where something reverses it: upwards at the
+    paddle, downwards not below the bricks. "Where" means within the longest step of the true ball."""
 
 
 def find_paddles(playfield: Playfield, frames: np.ndarray) -> np.ndarray:
@@ -212,22 +212,22 @@ def measure(playfield: Playfield, laws: PaddleLaws, reach: float, readings: Read
         readings: the readings of the sequences.
     """
     positions, pressed, obeyed = readings.positions, readings.pressed, readings.obeyed
-    by_meaning = {name: Figure.of(obeyed[pressed == meaning]) for meaning, name in MEANINGS.items()}
+    by_meaning = {name: SampleMean.of(obeyed[pressed == meaning]) for meaning, name in MEANINGS.items()}
     rests = (pressed == STAY) & ~_follows_press(pressed)
     balls = [follow_ball(playfield, reach, *pair) for pair in zip(readings.balls, positions, strict=True)]
     return Measures(
-        pressed_way=Figure.of(obeyed),
+        pressed_way=SampleMean.of(obeyed),
         **by_meaning,
-        leaves_wall=Figure.of(laws.leaves_wall(positions, pressed)),
-        pressed_way_in_sight=Figure.of(obeyed[np.isfinite(np.diff(positions))]),
-        drift=Figure.of(np.abs(np.diff(positions)[rests])),
-        paddle_found=Figure.of(readings.paddle_found),
-        walls_difference=Figure.of(readings.walls_difference),
-        bricks_intact=Figure.of(readings.bricks_intact),
-        bricks_gone=Figure.of(np.array([bricks_gone(playfield, sequence) for sequence in readings.frames])),
-        ball_frames=Figure.of(np.array([ball.last_seen for ball in balls])),
-        one_ball=Figure.of(readings.one_ball),
-        plausible_bounces=Figure.of(np.concatenate([ball.bounces for ball in balls])),
+        leaves_wall=SampleMean.of(laws.leaves_wall(positions, pressed)),
+        pressed_way_in_sight=SampleMean.of(obeyed[np.isfinite(np.diff(positions))]),
+        drift=SampleMean.of(np.abs(np.diff(positions)[rests])),
+        paddle_found=SampleMean.of(readings.paddle_found),
+        walls_difference=SampleMean.of(readings.walls_difference),
+        bricks_intact=SampleMean.of(readings.bricks_intact),
+        bricks_gone=SampleMean.of(np.array([bricks_gone(playfield, sequence) for sequence in readings.frames])),
+        ball_frames=SampleMean.of(np.array([ball.last_seen for ball in balls])),
+        one_ball=SampleMean.of(readings.one_ball),
+        plausible_bounces=SampleMean.of(np.concatenate([ball.bounces for ball in balls])),
     )
 
 
@@ -262,7 +262,7 @@ class Curves:
 def _window_means(values: np.ndarray) -> list[float | None]:
     """Return the mean of the values (G, T-1) that are not NaN in each window."""
     windows = (values[:, first : first + WINDOW] for first in range(0, values.shape[1], WINDOW))
-    return [Figure.of(window).value for window in windows]
+    return [SampleMean.of(window).value for window in windows]
 
 
 def walls_difference(playfield: Playfield, frames: np.ndarray) -> np.ndarray:

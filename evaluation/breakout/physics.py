@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.metrics.breakout_play import EXTREME, Figure, Readings, quantile
-from evaluation.movement.breakout import Balls, Playfield, is_black
+from evaluation.breakout.measures import EXTREME, Readings, SampleMean, quantile
+from evaluation.breakout.tracking import Balls, Playfield, is_black
 
 LONGEST_TURN = 4
 """Maximum number of steps between the last one before a reversal and the first one after it; in between the ball may be
@@ -81,24 +81,24 @@ class Physics:
     Shares lie in [0, 1].
     """
 
-    wall_bounces: Figure
-    paddle_bounces: Figure
-    brick_bounces: Figure
-    ceiling_bounces: Figure
-    nothing_bounces: Figure
-    """Bounces off each of these per 100 frames."""
-    wall_speed_change: Figure
-    paddle_speed_change: Figure
-    brick_speed_change: Figure
-    """Mean change of the ball's speed by a bounce off each of these, horizontal plus vertical, in pixels a step."""
-    paddle_rise_possible: Figure
-    """Share of the bounces off the paddle after which the ball rises at a speed that occurs in true play."""
-    bricks_break: Figure
-    """Share of the bounces off bricks at which more brick pixels near the ball vanish than the ball could hide."""
-    losses_without_ball: Figure
-    """Share of the brick pixels turning black that do so while no ball is near."""
-    served: Figure
-    """Share of the times without a visible ball that end no later than in true play."""
+    wall_bounces: SampleMean
+    paddle_bounces: SampleMean
+    brick_bounces: SampleMean
+    ceiling_bounces: SampleMean
+    nothing_bounces: SampleMean
+    """Bounces off each in 100 frames."""
+    wall_speed_change: SampleMean
+    paddle_speed_change: SampleMean
+    brick_speed_change: SampleMean
+    """By how many pixels a step a bounce off each changes the ball's speed across, plus that up or down, on average."""
+    paddle_rise_possible: SampleMean
+    """Share of the bounces off the paddle after which the ball rises as fast as it may in true play."""
+    bricks_break: SampleMean
+    """Share of the bounces off bricks with which brick pixels near the ball vanish, more than it may have hidden."""
+    losses_without_ball: SampleMean
+    """Share of the brick pixels that turn black while no ball is near."""
+    served: SampleMean
+    """Share of the times without a ball in sight that end no later than in true play."""
 
 
 def measure_physics(playfield: Playfield, laws: BallLaws, readings: Readings) -> Physics:
@@ -124,14 +124,14 @@ def measure_physics(playfield: Playfield, laws: BallLaws, readings: Readings) ->
     rises = np.array([bounce.after[1] for bounce in bounces if bounce.kind == PADDLE and np.isfinite(bounce.after[1])])
     return Physics(
         **{
-            f"{kind}_bounces": Figure(100 * float((kinds == kind).sum()) / num_frames, num_frames)
+            f"{kind}_bounces": SampleMean(100 * float((kinds == kind).sum()) / num_frames, num_frames)
             for kind in (WALL, PADDLE, BRICK, CEILING, NOTHING)
         },
-        **{f"{kind}_speed_change": Figure.of(changes[kinds == kind]) for kind in (WALL, PADDLE, BRICK)},
-        paddle_rise_possible=Figure.of((rises >= laws.rise[0]) & (rises <= laws.rise[1])),
-        bricks_break=Figure.of(np.array(breaks)),
-        losses_without_ball=Figure.of(np.concatenate(losses)),
-        served=Figure.of(np.array(served)),
+        **{f"{kind}_speed_change": SampleMean.of(changes[kinds == kind]) for kind in (WALL, PADDLE, BRICK)},
+        paddle_rise_possible=SampleMean.of((rises >= laws.rise[0]) & (rises <= laws.rise[1])),
+        bricks_break=SampleMean.of(np.array(breaks)),
+        losses_without_ball=SampleMean.of(np.concatenate(losses)),
+        served=SampleMean.of(np.array(served)),
     )
 
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from dataset.open import open_split
-from evaluation.breakout_probe import probe_breakout
+from evaluation.breakout.probe import probe_breakout
 from model.caddy import Caddy, Rollout
-from tests.evaluation.movement.test_breakout import draw
-from tests.evaluation.test_playability import write_play
+from tests.evaluation.breakout.test_playability import write_play
+from tests.evaluation.breakout.test_tracking import draw
 from tests.synthetic import square_configuration
 from training import validation
 from training.validation import Evaluator
@@ -70,7 +70,7 @@ def breakout(tmp_path: Any) -> Configuration:
     )
 
 
-def evaluated(config: Configuration) -> validation.Evaluation:
+def evaluated(config: Configuration) -> validation.EvaluationResult:
     torch.manual_seed(0)
     dataset = open_split(config, "val", config.evaluation.batching)
     return Evaluator(config, dataset, torch.device("cpu")).evaluate(Caddy(config))

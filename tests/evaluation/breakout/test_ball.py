@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from evaluation.metrics.breakout_ball import Drawn, balls_drawn, measure_drawn
-from evaluation.metrics.breakout_play import Figure
-from evaluation.movement.breakout import Playfield
-from tests.evaluation.movement.test_breakout import CENTRES, RED, draw, drawn
+from evaluation.breakout.ball import Drawn, balls_drawn, measure_drawn
+from evaluation.breakout.measures import SampleMean
+from evaluation.breakout.tracking import Playfield
+from tests.evaluation.breakout.test_tracking import CENTRES, RED, draw, drawn
 
 OLD, NOW = (20, 60), (24, 62)
 
@@ -22,7 +22,7 @@ def compared(playfield: Playfield, made: np.ndarray) -> Drawn:
 
 
 def test_a_perfect_frame(playfield: Playfield) -> None:
-    one, zero = Figure(1.0, 1), Figure(0.0, 1)
+    one, zero = SampleMean(1.0, 1), SampleMean(0.0, 1)
     assert compared(playfield, draw(40.0, NOW)) == Drawn(
         ball=one, one_ball=one, colour_difference=zero, paddle=one, l1=zero
     )
@@ -34,8 +34,8 @@ def test_a_perfect_frame(playfield: Playfield) -> None:
 )
 def test_a_ball_counts_at_its_new_place(playfield: Playfield, place: tuple[int, int] | None, is_drawn: int) -> None:
     found = compared(playfield, draw(40.0, place))
-    assert found.ball == Figure(is_drawn, 1)
-    assert found.one_ball == Figure(float(place is not None), 1)
+    assert found.ball == SampleMean(is_drawn, 1)
+    assert found.one_ball == SampleMean(float(place is not None), 1)
 
 
 def test_a_second_ball(playfield: Playfield) -> None:
@@ -49,12 +49,12 @@ def test_the_colour_is_that_of_the_place(playfield: Playfield) -> None:
     assert compared(playfield, draw(40.0)).colour_difference.value == pytest.approx(np.mean(RED))
     paler = draw(40.0, NOW)
     paler[NOW[1] : NOW[1] + 2, NOW[0]] += 10
-    assert compared(playfield, paler).colour_difference == Figure(10.0, 1)
+    assert compared(playfield, paler).colour_difference == SampleMean(10.0, 1)
 
 
 @pytest.mark.parametrize(("paddle", "is_drawn"), [(42.0, 1), (43.0, 0), (None, 0)])
 def test_the_paddle_of_the_same_frames(playfield: Playfield, paddle: float | None, is_drawn: int) -> None:
-    assert compared(playfield, draw(paddle, NOW)).paddle == Figure(is_drawn, 1)
+    assert compared(playfield, draw(paddle, NOW)).paddle == SampleMean(is_drawn, 1)
 
 
 def test_l1_is_of_pixels_between_minus_one_and_one(playfield: Playfield) -> None:

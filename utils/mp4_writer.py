@@ -9,8 +9,8 @@ from utils.command import UserError
 from utils.ffmpeg import Ffmpeg, FfmpegError, is_written
 
 
-class VideoWriter:
-    """Writer of an H.264 video in an MP4 file.
+class Mp4Writer:
+    """An H.264 video in an MP4 file.
 
     ffmpeg runs as a separate process and completes the file even if this process is killed.
     """

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from dataset.video import Video
+from evaluation.breakout.tracking import BreakoutTracker
 from evaluation.configuration import MovementName
-from evaluation.movement import trackers
+from evaluation.movement import all_trackers
+from evaluation.movement.all_trackers import select_tracker
 from evaluation.movement.bair import BairTracker
-from evaluation.movement.breakout import BreakoutTracker
 from evaluation.movement.generic import GenericTracker
 from evaluation.movement.tennis import TennisTracker
-from evaluation.movement.trackers import select_tracker
 from tests.configurations import FIXTURES
-from tests.evaluation.movement.test_breakout import CENTRES, PADDLE_ROWS, draw, drawn
+from tests.evaluation.breakout.test_tracking import CENTRES, PADDLE_ROWS, draw, drawn
 from tests.synthetic import SQUARE, write_square_videos
 from utils.command import UserError
 
@@ -178,7 +178,7 @@ def test_generic_follows_the_paddle_of_breakout(screens: np.ndarray) -> None:
 
 
 def test_selection_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trackers, "load_person_detector", Boxes)
+    monkeypatch.setattr(all_trackers, "load_person_detector", Boxes)
     frames = drawn(CENTRES)
     kinds = [type(select_tracker(name, frames, CPU)) for name in get_args(MovementName)]
     assert kinds == [TennisTracker, BreakoutTracker, BairTracker, GenericTracker, type(None)]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.metrics.breakout_play import Figure
-from evaluation.movement.breakout import Playfield
+from evaluation.breakout.measures import SampleMean
+from evaluation.breakout.tracking import Playfield
 
 REFERENCE_WIDTH = 80
 LEAST_MOVE = 4.0
@@ -29,15 +29,15 @@ class Drawn:
     Shares lie in [0, 1].
     """
 
-    ball: Figure
-    """Share of the frames with a ball in the place of the true one."""
-    one_ball: Figure
-    """Share of the frames with exactly one ball, anywhere."""
-    colour_difference: Figure
-    """Mean absolute difference from the true colour, in 0..255, over the pixels of the true ball."""
-    paddle: Figure
-    """Share of the frames with the paddle in its true place, of those whose true frame shows it."""
-    l1: Figure
+    ball: SampleMean
+    """Share of the frames with a ball where the true one is now."""
+    one_ball: SampleMean
+    """Share of the frames with exactly one ball, wherever it is."""
+    colour_difference: SampleMean
+    """Mean absolute difference from the true colour, in 0..255, of the pixels where the true ball is now."""
+    paddle: SampleMean
+    """Share of the frames with the paddle where the true one is, of those that truly show it."""
+    l1: SampleMean
     """Mean absolute difference of all pixels, in [-1, 1]."""
 
 
@@ -54,11 +54,11 @@ def measure_drawn(playfield: Playfield, before: np.ndarray, true: np.ndarray, ma
     counts = ~np.isnan(drawn)
     true, made = true[counts], made[counts]
     return Drawn(
-        ball=Figure.of(drawn),
-        one_ball=Figure.of(playfield.find_balls(made).count == 1),
-        colour_difference=Figure.of(_colour_differences(playfield, true, made)),
-        paddle=Figure.of(_paddles_drawn(playfield, true, made)),
-        l1=Figure.of(_differences(true, made).mean(axis=(1, 2, 3)) / 127.5),
+        ball=SampleMean.of(drawn),
+        one_ball=SampleMean.of(playfield.find_balls(made).count == 1),
+        colour_difference=SampleMean.of(_colour_differences(playfield, true, made)),
+        paddle=SampleMean.of(_paddles_drawn(playfield, true, made)),
+        l1=SampleMean.of(_differences(true, made).mean(axis=(1, 2, 3)) / 127.5),
     )
 
 

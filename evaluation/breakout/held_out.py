@@ -12,8 +12,8 @@ import torch
 from dataset.batching import Batch, evaluation_keys, in_batches, make_loader
 from dataset.open import find_videos, open_split
 from dataset.video_dataset import SequenceKey, VideoDataset
-from evaluation.metrics.breakout_ball import Drawn, measure_drawn
-from evaluation.movement.breakout import Playfield
+from evaluation.breakout.ball import Drawn, measure_drawn
+from evaluation.breakout.tracking import Playfield
 from model.noise import Noise
 from model.playable import Rollout, most_probable_actions
 from playing.simulator import Simulator

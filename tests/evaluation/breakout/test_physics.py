@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from evaluation.metrics.breakout_physics import BallLaws, Physics, measure_physics
-from evaluation.metrics.breakout_play import Figure, PaddleLaws, Readings
-from evaluation.movement.breakout import Playfield
-from tests.evaluation.movement.test_breakout import BRICKS, CENTRES, draw, drawn
+from evaluation.breakout.measures import PaddleLaws, Readings, SampleMean
+from evaluation.breakout.physics import BallLaws, Physics, measure_physics
+from evaluation.breakout.tracking import Playfield
+from tests.evaluation.breakout.test_tracking import BRICKS, CENTRES, draw, drawn
 
 PADDLE_LAWS = PaddleLaws(8.0, 72.0, shortest_move=8.0, longest_slide=2.0, longest_rest=0.0)
 LAWS = BallLaws(reach=np.array([4.0, 4.0]), rise=(2.0, 4.0), longest_absence=3)
@@ -76,17 +76,17 @@ def test_what_is_no_bounce(playfield: Playfield, track: Track) -> None:
 def test_a_bounce_keeps_the_speed(playfield: Playfield) -> None:
     before = [(16, 50), (12, 52), (8, 54)]
     kept = [*before, (5, 56), (8, 58), (12, 60)]  # the step to the wall and the one from it show less than the speed
-    assert physics(playfield, played(kept)).wall_speed_change == Figure(0.0, 1)
+    assert physics(playfield, played(kept)).wall_speed_change == SampleMean(0.0, 1)
     slower = [*before, (5, 56), (8, 58), (11, 61)]
-    assert physics(playfield, played(slower)).wall_speed_change == Figure(2.0, 1)
+    assert physics(playfield, played(slower)).wall_speed_change == SampleMean(2.0, 1)
     cut = kept[1:-1]
-    assert physics(playfield, played(cut[1:])).wall_speed_change == Figure(None, 0)
+    assert physics(playfield, played(cut[1:])).wall_speed_change == SampleMean(None, 0)
 
 
 @pytest.mark.parametrize(("rise", "share"), [(4, 1.0), (2, 1.0), (1, 0.0)])
 def test_how_fast_the_ball_rises_from_the_paddle(playfield: Playfield, rise: int, share: float) -> None:
     track = [(40, 74), (40, 78), (40, 82), *((40, 82 - rise * step) for step in (1, 2, 3))]
-    assert physics(playfield, played(track)).paddle_rise_possible == Figure(share, 1)
+    assert physics(playfield, played(track)).paddle_rise_possible == SampleMean(share, 1)
 
 
 def breaking(frame: int, x: int) -> np.ndarray:
@@ -104,27 +104,27 @@ def test_bricks_break_where_and_when_they_are_hit(
     playfield: Playfield, frame: int, x: int, breaks: int, without_ball: float | None
 ) -> None:
     found = physics(playfield, breaking(frame, x))
-    assert found.bricks_break == Figure(breaks, 1)
-    assert found.losses_without_ball == Figure(without_ball, 0 if without_ball is None else 12)
+    assert found.bricks_break == SampleMean(breaks, 1)
+    assert found.losses_without_ball == SampleMean(without_ball, 0 if without_ball is None else 12)
 
 
 def test_a_few_dark_pixels_are_no_broken_brick(playfield: Playfield) -> None:
     frames = played(OFF_A_BRICK)
     frames[5:, BRICKS.stop - 2 : BRICKS.stop, 38:41] = 0
-    assert physics(playfield, frames).bricks_break == Figure(0.0, 1)
+    assert physics(playfield, frames).bricks_break == SampleMean(0.0, 1)
 
 
 @pytest.mark.parametrize(
     ("track", "served"),
     [
-        ([True, *[False] * 3, True], Figure(1.0, 1)),
-        ([True, *[False] * 4, True], Figure(0.0, 1)),
-        ([True, *[False] * 3], Figure(None, 0)),
-        ([False] * 4, Figure(0.0, 1)),
-        ([False, True, False, True, *[False] * 4], Figure(2 / 3, 3)),
+        ([True, *[False] * 3, True], SampleMean(1.0, 1)),
+        ([True, *[False] * 4, True], SampleMean(0.0, 1)),
+        ([True, *[False] * 3], SampleMean(None, 0)),
+        ([False] * 4, SampleMean(0.0, 1)),
+        ([False, True, False, True, *[False] * 4], SampleMean(2 / 3, 3)),
     ],
 )
-def test_the_serve(playfield: Playfield, track: list[bool], served: Figure) -> None:
+def test_the_serve(playfield: Playfield, track: list[bool], served: SampleMean) -> None:
     frames = played([(40, 50) if is_seen else None for is_seen in track])
     assert physics(playfield, frames).served == served
 

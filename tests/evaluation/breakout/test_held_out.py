@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from evaluation.held_out import CONTEXT, Foresight, foresee, infer_held_out, open_held_out
-from evaluation.movement.breakout import Playfield
-from tests.evaluation.test_playability import OVERRIDES, write_play
+from evaluation.breakout.held_out import CONTEXT, Foresight, foresee, infer_held_out, open_held_out
+from evaluation.breakout.tracking import Playfield
+from tests.evaluation.breakout.test_playability import OVERRIDES, write_play
 from tests.synthetic import square_configuration
 from utils.configuration import Configuration
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from utils.command import UserError
-from utils.video_writer import VideoWriter
+from utils.mp4_writer import Mp4Writer
 
 pytestmark = pytest.mark.usefixtures("each_ffmpeg")
 
@@ -15,7 +15,7 @@ FRAME = np.full((32, 48, 3), (200, 60, 20), np.uint8)
 
 
 def write(path: Path, num_frames: int = 1, frame_rate: float = 10) -> None:
-    with closing(VideoWriter(path, frame_rate)) as writer:
+    with closing(Mp4Writer(path, frame_rate)) as writer:
         for _ in range(num_frames):
             writer.write(FRAME)
 
@@ -31,7 +31,7 @@ def test_frames_become_a_video(tmp_path: Path) -> None:
 
 
 def test_without_frames_there_is_no_file(tmp_path: Path) -> None:
-    VideoWriter(tmp_path / "a.mp4", 10).close()
+    Mp4Writer(tmp_path / "a.mp4", 10).close()
     assert not (tmp_path / "a.mp4").exists()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation.movement.breakout import PaddleFinder, Playfield, Runs
+from evaluation.breakout.tracking import PaddleFinder, Playfield, Runs
 from tests.configurations import FIXTURES
 from utils.command import UserError
 

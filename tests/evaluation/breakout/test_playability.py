@@ -10,21 +10,21 @@ import pytest
 import torch
 from PIL import Image
 
-from dataset.video import Annotations, write_video
-from evaluation.held_out import HeldOut, open_held_out
-from evaluation.metrics.breakout_play import (
+from dataset.annotations import Annotations
+from dataset.video import write_video
+from evaluation.breakout.held_out import HeldOut, open_held_out
+from evaluation.breakout.measures import (
     LONGEST_ABSENCE,
     WINDOW,
     Curves,
-    Figure,
     Measures,
     PaddleLaws,
     Readings,
+    SampleMean,
     follow_ball,
     measure,
 )
-from evaluation.movement.breakout import Playfield
-from evaluation.playability import (
+from evaluation.breakout.playability import (
     Playability,
     animated,
     learned_meanings,
@@ -33,8 +33,9 @@ from evaluation.playability import (
     table,
     true_meanings,
 )
+from evaluation.breakout.tracking import Playfield
 from model.caddy import Caddy
-from tests.evaluation.movement.test_breakout import BRICKS, PADDLE_ROWS, WALL, draw, drawn
+from tests.evaluation.breakout.test_tracking import BRICKS, PADDLE_ROWS, WALL, draw, drawn
 from tests.synthetic import square_configuration
 from training.validation import Evaluator
 from utils.checkpoint import LATEST, save_checkpoint
@@ -92,17 +93,17 @@ def test_perfect_play(playfield: Playfield, frames: np.ndarray, pressed: np.ndar
     found = measured(playfield, frames, pressed)
     num_steps = pressed.size
     assert (found.pressed_way.value, found.pressed_way_in_sight.value) == (1, 1)
-    assert found.stay == Figure(1.0, int((pressed == 0).sum()))
+    assert found.stay == SampleMean(1.0, int((pressed == 0).sum()))
     assert found.pressed_way.samples == found.stay.samples + found.left.samples + found.right.samples < num_steps
     assert found.leaves_wall.value == 1
     assert found.leaves_wall.samples > 0
     assert found.drift.value == 0
-    assert found.paddle_found == Figure(1.0, num_steps)
-    assert found.walls_difference == Figure(0.0, num_steps)
-    assert found.bricks_intact == Figure(1.0, num_steps)
-    assert found.bricks_gone == Figure(0.0, len(frames))
-    assert found.one_ball == Figure(0.0, num_steps)
-    assert found.ball_frames == found.plausible_bounces == Figure(None, 0)
+    assert found.paddle_found == SampleMean(1.0, num_steps)
+    assert found.walls_difference == SampleMean(0.0, num_steps)
+    assert found.bricks_intact == SampleMean(1.0, num_steps)
+    assert found.bricks_gone == SampleMean(0.0, len(frames))
+    assert found.one_ball == SampleMean(0.0, num_steps)
+    assert found.ball_frames == found.plausible_bounces == SampleMean(None, 0)
 
 
 def test_a_paddle_that_ignores_its_player(playfield: Playfield, pressed: np.ndarray) -> None:
@@ -122,7 +123,7 @@ def test_a_paddle_that_vanishes_obeys_no_longer(playfield: Playfield, frames: np
     vanishing = frames.copy()
     vanishing[:, 11:, PADDLE_ROWS[0] : PADDLE_ROWS[-1] + 1, WALL:-WALL] = 0
     found = measured(playfield, vanishing, pressed)
-    assert found.paddle_found == Figure(10 / 40, pressed.size)
+    assert found.paddle_found == SampleMean(10 / 40, pressed.size)
     assert found.pressed_way_in_sight.value == 1
     assert 3 * 29 <= found.pressed_way.samples - found.pressed_way_in_sight.samples <= 3 * 30
     assert found.pressed_way.value == found.pressed_way_in_sight.samples / found.pressed_way.samples
@@ -153,7 +154,7 @@ def test_drift_is_of_stays_after_stays(playfield: Playfield) -> None:
     pressed = np.array([[0, 0, 0, -1, 0, 0]])
     positions = [40.0, 50.0, 51.0, 53.0, 45.0, 43.0, 43.0]
     drift = measured(playfield, drawn(positions)[np.newaxis], pressed).drift
-    assert drift == Figure(1.0, 3)
+    assert drift == SampleMean(1.0, 3)
 
 
 def test_laws_of_true_play() -> None:
@@ -211,7 +212,7 @@ def test_one_ball(playfield: Playfield) -> None:
     play = with_balls([50, 53, None, 59, 62])
     play[4, 70, 20] = (200, 72, 72)
     pressed = np.zeros((1, 4), np.int64)
-    assert measured(playfield, play[np.newaxis], pressed).one_ball == Figure(0.5, 4)
+    assert measured(playfield, play[np.newaxis], pressed).one_ball == SampleMean(0.5, 4)
 
 
 def test_curves_say_when_something_breaks(playfield: Playfield) -> None:
@@ -311,7 +312,7 @@ def test_a_checkpoint_is_measured(breakout: Configuration) -> None:
     playability = measure_playability(breakout, CPU, num_games=2, num_frames=5)
     assert playability.true.pressed_way.value == 1
     assert playability.movement_accuracy.value == share_that_a_wall_does_not_stop()
-    assert playability.true.paddle_found == Figure(1.0, 60)
+    assert playability.true.paddle_found == SampleMean(1.0, 60)
     assert playability.generated.paddle_found.samples == 10
     assert playability.generated.walls_difference.value is not None
     assert playability.generated.walls_difference.value > 1
@@ -319,7 +320,7 @@ def test_a_checkpoint_is_measured(breakout: Configuration) -> None:
     assert (playability.generated_frames, playability.true_frames) == (5, 20)
     assert measure_playability(breakout, CPU, num_games=2, num_frames=5) == playability
 
-    assert playability.foresight.one_step.ball == Figure(None, 0)  # there is none
+    assert playability.foresight.one_step.ball == SampleMean(None, 0)  # there is none
     assert playability.curves.first_frame == [1]
     assert playability.curves.one_ball == [playability.generated.one_ball.value]
     assert_the_table_says(playability)
@@ -347,7 +348,7 @@ def test_action_accuracy_is_that_of_the_evaluation_during_training(breakout: Con
     torch.manual_seed(0)
     found = evaluator.evaluate(Caddy(breakout)).scalars
     playability = measure_playability(breakout, CPU, num_games=1, num_frames=1)
-    assert playability.action_accuracy == Figure(found["eval/action_accuracy"], 60)
+    assert playability.action_accuracy == SampleMean(found["eval/action_accuracy"], 60)
 
 
 def test_the_command(breakout: Configuration, tmp_path: Path) -> None:
@@ -409,6 +410,6 @@ def test_true_actions_are_needed(breakout: Configuration) -> None:
 
 
 def test_figures() -> None:
-    assert Figure.of(np.array([1.0, np.nan, 0.0])) == Figure(0.5, 2)
-    assert str(Figure.of(np.array([np.nan]))) == "-"
-    assert str(replace(Figure.of(np.array([True])), samples=2)) == "1.000"
+    assert SampleMean.of(np.array([1.0, np.nan, 0.0])) == SampleMean(0.5, 2)
+    assert str(SampleMean.of(np.array([np.nan]))) == "-"
+    assert str(replace(SampleMean.of(np.array([True])), samples=2)) == "1.000"

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
+from evaluation.breakout.tracking import BreakoutTracker
 from evaluation.configuration import MovementName
 from evaluation.movement.bair import BairTracker
-from evaluation.movement.breakout import BreakoutTracker
 from evaluation.movement.generic import GenericTracker
 from evaluation.movement.tennis import TennisTracker
 from evaluation.movement.tracker import Tracker

@@ -1,0 +1,164 @@
+"""Sections of a YAML file as typed models: read, overridden by `--set`, validated, and explained where wrong."""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from utils.command import UserError, one_line, tell
+
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+RETIRED_KEYS = {"training.joint_decoding": "it saved no time that could be measured"}
+"""Keys that are accepted and do nothing any more, each with the reason."""
+
+
+class ConfigurationError(UserError):
+    """A configuration file, or a `--set` override, that cannot be used."""
+
+
+class Section(BaseModel):
+    """A mapping of the YAML file: immutable, no unknown keys, no silent type conversion."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False)
+
+
+SectionKind = TypeVar("SectionKind", bound=Section)
+
+
+def load_sections(kind: type[SectionKind], path: str | Path, overrides: list[str] | None = None) -> SectionKind:
+    """Read, override and validate a configuration of some kind.
+
+    Args:
+        kind: the sections of the file.
+        path: a YAML file.
+        overrides: `section.key=value` texts that replace values of the file, the values written as in YAML.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or has unknown keys, wrong types or impossible values; the message
+            names the file and every offending key.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise ConfigurationError(f"{path}: cannot be read ({reason}); --config takes one of configs/*.yaml") from error
+    values = _read_yaml(text, str(path))
+    if not isinstance(values, dict):
+        sections = ", ".join(list(kind.model_fields)[:3])
+        raise ConfigurationError(f"{path}: not a configuration (sections {sections}, ... expected)")
+    for override in overrides or []:
+        _override(values, override)
+    for key in RETIRED_KEYS.keys() & flatten(values).keys():
+        tell(f"{path}: {key} does nothing any more, since {RETIRED_KEYS[key]}; remove it")
+    return parse_sections(kind, values, str(path))
+
+
+def parse_sections(kind: type[SectionKind], values: dict[str, Any], where: str) -> SectionKind:
+    """Validate nested mappings as sections of some kind; `where` names their origin in errors.
+
+    Raises:
+        ConfigurationError: as `load_sections`.
+    """
+    try:
+        return kind.model_validate(_without_retired_keys(values))
+    except ValidationError as error:
+        problems = "; ".join(_explain(kind, details) for details in error.errors())
+        raise ConfigurationError(f"{where}: {problems}") from error
+
+
+def _without_retired_keys(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A copy of nested mappings that lacks `RETIRED_KEYS`."""
+    return {
+        key: _without_retired_keys(value, f"{prefix}{key}.") if isinstance(value, dict) else value
+        for key, value in values.items()
+        if f"{prefix}{key}" not in RETIRED_KEYS
+    }
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with keys such as `training.batching.batch_size`."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without code, with `4e-4` read as a number and repeated keys refused."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not a name", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key '{key}' stands here twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def _read_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:  # values such as 2024-13-45 raise others
+        raise ConfigurationError(f"{where}: not readable as YAML: {one_line(error)}") from error
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    """Set `section.key=value` in nested mappings, in place."""
+    path, separator, text = override.partition("=")
+    *sections, key = path.strip().split(".")
+    if not separator or not key:
+        raise ConfigurationError(f"--set {override}: write section.key=value, such as --set training.max_steps=500")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigurationError(f"--set {override}: '{section}' is a value, not a section")
+    values[key] = _read_yaml(text, f"--set {override}")
+
+
+def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section at `location` in a configuration of some kind admits."""
+    section = kind
+    for part in location:
+        annotation = section.model_fields[part].annotation if part in section.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        section = annotation
+    return list(section.model_fields)
+
+
+def _explain(kind: type[BaseModel], error: ErrorDetails) -> str:
+    """One problem as `key: what is wrong (remedy)`."""
+    location = error["loc"]
+    key = ".".join(str(part) for part in location) or "(whole file)"
+    if error["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(location[-1]), _known_keys(kind, location[:-1]), n=1)
+        return f"{key}: unknown key" + (f", did you mean '{close[0]}'?" if close else ", remove it")
+    if error["type"] == "missing":
+        return f"{key}: missing"
+    key = re.sub(r"\.[\w-]*(\[[\w-]+\]|-float)", "", key)  # the member of a union that was tried, such as list[...]
+    message = error["msg"].removeprefix("Value error, ")
+    if isinstance(error["input"], dict):
+        return f"{key}: {message}"
+    return f"{key}: {message}, not {error['input']!r}"
