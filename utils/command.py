@@ -6,6 +6,7 @@ and 143 interrupted by Ctrl-C or SIGTERM.
 
 import argparse
 import errno
+import io
 import math
 import os
 import signal
@@ -29,6 +30,7 @@ _REMEDIES = {
     **dict.fromkeys(
         (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR), "change its permissions or choose another folder"
     ),
+    errno.ENAMETOOLONG: "choose a shorter name",
 }
 
 
@@ -57,6 +59,8 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     other exception is a defect of ours and keeps its traceback.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
         code = main()
     except UserError as error:

@@ -5,12 +5,23 @@ to the authors' behaviour. Everything wrong with a file is reported in one messa
 """
 
 import difflib
+import json
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from utils.command import UserError, one_line, tell
@@ -22,6 +33,28 @@ NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Cache = Literal["none", "memory", "disk"]
 Side = Annotated[int, Field(ge=16, multiple_of=16)]
+
+MAX_NAME_BYTES = 200
+"""In the name of a run: file systems take 255, and some files are named after it with more."""
+
+
+def _require_short(name: str) -> str:
+    if len(name.encode()) > MAX_NAME_BYTES:
+        raise ValueError(f"is longer than {MAX_NAME_BYTES} bytes")
+    return name
+
+
+RunName = Annotated[str, Field(pattern=r"^[\w][\w.-]*$"), AfterValidator(_require_short)]
+"""A name that files and folders can have anywhere: letters of any language, digits, `_`, `-` and `.`."""
+
+
+def is_run_name(text: str) -> bool:
+    """Whether a configuration takes a text as `logging.run_name`."""
+    try:
+        TypeAdapter(RunName).validate_python(text)
+    except ValidationError:
+        return False
+    return True
 
 
 ARCHITECTURES = ("model.main_model.model", "model.reduced_model.model", "model.seeing_model.model")
@@ -45,7 +78,7 @@ class Section(BaseModel):
 class Logging(Section):
     """Where a run writes, and how often it reports."""
 
-    run_name: Annotated[str, Field(pattern=r"^[\w][\w.-]*$")]
+    run_name: RunName
     output_root: str = "results"
     save_root: str = "checkpoints"
     wandb: bool = True
@@ -414,7 +447,7 @@ class Configuration(Section):
 
     def to_yaml(self) -> str:
         """The configuration in force, every default written out; loads back to an equal configuration."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return dump_yaml(self.model_dump(mode="json"))
 
 
 class _Loader(yaml.SafeLoader):
@@ -436,9 +469,24 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """Writes what `_Loader` reads: a text that looks like one of its numbers is put in quotes."""
+
+
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    )
+
+
+def dump_yaml(values: Any, **options: Any) -> str:
+    """Return plain values as the YAML of a configuration, which is read back as they are.
+
+    Args:
+        values: Mappings, lists, texts, numbers, booleans and None.
+        options: Of `yaml.dump`.
+    """
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, **options)
 
 
 def _read_yaml(text: str, where: str) -> Any:
@@ -458,7 +506,15 @@ def _override(values: dict[str, Any], override: str) -> None:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
             raise ConfigurationError(f"--set {override}: '{section}' is a value, not a section")
-    values[key] = _read_yaml(text, f"--set {override}")
+    try:
+        values[key] = _read_yaml(text, f"--set {override}")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}; {_as_text(path.strip(), text)}") from error
+
+
+def _as_text(key: str, text: str) -> str:
+    """How to override a key with a text that YAML takes for something else."""
+    return f"as text, write --set {shlex.quote(f'{key}={json.dumps(text, ensure_ascii=False)}')}"
 
 
 def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
@@ -472,8 +528,8 @@ def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[
     return list(section.model_fields)
 
 
-def _explain(kind: type[BaseModel], error: ErrorDetails) -> str:
-    """One problem as `key: what is wrong (remedy)`."""
+def _explain(kind: type[BaseModel], error: ErrorDetails, overriding: dict[str, str]) -> str:
+    """One problem as `key: what is wrong (remedy)`. `overriding` has the texts of overrides by key."""
     location = error["loc"]
     key = ".".join(str(part) for part in location) or "(whole file)"
     if error["type"] == "extra_forbidden":
@@ -483,6 +539,8 @@ def _explain(kind: type[BaseModel], error: ErrorDetails) -> str:
         return f"{key}: missing"
     key = re.sub(r"\.[\w-]*(\[[\w-]+\]|-float)", "", key)  # the member of a union that was tried, such as list[...]
     message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "string_type":
+        message += f" ({_as_text(key, overriding[key]) if key in overriding else 'put it in quotes'})"
     if isinstance(error["input"], dict):
         return f"{key}: {message}"
     return f"{key}: {message}, not {error['input']!r}"
@@ -522,7 +580,8 @@ def load_sections(kind: type[SectionKind], path: str | Path, overrides: list[str
         _override(values, override)
     for key in RETIRED_KEYS.keys() & flatten(values).keys():
         tell(f"{path}: {key} does nothing any more, since {RETIRED_KEYS[key]}; remove it")
-    return _parse_sections(kind, values, str(path))
+    overriding = {key.strip(): text for key, _, text in (override.partition("=") for override in overrides or [])}
+    return _parse_sections(kind, values, str(path), overriding)
 
 
 def parse_configuration(values: dict[str, Any], where: str) -> Configuration:
@@ -531,14 +590,16 @@ def parse_configuration(values: dict[str, Any], where: str) -> Configuration:
     Raises:
         ConfigurationError: as `load_configuration`.
     """
-    return _parse_sections(Configuration, values, where)
+    return _parse_sections(Configuration, values, where, {})
 
 
-def _parse_sections(kind: type[SectionKind], values: dict[str, Any], where: str) -> SectionKind:
+def _parse_sections(
+    kind: type[SectionKind], values: dict[str, Any], where: str, overriding: dict[str, str]
+) -> SectionKind:
     try:
         return kind.model_validate(_without_retired_keys(values))
     except ValidationError as error:
-        problems = "; ".join(_explain(kind, details) for details in error.errors())
+        problems = "; ".join(_explain(kind, details, overriding) for details in error.errors())
         raise ConfigurationError(f"{where}: {problems}") from error
 
 

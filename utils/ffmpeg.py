@@ -62,10 +62,14 @@ def is_written(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
+def file_url(path: Path) -> bytes:
+    """Return what ffmpeg takes for a file, whatever its name: with colons or percent signs, or not in UTF-8."""
+    return b"file:" + os.fsencode(path)
+
+
 def input_file(path: Path, **options: Any) -> ffmpeg.nodes.FilterableStream:
     """A video file as input, recognised by its content, which can make ffmpeg open no other file and no address."""
-    # "file:" keeps names with colons, dashes and percent signs names.
-    return ffmpeg.input(f"file:{path}", protocol_whitelist="file", format_whitelist=_CONTAINERS, **options)
+    return ffmpeg.input(file_url(path), protocol_whitelist="file", format_whitelist=_CONTAINERS, **options)
 
 
 class Ffmpeg:

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from utils.command import UserError, tell
+
+MAX_NAME_BYTES = 255
+"""In the name of a file, on common file systems."""
 
 
 @contextmanager
@@ -52,7 +56,10 @@ def unfinished_folder(path: Path) -> Iterator[Path]:
 
 
 def _unfinished(path: Path) -> Path:
-    return path.with_name(f".{path.name}.unfinished")
+    name = f".{path.name}.unfinished"
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.unfinished"
+    return path.with_name(name)
 
 
 def user_cache() -> Path:

@@ -2,6 +2,8 @@ import argparse
 import errno
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -47,6 +49,10 @@ def test_what_main_returns_is_the_exit_code(returned: int | None, code: int) -> 
             PermissionError(errno.EACCES, os.strerror(errno.EACCES), "results"),
             "error: [Errno 13] Permission denied: 'results'; change its permissions or choose another folder\n",
         ),
+        (
+            OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), "results"),
+            "error: [Errno 36] File name too long: 'results'; choose a shorter name\n",
+        ),
     ],
 )
 def test_what_the_user_can_mend_is_told_in_one_line(
@@ -54,6 +60,12 @@ def test_what_the_user_can_mend_is_told_in_one_line(
 ) -> None:
     assert exit_code(raising(error)) == 2
     assert capsys.readouterr().err == told
+
+
+def test_a_name_that_is_not_text_can_be_told() -> None:
+    script = "import os, utils.command as c; c.run_command(lambda: print(os.fsdecode(b'\\xff')))"
+    told = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
+    assert told.stdout == b"\\udcff\n"
 
 
 @pytest.mark.parametrize("error", [ValueError("ours"), FileNotFoundError(errno.ENOENT, "ours"), OSError("ours")])

@@ -27,6 +27,14 @@ def test_a_file_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
     assert names(path.parent) == ["file"]
 
 
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path) -> None:
+    with replacing(tmp_path / ("f" * 255)) as file:
+        file.write(b"new")
+    with unfinished_folder(tmp_path / ("d" * 255)) as folder:
+        folder.rename(tmp_path / ("d" * 255))
+    assert names(tmp_path) == ["d" * 255, "f" * 255]
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_exception_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "file"

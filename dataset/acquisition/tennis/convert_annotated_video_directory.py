@@ -19,7 +19,7 @@ from tqdm import tqdm
 from dataset.acquisition.tennis.annotations import Clip, read_clips
 from dataset.video import Video, write_video
 from utils.command import CommandParser, UserError, positive_int, run_command
-from utils.ffmpeg import SILENCE_SECONDS, Ffmpeg, FfmpegError
+from utils.ffmpeg import SILENCE_SECONDS, Ffmpeg, FfmpegError, file_url
 from utils.files import only_process
 
 TARGET_SIZE = (256, 96)
@@ -96,7 +96,7 @@ def _write_clip(path: Path, frames: Iterable[Image.Image], size: tuple[int, int]
 
 def _decoding(segment: Path, clips: Sequence[Clip]) -> ffmpeg.nodes.OutputStream:
     """ffmpeg that writes the frames of the clips to its output."""
-    frames = ffmpeg.input(f"file:{segment}")["v:0"].filter("select", _selection(clips))
+    frames = ffmpeg.input(file_url(segment))["v:0"].filter("select", _selection(clips))
     # Times without gaps at a constant rate, whichever: else ffmpeg would fill the gaps with copies.
     frames = frames.filter("settb", f"1/{FRAME_RATE}").filter("setpts", "N")
     num_frames = sum(clip.num_frames for clip in clips)
