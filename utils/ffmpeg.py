@@ -37,7 +37,7 @@ MAX_COMPLAINTS = 2**22
 MAX_KEPT = 2**15
 """Bytes of its messages that are kept: as many from the beginning, and as many from the end."""
 
-_CONTAINERS = "mov,mp4,matroska,webm,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,h264,hevc"
+_CONTAINERS = "mov,mp4,matroska,webm,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,h264,hevc,gif,apng"
 """ffmpeg's names for what a file may contain: no playlists, which would name other files."""
 
 
