@@ -6,13 +6,17 @@ and 143 interrupted by Ctrl-C or SIGTERM.
 
 import argparse
 import errno
+import getpass
 import io
 import math
 import os
 import signal
+import stat
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 from tqdm import tqdm
@@ -51,6 +55,26 @@ def tell(message: str) -> None:
         print(message, flush=True)
 
 
+def provide_user() -> None:
+    """Give this process a home and a user's name if it has none, as in a container: libraries ask for them.
+
+    The home is a folder of this user alone among the temporary files.
+    """
+    number = os.getuid()
+    if not os.path.isabs(os.path.expanduser("~")):
+        home = os.path.join(tempfile.gettempdir(), f"home-{number}")
+        with suppress(FileExistsError):
+            os.mkdir(home, mode=0o700)
+        found = os.lstat(home)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != number:
+            home = tempfile.mkdtemp()
+        os.environ["HOME"] = home
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = str(number)
+
+
 def run_command(main: Callable[[], int | None]) -> NoReturn:
     """Run a command's `main` and end the process with the exit code that belongs to its outcome.
 
@@ -59,6 +83,7 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     other exception is a defect of ours and keeps its traceback.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    provide_user()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from utils.command import UserError, tell
+from utils.command import UserError, provide_user, tell
 
 MAX_NAME_BYTES = 255
 """In the name of a file, on common file systems."""
@@ -64,6 +64,7 @@ def _unfinished(path: Path) -> Path:
 
 def user_cache() -> Path:
     """The folder of this project in the user's cache, which need not exist yet."""
+    provide_user()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "playable-video")
 
 

@@ -142,6 +142,16 @@ def test_a_lock_is_had_once(tmp_path: Path) -> None:
         assert lock(second, "waiting")
 
 
+def test_without_a_home_the_cache_is_among_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(Path, "home", lambda: Path(os.environ["HOME"]))
+    assert user_cache() == tmp_path / f"home-{os.getuid()}" / ".cache" / "playable-video"
+
+
 def test_the_cache_is_where_the_user_wants_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert user_cache() == tmp_path / "playable-video"
