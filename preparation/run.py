@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import statistics
+from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
@@ -21,6 +22,7 @@ from preparation.footage import (
     HELD_OUT,
     Footage,
     choose_frame_rate,
+    intact_frames,
     look_at,
     needs_cropping,
     share_out,
@@ -155,11 +157,11 @@ def _frame_bytes(footage: Footage, size: tuple[int, int]) -> int:
     num_sampled = min(NUM_SAMPLED_VIDEOS, len(footage.sources))
     sizes = []
     for source in footage.sources[:: len(footage.sources) // num_sampled][:num_sampled]:
-        *_, frame = itertools.islice(source.frames(), SAMPLED_FRAME)
-        encoded = BytesIO()
-        Image.fromarray(frame.pixels).resize(size, Image.Resampling.BICUBIC).save(encoded, "PNG", compress_level=1)
-        sizes.append(encoded.tell())
-    return round(statistics.fmean(sizes))
+        for frame in deque(itertools.islice(intact_frames(source), SAMPLED_FRAME), maxlen=1):
+            encoded = BytesIO()
+            Image.fromarray(frame.pixels).resize(size, Image.Resampling.BICUBIC).save(encoded, "PNG", compress_level=1)
+            sizes.append(encoded.tell())
+    return round(statistics.fmean(sizes or [3 * size[0] * size[1]]))
 
 
 def _convert(request: Request, footage: Footage, frame_rate: Fraction | None, plan: Plan) -> Conversion:

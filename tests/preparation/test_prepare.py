@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 import build_evaluation_dataset
 import evaluate_dataset
@@ -42,6 +43,7 @@ from preparation.run import Request
 from preparation.survey import Survey, choose_skip_frames, measure_motion, survey
 from tests.command import Command, files
 from tests.configurations import published_configuration, small_configuration
+from tests.dataset.acquisition.clips import encode
 from tests.synthetic import write_square_videos
 from utils.command import UserError
 from utils.configuration import Configuration, load_configuration
@@ -582,6 +584,32 @@ def test_what_cannot_be_read_is_told_and_left_out(videos: Path, tmp_path: Path, 
     assert code == 3
     assert re.findall("^skipped (.*?):", out, re.MULTILINE) == ["empty.mp4", "text.mp4"]
     assert load_configuration("configs/my_game.yaml").data.data_root == "data/my_game"
+
+
+@pytest.mark.usefixtures("_uncounted")
+def test_a_picture_or_a_video_that_is_cut_off_does_not_end_the_others(tmp_path: Path, command: Command) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), np.uint8)
+    for number in range(6):
+        folder = tmp_path / "pictures" / str(number)
+        folder.mkdir(parents=True)
+        for index, frame in enumerate(noise):
+            Image.fromarray(frame).save(folder / f"{index}.png")
+        (tmp_path / "videos").mkdir(exist_ok=True)
+        encode(tmp_path / f"videos/{number}.mp4", noise, "-c:v", "libx264", "-g", "1", "-movflags", "faststart")
+    cut_off(tmp_path / "pictures/0/0.png", 0.5)
+    cut_off(tmp_path / "videos/0.mp4", 0.3)
+    code, out, err = command(*options(tmp_path / "pictures", "pictures"))
+    assert code == 3, err
+    assert re.findall("^skipped (.*?): (.*?): ", out, re.MULTILINE) == [("pictures/0", "0.png")]
+    assert "3 train + 1 val + 1 test videos, 60 frames" in out
+    code, out, err = command(*options(tmp_path / "videos", "videos"))
+    assert code in (0, 3), err
+    assert re.search("^(warning:|skipped) 0.mp4: damaged or incomplete", out, re.MULTILINE)
+
+
+def cut_off(file: Path, share: float) -> None:
+    """Keep the beginning of a file."""
+    file.write_bytes(file.read_bytes()[: round(share * file.stat().st_size)])
 
 
 @pytest.mark.usefixtures("_uncounted")
