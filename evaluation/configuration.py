@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from utils.configuration import Batching, DataSource
-from utils.sections import Section, load_sections
+from utils.configuration import Batching, DataSource, RunName, Section, load_sections
 
 MovementName = Literal["tennis", "breakout", "bair", "generic", "none"]
 
@@ -23,7 +22,7 @@ _PUBLISHED_EVALUATORS: dict[str, MovementName] = {
 class Logging(Section):
     """The output folder of an evaluation."""
 
-    run_name: Annotated[str, Field(pattern=r"^[\w][\w.-]*$")]
+    run_name: RunName
     comments: str = ""
     output_root: str = "evaluation_results"
 

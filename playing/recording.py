@@ -21,6 +21,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
+from dataset.video import to_rgb
 from utils.command import UserError, one_line
 from utils.images import enlarge, labelled, save_image
 from utils.mp4_writer import Mp4Writer
@@ -189,7 +190,7 @@ def _require_playable(events: list[Event]) -> None:
 
 def _read_picture(path: Path) -> np.ndarray:
     with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+        return np.asarray(to_rgb(image))
 
 
 class _JsonList:

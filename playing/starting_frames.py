@@ -10,17 +10,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ffmpeg
 import numpy as np
 from PIL import Image, ImageOps
 
+from dataset.acquisition.readers.pictures import require_bearable_size, upright_pixels
+from dataset.acquisition.readers.source import SourceError
+from dataset.acquisition.readers.video_file import NoFramesError, VideoFile
 from dataset.open import find_videos
 from dataset.transforms import FrameTransform
 from dataset.video import Video
 from dataset.video_dataset import SequenceKey, VideoDataset
 from utils.command import UserError, one_line
 from utils.configuration import Configuration
-from utils.ffmpeg import Ffmpeg, FfmpegError
 
 NUM_STORED = 8
 """Number of starting frames that training stores with a checkpoint."""
@@ -120,8 +121,9 @@ def _of_random_video(config: Configuration, paths: list[Path], random: np.random
 def _open_picture(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except Exception as error:  # decoders raise exceptions of many kinds for damaged files
+            require_bearable_size(path.name, *image.size)
+            return Image.fromarray(upright_pixels(image))
+    except Exception as error:  # decoders meet damaged files with exceptions of many kinds
         raise UserError(f"--initial_frame {path}: not a picture that can be read: {one_line(error)}") from error
 
 
@@ -134,18 +136,14 @@ def _video_frames(path: Path, seconds: float, count: int) -> list[Image.Image]:
     if not path.is_file():
         raise UserError(f"--initial_frame {path}: no such file")
     start = max(0.0, seconds - SECONDS_BEFORE)
-    part = ffmpeg.input(f"file:{path}", ss=start, t=seconds - start + SHORTEST_FRAME)
-    output = part.output("pipe:", map="0:V:0", format="image2pipe", vcodec="ppm", pix_fmt="rgb24")
+    video = VideoFile(path, path.name)
     try:
-        with Ffmpeg(output.global_args("-nostdin", "-loglevel", "error")) as process:
-            last = deque(process.frames(), maxlen=count)
-            if process.finish():
-                raise FfmpegError(process.last_words)
-    except FfmpegError as error:
+        last = deque(video.frames(start=start, end=seconds + SHORTEST_FRAME), maxlen=count)
+    except NoFramesError as error:
+        raise UserError(f"--initial_frame {path}: the video is shorter than {seconds} s") from error
+    except SourceError as error:
         raise UserError(f"--initial_frame {path}: not a video that can be read up to {seconds} s ({error})") from error
-    if not last:
-        raise UserError(f"--initial_frame {path}: the video is shorter than {seconds} s")
-    return [Image.fromarray(frame) for frame in last]
+    return [Image.fromarray(frame.pixels) for frame in last]
 
 
 def _fitted(config: Configuration, image: Image.Image) -> np.ndarray:

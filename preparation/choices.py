@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
+from utils.configuration import dump_yaml
 
 
 @dataclass(frozen=True)
@@ -57,5 +57,6 @@ def _section_lines(section: Sections, indent: str) -> list[str]:
 
 
 def _in_one_line(value: Any) -> str:
-    in_list = yaml.safe_dump([value], default_flow_style=True, width=float("inf"), allow_unicode=True)
+    is_printable = not isinstance(value, str) or value.isprintable()
+    in_list = dump_yaml([value], default_flow_style=True, width=float("inf"), allow_unicode=is_printable)
     return in_list.strip().removeprefix("[").removesuffix("]")

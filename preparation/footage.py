@@ -4,6 +4,7 @@ import itertools
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -93,6 +94,12 @@ def look_at(path: Path) -> Footage:
     return Footage(readable, probes, skipped)
 
 
+def intact_frames(source: Source) -> Iterator[SourceFrame]:
+    """Yield the frames of a video up to where it cannot be read on."""
+    with suppress(SourceError):
+        yield from source.frames()
+
+
 def choose_size(footage: Footage, max_area: int) -> Choice:
     """Choose [width, height] of up to `max_area` pixels: multiples of 16, shaped like the frames, and not larger."""
     width, height = footage.size
@@ -169,8 +176,8 @@ def share_out(footage: Footage) -> SharedFootage:
 
 
 def _cut(source: Source, probe: Probe) -> list[Source]:
-    """Return the parts of a video for train, val and test."""
-    num_frames = probe.num_frames or sum(1 for _ in source.frames())
+    """The parts of a video for train, val and test."""
+    num_frames = probe.num_frames or sum(1 for _ in intact_frames(source))
     bounds = [0, *(round(num_frames * (1 - share * HELD_OUT)) for share in (2, 1, 0))]
     pieces = [Piece(source, first, end) for first, end in itertools.pairwise(bounds)]
     if isinstance(source, VideoFile) and probe.frame_rate:

@@ -1,14 +1,17 @@
 """The preparation of footage: probe it, make the choices, convert it, and write configurations with their costs."""
 
 import itertools
+import os
 import shlex
 import shutil
 import statistics
+from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from dataset.acquisition.conversion import Conversion, ConversionOptions, convert_sources
@@ -19,6 +22,7 @@ from preparation.footage import (
     HELD_OUT,
     Footage,
     choose_frame_rate,
+    intact_frames,
     look_at,
     needs_cropping,
     share_out,
@@ -58,8 +62,9 @@ class Request:
         if self.crop is not None:
             options += ["--crop", *map(str, self.crop)]
         if self.frame_rate is not None:
-            options += ["--fps", f"{self.frame_rate:g}"]
-        return shlex.join(["python", "-m", "dataset.acquisition.prepare", *options, "--device", self.device])
+            options += ["--fps", np.format_float_positional(self.frame_rate, trim="-")]
+        words = ["python", "-m", "dataset.acquisition.prepare", *options, "--device", self.device]
+        return " ".join(map(_quoted, words))
 
     @property
     def config(self) -> Path:
@@ -111,9 +116,11 @@ def _require_free(request: Request) -> None:
         UserError: they were not, or a folder cannot be written.
     """
     require_writable(request.data_root, "choose another --data_root")
+    if str(request.data_root).encode(errors="ignore") != os.fsencode(request.data_root):
+        raise UserError(f"{request.data_root}: not a name in UTF-8, as configurations need; choose another --data_root")
     for path in (request.config, request.evaluation_config):
         require_writable(path.parent, "go to a folder where you may write")
-        if path.exists() and f"# {request.command}" not in path.read_text(encoding="utf-8").splitlines():
+        if path.exists() and f"# {request.command}".encode() not in path.read_bytes().splitlines():
             raise UserError(f"{path}: exists, from elsewhere or from other options; choose another --name or remove it")
 
 
@@ -158,11 +165,11 @@ def _frame_bytes(footage: Footage, size: tuple[int, int]) -> int:
     num_sampled = min(NUM_SAMPLED_VIDEOS, len(footage.sources))
     sizes = []
     for source in footage.sources[:: len(footage.sources) // num_sampled][:num_sampled]:
-        *_, frame = itertools.islice(source.frames(), SAMPLED_FRAME)
-        encoded = BytesIO()
-        Image.fromarray(frame.pixels).resize(size, Image.Resampling.BICUBIC).save(encoded, "PNG", compress_level=1)
-        sizes.append(encoded.tell())
-    return round(statistics.fmean(sizes))
+        for frame in deque(itertools.islice(intact_frames(source), SAMPLED_FRAME), maxlen=1):
+            encoded = BytesIO()
+            Image.fromarray(frame.pixels).resize(size, Image.Resampling.BICUBIC).save(encoded, "PNG", compress_level=1)
+            sizes.append(encoded.tell())
+    return round(statistics.fmean(sizes or [3 * size[0] * size[1]]))
 
 
 def _convert(request: Request, footage: Footage, frame_rate: Fraction | None, plan: Plan) -> Conversion:
@@ -194,7 +201,7 @@ def _write(request: Request, plan: Plan, machine: Machine) -> None:
         ),
     }
     for path, text in texts.items():
-        if path.exists() and path.read_text(encoding="utf-8") != text:
+        if path.exists() and path.read_bytes() != text.encode():
             raise UserError(f"{path}: was changed since this command wrote it; choose another --name or remove it")
     for path, text in texts.items():
         with replacing(path) as file:
@@ -218,6 +225,13 @@ def _tell_result(request: Request, found: Survey, plan: Plan, machine: Machine) 
     print(f"to play     python play.py --config {request.config}")
     print(f"to evaluate python build_evaluation_dataset.py --config {request.config}")
     print(f"            python evaluate_dataset.py --config {request.evaluation_config}")
+
+
+def _quoted(word: str) -> str:
+    """A word as a shell takes it, in one line of printable characters."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join(f"\\x{byte:02x}" for byte in os.fsencode(word)) + "'"
 
 
 def _size(num_bytes: float) -> str:

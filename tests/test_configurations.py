@@ -1,6 +1,7 @@
 """The shipped configurations, the authors' form of them, and what is said of files that cannot be used."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -277,6 +278,25 @@ def test_an_override_may_replace_a_section() -> None:
 )
 def test_overrides_that_cannot_be_read_are_quoted(override: str) -> None:
     assert f"--set {override}: " in refusal(override)
+
+
+@pytest.mark.parametrize(
+    "text", ["2024", "3e2", "on", "null", "0x1f", "~", "2024-01-01", "a: b", "{}", "%x", "it's: 1", ""]
+)
+def test_a_text_that_yaml_takes_for_something_else_is_told_how_to_write(text: str) -> None:
+    message = refusal(f"data.data_root={text}")
+    command = re.search(r"as text, write (--set .*?)(?:\), not .*|\))?$", message)
+    assert command, message
+    option, override = shlex.split(command[1])
+    assert option == "--set"
+    assert published_configuration("01_bair", override).data.data_root == text
+
+
+def test_a_text_in_a_file_is_told_how_to_write(tmp_path: Path) -> None:
+    text = AUTHORS_CONFIGURATIONS["01_bair"].read_text()
+    (tmp_path / "year.yaml").write_text(text.replace("run_name: 01_bair", "run_name: 2024"))
+    with pytest.raises(ConfigurationError, match=r"logging\.run_name: .* \(put it in quotes\), not 2024"):
+        load_configuration(tmp_path / "year.yaml")
 
 
 # What is wrong with values: each message names the file, the key and what would be right

@@ -7,13 +7,18 @@ Exit codes: 0 done; 2 an error the user can fix (one line on stderr); 3 finished
 import argparse
 import dataclasses
 import errno
+import getpass
+import io
 import math
 import os
 import signal
+import stat
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from contextlib import suppress
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -33,6 +38,7 @@ _REMEDIES = {
     **dict.fromkeys(
         (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR), "change its permissions or choose another folder"
     ),
+    errno.ENAMETOOLONG: "choose a shorter name",
 }
 
 
@@ -56,6 +62,26 @@ def tell(message: str) -> None:
         print(message, flush=True)
 
 
+def provide_user() -> None:
+    """Give this process a home and a user's name if it has none, as in a container: libraries ask for them.
+
+    The home is a folder of this user alone among the temporary files.
+    """
+    number = os.getuid()
+    if not os.path.isabs(os.path.expanduser("~")):
+        home = os.path.join(tempfile.gettempdir(), f"home-{number}")
+        with suppress(FileExistsError):
+            os.mkdir(home, mode=0o700)
+        found = os.lstat(home)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != number:
+            home = tempfile.mkdtemp()
+        os.environ["HOME"] = home
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = str(number)
+
+
 def run_command(main: Callable[[], int | None]) -> NoReturn:
     """Run a command's `main` and exit the process with the matching exit code.
 
@@ -64,6 +90,9 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     other exception is a bug and keeps its traceback.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    provide_user()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
         code = main()
     except UserError as error:

@@ -37,8 +37,8 @@ MAX_COMPLAINTS = 2**22
 MAX_KEPT = 2**15
 """Bytes of its messages that are kept from the beginning, and as many from the end."""
 
-_CONTAINERS = "mov,mp4,matroska,webm,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,h264,hevc"
-"""ffmpeg's names of the accepted container formats: no playlists, which could refer to other files."""
+_CONTAINERS = "mov,mp4,matroska,webm,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,h264,hevc,gif,apng"
+"""ffmpeg's names for what a file may contain: no playlists, which would name other files."""
 
 
 class FfmpegError(Exception):
@@ -66,10 +66,14 @@ def is_written(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
+def file_url(path: Path) -> bytes:
+    """Return what ffmpeg takes for a file, whatever its name: with colons or percent signs, or not in UTF-8."""
+    return b"file:" + os.fsencode(path)
+
+
 def input_file(path: Path, **options: Any) -> ffmpeg.nodes.FilterableStream:
-    """Create the input for a video file, recognised by content; it cannot make ffmpeg open other files or URLs."""
-    # "file:" prevents ffmpeg from interpreting colons, dashes and percent signs in names.
-    return ffmpeg.input(f"file:{path}", protocol_whitelist="file", format_whitelist=_CONTAINERS, **options)
+    """A video file as input, recognised by its content, which can make ffmpeg open no other file and no address."""
+    return ffmpeg.input(file_url(path), protocol_whitelist="file", format_whitelist=_CONTAINERS, **options)
 
 
 class Ffmpeg:

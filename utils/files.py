@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,7 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from utils.command import UserError, tell
+from utils.command import UserError, provide_user, tell
+
+MAX_NAME_BYTES = 255
+"""In the name of a file, on common file systems."""
 
 
 @contextmanager
@@ -53,11 +57,15 @@ def unfinished_folder(path: Path) -> Iterator[Path]:
 
 
 def _unfinished(path: Path) -> Path:
-    return path.with_name(f".{path.name}.unfinished")
+    name = f".{path.name}.unfinished"
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.unfinished"
+    return path.with_name(name)
 
 
 def user_cache() -> Path:
-    """Folder of this project in the user's cache, which need not exist yet."""
+    """The folder of this project in the user's cache, which need not exist yet."""
+    provide_user()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "playable-video")
 
 

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,10 +136,19 @@ def _start_wandb(config: Configuration, directory: Path) -> "wandb.Run | None":
             run.define_metric("*", step_metric="step")
         except Exception as error:  # no failure of W&B may prevent training
             tell(f"W&B: no {mode} run ({one_line(error)})")
+            _release_wandb()
         else:
             tell(f"W&B: {mode} run {run.name} in {directory}")
             return run
     return None
+
+
+def _release_wandb() -> None:
+    """End W&B's service, which keeps the identity of a run that failed to start, so that another can have it."""
+    with suppress(Exception):  # of any kind: it is no reason not to train
+        import wandb
+
+        wandb.teardown()
 
 
 def _wandb_id(directory: Path) -> str:

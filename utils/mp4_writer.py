@@ -6,7 +6,7 @@ import ffmpeg
 import numpy as np
 
 from utils.command import UserError
-from utils.ffmpeg import Ffmpeg, FfmpegError, is_written
+from utils.ffmpeg import Ffmpeg, FfmpegError, file_url, is_written
 
 
 class Mp4Writer:
@@ -59,7 +59,7 @@ class Mp4Writer:
         stream = ffmpeg.input(
             "pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=self.frame_rate
         )
-        encoded = stream.output(str(self.path), vcodec="libx264", pix_fmt="yuv420p", preset="veryfast", crf=16)
+        encoded = stream.output(file_url(self.path), vcodec="libx264", pix_fmt="yuv420p", preset="veryfast", crf=16)
         self._create()
         return Ffmpeg(encoded.global_args("-loglevel", "error", "-y"), takes_input=True)
 

@@ -1,11 +1,11 @@
 """Prepare footage for training: choose frame size, frame rate and network, convert it, and write configurations."""
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from utils.command import CommandParser, UserError, positive_float, run_command
+from utils.configuration import MAX_NAME_BYTES, is_run_name
 
 EXAMPLE = "python -m dataset.acquisition.prepare --videos ~/Videos/my_game --name my_game"
 
@@ -46,8 +46,11 @@ def _actions_count(text: str) -> int:
 def main() -> int:
     """Run the command and return the exit code."""
     arguments = parse_arguments()
-    if not re.fullmatch(r"\w[\w.-]*", arguments.name):
-        raise UserError(f"--name {arguments.name}: not a file name; use letters, digits, '_', '-' and '.'")
+    if not is_run_name(arguments.name):
+        raise UserError(
+            f"--name {arguments.name}: not a file name; use letters, digits, '_', '-' and '.', {MAX_NAME_BYTES} bytes "
+            "at most"
+        )
 
     from preparation.run import Request, prepare  # importing takes seconds, which --help avoids
 

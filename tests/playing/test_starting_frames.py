@@ -16,6 +16,7 @@ from playing.starting_frames import (
     read_initial_frame,
     stored_starting_frames,
 )
+from tests.dataset.acquisition.clips import encode
 from tests.synthetic import SIDE, square_configuration, write_square_videos
 from utils.command import UserError
 
@@ -95,6 +96,40 @@ def test_of_other_pictures_the_middle_is_taken(square: Path) -> None:
     (stack,) = read_initial_frame(square_configuration(square), f"{square}/a@wide.png")
     assert stack.shape == (SIDE, SIDE, 3)
     assert (stack == (10, 200, 30)).all()
+
+
+def test_pictures_of_all_kinds_look_as_in_a_data_set(square: Path) -> None:
+    config = square_configuration(square)
+    grey = np.full((SIDE, SIDE), 0x8040, np.uint16)
+    rgba = np.full((SIDE, SIDE, 4), (10, 20, 30, 255), np.uint8)
+    rgba[: SIDE // 2] = 0
+    palette = Image.fromarray(rgba).quantize(8)
+    turned = Image.new("RGB", (SIDE, SIDE), "red")
+    turned.paste("blue", (0, 0, SIDE, SIDE // 2))
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    pictures = {
+        "grey16.png": (Image.fromarray(grey), (128, 128, 128), (128, 128, 128)),
+        "alpha.png": (Image.fromarray(rgba), (255, 255, 255), (10, 20, 30)),
+        "palette.png": (palette, (255, 255, 255), (10, 20, 30)),
+        "grey.png": (Image.fromarray(rgba).convert("LA"), (255, 255, 255), (18, 18, 18)),
+        "turned.jpg": (turned, (254, 0, 0), (0, 0, 254)),
+    }
+    for name, (image, top, bottom) in pictures.items():
+        image.save(square / name, **({"exif": exif} if name == "turned.jpg" else {}))
+        (stack,) = read_initial_frame(config, str(square / name))
+        assert tuple(stack[2, 2]) == top, name
+        assert tuple(stack[-3, 2]) == bottom, name
+
+
+def test_a_transparent_film_is_on_white_and_its_pixels_are_square(square: Path) -> None:
+    rgba = np.zeros((4, SIDE, SIDE // 2, 4), np.uint8)
+    rgba[:, SIDE // 2 :] = (200, 100, 0, 255)
+    encode(square / "film.mov", rgba, "-c:v", "png", "-pix_fmt", "rgba", "-vf", "setsar=2")
+    (stack,) = read_initial_frame(square_configuration(square), f"{square}/film.mov@0.1")
+    assert stack.shape == (SIDE, SIDE, 3)
+    assert (stack[2] == 255).all()
+    np.testing.assert_allclose(stack[-3, [2, -3]], [(200, 100, 0)] * 2, atol=2)
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """`dataset.acquisition.prepare`: what it chooses, and the whole way from video files to measured play."""
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 import build_evaluation_dataset
 import evaluate_dataset
@@ -17,7 +20,8 @@ import play
 import train
 from dataset.acquisition import prepare
 from dataset.acquisition.readers.source import Probe, Source, SourceFrame
-from dataset.acquisition.record_atari import RecordingOptions, record
+from dataset.acquisition.record_atari import Recording, record
+from dataset.open import find_videos
 from dataset.video import Video, write_video
 from evaluation.configuration import load_evaluation_configuration
 from evaluation.results import read_results
@@ -35,9 +39,11 @@ from preparation.footage import (
 )
 from preparation.machine import Machine, find_machine
 from preparation.plan import Plan, draft_plan
+from preparation.run import Request
 from preparation.survey import Survey, choose_skip_frames, measure_motion, survey
 from tests.command import Command, files
 from tests.configurations import published_configuration, small_configuration
+from tests.dataset.acquisition.clips import encode
 from tests.synthetic import write_square_videos
 from utils.command import UserError
 from utils.configuration import Configuration, load_configuration
@@ -370,6 +376,68 @@ def test_a_file_tells_values_and_reasons() -> None:
 # Costs
 
 
+@pytest.mark.parametrize(
+    "name", ["3e2", "2024", "on", "1_0", "null", "0x1f", "1.e5", "1.", "é", "e\u0301", "हिन्दी", "n" * 200, "_"]
+)
+def test_a_name_is_read_back_from_both_configurations(name: str, draft: Plan, tmp_path: Path) -> None:
+    plan = replace(draft, name=name)
+    for choices, load in (
+        (plan.training_choices, load_configuration),
+        (plan.evaluation_choices, load_evaluation_configuration),
+    ):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(to_yaml(name, choices), encoding="utf-8")
+        written = load(path)
+        assert written.logging.run_name == name
+        path.write_text(written.to_yaml() if isinstance(written, Configuration) else to_yaml(name, choices))
+        assert load(path) == written
+    assert plan.configuration.logging.run_name == name
+
+
+FOLDERS = [
+    "a b",
+    "'",
+    '"',
+    "100%",
+    "%05d",
+    "~",
+    "a:b",
+    "-a",
+    "#",
+    "a #b",
+    "$HOME",
+    "*",
+    "?",
+    "\\",
+    "a,b",
+    "[a]",
+    "a\nb",
+    "é",
+]
+
+
+@pytest.mark.parametrize("folder", [*FOLDERS, "e\u0301", "a\x85b", "\u2028", "\ufeff", "\U0001f3ae", "3e2", "f" * 250])
+def test_a_folder_is_read_back_from_both_configurations(folder: str, draft: Plan, tmp_path: Path) -> None:
+    plan = replace(draft, data_root=Path(folder))
+    path = tmp_path / "game.yaml"
+    path.write_text(to_yaml("game", plan.training_choices), encoding="utf-8")
+    assert load_configuration(path).data.data_root == folder
+    path.write_text(load_configuration(path).to_yaml(), encoding="utf-8")
+    assert load_configuration(path).data.data_root == folder
+    path.write_text(to_yaml("game", plan.evaluation_choices), encoding="utf-8")
+    assert load_evaluation_configuration(path).reference_data.data_root == folder
+
+
+@pytest.mark.parametrize("folder", [*FOLDERS, "a\x85b", os.fsdecode(b"\xff")])
+def test_the_command_in_a_configuration_is_one_line_that_a_shell_takes(folder: str) -> None:
+    request = Request(Path(folder), "game", Path("data"), None, None, 24000 / 1001, "cpu", 1)
+    assert len(request.command.encode().splitlines()) == 1
+    script = request.command.replace("python -m dataset.acquisition.prepare", "printf '%s\\0'", 1)
+    words = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, check=True).stdout.split(b"\0")
+    arguments = prepare.parse_arguments([os.fsdecode(word) for word in words[:-1]])
+    assert (arguments.videos, arguments.fps) == (Path(folder), 24000 / 1001)
+
+
 def test_checkpoints_hold_weights_and_two_moments() -> None:
     config = small_configuration("training.max_steps=1000", "training.save_freq=250")
     weights = sum(weight.nbytes for weight in Caddy(config).state_dict().values())
@@ -519,6 +587,52 @@ def test_what_cannot_be_read_is_told_and_left_out(videos: Path, tmp_path: Path, 
 
 
 @pytest.mark.usefixtures("_uncounted")
+def test_a_picture_or_a_video_that_is_cut_off_does_not_end_the_others(tmp_path: Path, command: Command) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), np.uint8)
+    for number in range(6):
+        folder = tmp_path / "pictures" / str(number)
+        folder.mkdir(parents=True)
+        for index, frame in enumerate(noise):
+            Image.fromarray(frame).save(folder / f"{index}.png")
+        (tmp_path / "videos").mkdir(exist_ok=True)
+        encode(tmp_path / f"videos/{number}.mp4", noise, "-c:v", "libx264", "-g", "1", "-movflags", "faststart")
+    cut_off(tmp_path / "pictures/0/0.png", 0.5)
+    cut_off(tmp_path / "videos/0.mp4", 0.3)
+    code, out, err = command(*options(tmp_path / "pictures", "pictures"))
+    assert code == 3, err
+    assert re.findall("^skipped (.*?): (.*?): ", out, re.MULTILINE) == [("pictures/0", "0.png")]
+    assert "3 train + 1 val + 1 test videos, 60 frames" in out
+    code, out, err = command(*options(tmp_path / "videos", "videos"))
+    assert code in (0, 3), err
+    assert re.search("^(warning:|skipped) 0.mp4: damaged or incomplete", out, re.MULTILINE)
+
+
+def cut_off(file: Path, share: float) -> None:
+    """Keep the beginning of a file."""
+    file.write_bytes(file.read_bytes()[: round(share * file.stat().st_size)])
+
+
+@pytest.mark.usefixtures("_uncounted")
+def test_names_that_are_no_words_or_not_even_text(videos: Path, tmp_path: Path, command: Command) -> None:
+    folder = Path(os.fsdecode(bytes(tmp_path) + b"/a 'b\" 100%d\xff\n"))
+    folder.mkdir()
+    for number, name in enumerate(
+        [b"~.mp4", b"-y.mp4", b"a:b %05d.mp4", b"\xfe.mp4", "e\u0301".encode() * 80 + b".mp4"]
+    ):
+        Path(os.fsdecode(bytes(folder) + b"/" + name)).symlink_to(videos / f"{number}.mp4")
+    (folder / "text.mp4").write_text("no video")
+    chosen = [*options(folder, "3e2"), "--data_root", "data/a: '%b #c"]
+    for _ in range(2):
+        code, out, err = command(*chosen)
+        assert code == 3, err
+        assert "skipped text.mp4: " in out
+    config = load_configuration("configs/3e2.yaml")
+    assert config.logging.run_name == "3e2"
+    assert len(find_videos(config.data, "train")) == 3
+    assert "not a name in UTF-8" in command.refused(*options(videos, "other"), "--data_root", os.fsdecode(b"\xff"))
+
+
+@pytest.mark.usefixtures("_uncounted")
 def test_a_name_that_is_taken(videos: Path, command: Command) -> None:
     config = command.folder / "configs/my_game.yaml"
     config.parent.mkdir()
@@ -543,6 +657,9 @@ def test_a_configuration_that_was_edited_is_kept(videos: Path, command: Command)
     [
         (["--videos", "nothing", "--name", "game"], "nothing: no videos there"),
         (["--videos", ".", "--name", "a/b"], "--name a/b: not a file name"),
+        (["--videos", ".", "--name", "n" * 201], "200 bytes at most"),
+        (["--videos", ".", "--name", "n\n"], "not a file name"),
+        (["--videos", ".", "--name", "game", "--data_root", "d" * 256], "choose a shorter name"),
         (["--videos", ".", "--name", "game", "--actions", "1"], "1 is not a whole number of at least 2"),
         (["--videos", ".", "--name", "game", "--processes", "0"], "0 is not a whole number of at least 1"),
         (["--videos", ".", "--name", "game", "--fps", "0"], "0 is not a number above 0"),

@@ -1,9 +1,13 @@
 import argparse
 import errno
+import getpass
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +51,10 @@ def test_what_main_returns_is_the_exit_code(returned: int | None, code: int) -> 
             PermissionError(errno.EACCES, os.strerror(errno.EACCES), "results"),
             "error: [Errno 13] Permission denied: 'results'; change its permissions or choose another folder\n",
         ),
+        (
+            OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), "results"),
+            "error: [Errno 36] File name too long: 'results'; choose a shorter name\n",
+        ),
     ],
 )
 def test_what_the_user_can_mend_is_told_in_one_line(
@@ -54,6 +62,54 @@ def test_what_the_user_can_mend_is_told_in_one_line(
 ) -> None:
     assert exit_code(raising(error)) == 2
     assert capsys.readouterr().err == told
+
+
+@pytest.fixture
+def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Make this user one without an entry in the system's list, without HOME and without a name."""
+
+    def fail(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    for name in ("HOME", "LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "")  # to be restored afterwards
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("pwd.getpwuid", fail)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_user_without_home_and_name_gets_both(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert exit_code(lambda: None) == 0
+        assert Path.home() == tmp_path / f"home-{os.getuid()}"
+        assert Path.home().stat().st_mode & 0o777 == 0o700
+        assert getpass.getuser() == str(os.getuid())
+        os.environ.pop("HOME")
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_home_that_somebody_else_made_is_not_trusted(tmp_path: Path) -> None:
+    (tmp_path / "trap").mkdir()
+    (tmp_path / f"home-{os.getuid()}").symlink_to(tmp_path / "trap")
+    assert exit_code(lambda: None) == 0
+    assert Path.home().parent == tmp_path
+    assert Path.home().resolve() != tmp_path / "trap"
+
+
+def test_home_and_name_are_kept(tmp_path: Path, nobody: pytest.MonkeyPatch) -> None:
+    nobody.setenv("HOME", str(tmp_path / "mine"))
+    nobody.setenv("USER", "me")
+    assert exit_code(lambda: None) == 0
+    assert Path.home() == tmp_path / "mine"
+    assert getpass.getuser() == "me"
+
+
+def test_a_name_that_is_not_text_can_be_told() -> None:
+    script = "import os, utils.command as c; c.run_command(lambda: print(os.fsdecode(b'\\xff')))"
+    told = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
+    assert told.stdout == b"\\udcff\n"
 
 
 @pytest.mark.parametrize("error", [ValueError("ours"), FileNotFoundError(errno.ENOENT, "ours"), OSError("ours")])

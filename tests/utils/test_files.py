@@ -27,6 +27,14 @@ def test_a_file_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
     assert names(path.parent) == ["file"]
 
 
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path) -> None:
+    with replacing(tmp_path / ("f" * 255)) as file:
+        file.write(b"new")
+    with unfinished_folder(tmp_path / ("d" * 255)) as folder:
+        folder.rename(tmp_path / ("d" * 255))
+    assert names(tmp_path) == ["d" * 255, "f" * 255]
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_exception_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "file"
@@ -132,6 +140,16 @@ def test_a_lock_is_had_once(tmp_path: Path) -> None:
         assert not lock(second)
         first.close()
         assert lock(second, "waiting")
+
+
+def test_without_a_home_the_cache_is_among_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(Path, "home", lambda: Path(os.environ["HOME"]))
+    assert user_cache() == tmp_path / f"home-{os.getuid()}" / ".cache" / "playable-video"
 
 
 def test_the_cache_is_where_the_user_wants_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 import json
 import math
+import os
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +26,7 @@ class FakeWandb(ModuleType):
         self.logged_in = logged_in
         self.failing_modes = failing_modes
         self.modes: list[str] = []
+        self.ids_in_use: set[str] = set()
         self.started: dict[str, Any] = {}
         self.logged: list[dict[str, Any]] = []
         self.is_finished = False
@@ -36,10 +39,16 @@ class FakeWandb(ModuleType):
 
     def init(self, mode: str, **arguments: Any) -> "FakeWandb":
         self.modes.append(mode)
+        if arguments["id"] in self.ids_in_use:
+            raise RuntimeError(f"run ID {arguments['id']} is in use")
+        self.ids_in_use.add(arguments["id"])
         if mode in self.failing_modes:
             raise RuntimeError(f"{mode} is\nimpossible")
         self.started = arguments
         return self
+
+    def teardown(self) -> None:
+        self.ids_in_use.clear()
 
     def log(self, values: dict[str, Any]) -> None:
         self.logged.append(values)
@@ -150,6 +159,29 @@ def test_wandb_runs_online_if_that_is_possible_without_asking(
     image = str(logger.images_directory / "attention_00000003.png")
     assert fake.logged == [{"train/loss": 0.5, "step": 3}, {"images/attention": image, "step": 3}]
     assert fake.is_finished
+
+
+def test_with_a_key_but_without_a_network_the_run_is_an_offline_one(tmp_path: Path) -> None:
+    """The real W&B: an address that refuses at once stands for the network that is not there."""
+    script = (
+        "import sys; from pathlib import Path; from contextlib import closing\n"
+        "from tests.synthetic import square_configuration; from utils.logger import RunLogger\n"
+        "config = square_configuration(Path(sys.argv[1]), 'logging.wandb=true')\n"
+        "with closing(RunLogger(config)) as logger: logger.log_scalars(1, {'train/loss': 0.5})"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    environment |= {"WANDB_API_KEY": 40 * "a", "WANDB_BASE_URL": "http://127.0.0.1:9", "HOME": str(tmp_path)}
+    told = subprocess.run(
+        [sys.executable, "-c", script, tmp_path],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    assert "W&B: no online run (" in told
+    assert "W&B: offline run square in " in told
+    assert list((tmp_path / "results/square/wandb").glob("offline-run-*/*.wandb"))
 
 
 @pytest.mark.parametrize("module", [FakeWandb(failing_modes=("online", "offline")), None], ids=["failing", "missing"])

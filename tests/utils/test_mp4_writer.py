@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -28,6 +29,14 @@ def test_frames_become_a_video(tmp_path: Path) -> None:
     frames = [np.frombuffer(pixels, np.uint8).reshape(FRAME.shape) for pixels in reader]
     assert len(frames) == 5
     assert all(np.abs(frame.astype(int) - FRAME).max() < 12 for frame in frames)
+
+
+@pytest.mark.parametrize("folder", ["a:b", "%05d", "-y", "a 'b\"", "f" * 255, os.fsdecode(b"\xff")])
+def test_a_folder_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(folder).mkdir()
+    write(Path(folder, "a:b %d.mp4"))
+    assert Path(folder, "a:b %d.mp4").stat().st_size
 
 
 def test_without_frames_there_is_no_file(tmp_path: Path) -> None:

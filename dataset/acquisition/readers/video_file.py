@@ -153,7 +153,7 @@ class VideoFile:
         if problem:
             raise _DamageError(f"{self.name}: damaged or incomplete: {problem}")
         if last is None:
-            raise SourceError(f"{self.name}: has no frames there")
+            raise NoFramesError(f"{self.name}: has no frames there")
         yield SourceFrame(last)
 
     def _part(self, start: float | None, end: float | None) -> tuple[float, float]:
@@ -162,7 +162,7 @@ class VideoFile:
         first = offset + (start or 0.0)
         last = min(math.inf if self.end is None else self.end, math.inf if end is None else offset + end)
         if last <= first:
-            raise SourceError(f"{self.name}: has no frames there")
+            raise NoFramesError(f"{self.name}: has no frames there")
         return first, last - first
 
     @functools.cached_property
@@ -187,6 +187,10 @@ class VideoFile:
 
     def _input(self, **options: Any) -> ffmpeg.nodes.FilterableStream:
         return input_file(self.path, max_pixels=MAX_PIXELS, **options)
+
+
+class NoFramesError(SourceError):
+    """A part of a video in which there are no frames."""
 
 
 class _DamageError(SourceError):

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from dataset.acquisition.tennis.annotations import Clip, read_clips
 from dataset.video import Video, write_video
 from utils.command import CommandParser, UserError, positive_int, run_command
-from utils.ffmpeg import SILENCE_SECONDS, Ffmpeg, FfmpegError
+from utils.ffmpeg import SILENCE_SECONDS, Ffmpeg, FfmpegError, file_url
 from utils.files import only_process
 
 TARGET_SIZE = (256, 96)
@@ -95,9 +95,9 @@ def _write_clip(path: Path, frames: Iterable[Image.Image], size: tuple[int, int]
 
 
 def _decoding(segment: Path, clips: Sequence[Clip]) -> ffmpeg.nodes.OutputStream:
-    """Build the ffmpeg stream that writes the frames of the clips to its standard output."""
-    frames = ffmpeg.input(f"file:{segment}")["v:0"].filter("select", _selection(clips))
-    # Timestamps at a constant rate without gaps, which ffmpeg would otherwise fill with copies.
+    """ffmpeg that writes the frames of the clips to its output."""
+    frames = ffmpeg.input(file_url(segment))["v:0"].filter("select", _selection(clips))
+    # Times without gaps at a constant rate, whichever: else ffmpeg would fill the gaps with copies.
     frames = frames.filter("settb", f"1/{FRAME_RATE}").filter("setpts", "N")
     num_frames = sum(clip.num_frames for clip in clips)
     output = frames.output("pipe:", format="image2pipe", vcodec="ppm", r=FRAME_RATE, vframes=num_frames)

@@ -13,7 +13,7 @@ import ffmpeg
 from tqdm import tqdm
 
 from utils.command import CommandParser, UserError, positive_float, positive_int, run_command
-from utils.ffmpeg import FfmpegError, run_ffmpeg
+from utils.ffmpeg import FfmpegError, file_url, run_ffmpeg
 from utils.files import only_process, unfinished_folder
 
 SEGMENT_SECONDS = 3600.0
@@ -52,8 +52,8 @@ def split_video(
 
 
 def _cut(video: Path, directory: Path, segment_seconds: float) -> None:
-    pattern = f"file:{directory}/{video.stem}".replace("%", "%%") + "_%05d.mp4"
-    frames = ffmpeg.input(f"file:{video}")["v:0"]
+    pattern = file_url(directory / video.stem).replace(b"%", b"%%") + b"_%05d.mp4"
+    frames = ffmpeg.input(file_url(video))["v:0"]
     _run(
         frames.output(pattern, format="segment", segment_time=segment_seconds, reset_timestamps=1, c="copy"),
         directory / f"{video.stem}_00000.mp4",
@@ -63,9 +63,9 @@ def _cut(video: Path, directory: Path, segment_seconds: float) -> None:
 
 def _resize(segment: Path, size: tuple[int, int]) -> None:
     resized = segment.with_name(f".{segment.name}")
-    frames = ffmpeg.input(f"file:{segment}")["v:0"].filter("scale", *size, flags="bicubic")
+    frames = ffmpeg.input(file_url(segment))["v:0"].filter("scale", *size, flags="bicubic")
     _run(
-        frames.output(f"file:{resized}", format="mp4", vcodec="libx264", pix_fmt="yuv420p", preset="veryfast", crf=16),
+        frames.output(file_url(resized), format="mp4", vcodec="libx264", pix_fmt="yuv420p", preset="veryfast", crf=16),
         resized,
         f"{segment}: cannot be resized",
     )

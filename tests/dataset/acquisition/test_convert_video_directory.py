@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,6 +68,16 @@ def test_unusable_files_are_named_and_skipped(folder: Path, command: Command) ->
         assert skipped[0] == "skipped a.mp4: is empty"
         assert skipped[1].startswith("skipped z.mp4: holds no video that ffmpeg can read (")
     assert {path.name for path in (folder / "out").glob("0*")} == {"00001", "00002"}
+
+
+def test_a_name_that_is_not_text_is_converted_and_told(folder: Path, command: Command) -> None:
+    for name in (b"c\xff.mp4", b"d%05d\n.mp4"):
+        shutil.copy(folder / "videos/b.mp4", os.fsdecode(bytes(folder) + b"/videos/" + name))
+    Path(os.fsdecode(bytes(folder) + b"/videos/\xfe.mp4")).touch()
+    code, out, err = command()
+    assert code == 3, err
+    assert out.startswith("4 videos, 36 frames")
+    assert "skipped \\xfe.mp4: is empty" in out
 
 
 def test_a_truncated_file_is_kept_with_a_warning(folder: Path, command: Command) -> None:
