@@ -176,7 +176,7 @@ class LossWeights(Section):
     cross_entropy_lambda_pretraining: NonNegativeFloat = 0.0
     perceptual_loss_lambda: NonNegativeFloat | LevelWeights = 1.0
     perceptual_loss_lambda_pretraining: NonNegativeFloat | LevelWeights = 1.0
-    perceptual_level_weights: LevelWeights = Field([1.0, 2.0, 2.0, 2.0, 2.0])
+    perceptual_level_weights: LevelWeights = Field(default=[1.0, 2.0, 2.0, 2.0, 2.0])
     states_rec_lambda: NonNegativeFloat = 0.2
     states_rec_lambda_pretraining: NonNegativeFloat = 0.2
     hidden_states_rec_lambda_pretraining: NonNegativeFloat = 1.0
@@ -248,7 +248,7 @@ class Training(Section):
     pretraining_detach: bool = False
     pretraining_frames: Literal["encoded", "predicted"] = "encoded"
     fed_back_noise: NonNegativeFloat = 0.0
-    lr_schedule: list[NonNegativeInt] = Field([300_000])
+    lr_schedule: list[NonNegativeInt] = Field(default=[300_000])
     lr_gamma: PositiveFloat = 0.3333
     max_steps: PositiveInt = 300_000
     save_freq: PositiveInt = 3000
