@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from utils.configuration import Batching, DataSource, RunName, Section, load_sections
+from utils.configuration import Batching, DataSource, RunName
+from utils.sections import Section, load_sections
 
 MovementName = Literal["tennis", "breakout", "bair", "generic", "none"]
 

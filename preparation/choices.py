@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from utils.configuration import dump_yaml
+from utils.sections import dump_yaml
 
 
 @dataclass(frozen=True)

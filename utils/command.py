@@ -18,7 +18,7 @@ import tempfile
 import textwrap
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from tqdm import tqdm
 

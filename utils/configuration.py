@@ -4,25 +4,10 @@ A configuration written for the authors' code loads unchanged. Keys that only th
 to the authors' behaviour. Everything wrong with a file is reported in one message that names file, key and remedy.
 """
 
-import difflib
-import json
-import re
-import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from utils.model_configuration import Model
 from utils.sections import (
@@ -32,12 +17,12 @@ from utils.sections import (
     PositiveFloat,
     PositiveInt,
     Section,
+    dump_yaml,
     load_sections,
     parse_sections,
 )
 
 Cache = Literal["none", "memory", "disk"]
-Side = Annotated[int, Field(ge=16, multiple_of=16)]
 
 MAX_NAME_BYTES = 200
 """In the name of a run: file systems take 255, and some files are named after it with more."""
@@ -60,24 +45,6 @@ def is_run_name(text: str) -> bool:
     except ValidationError:
         return False
     return True
-
-
-ARCHITECTURES = ("model.main_model.model", "model.reduced_model.model", "model.seeing_model.model")
-"""The values of `model.architecture`: the names in the table of `model.build`, which takes seconds to import."""
-
-
-RETIRED_KEYS = {"training.joint_decoding": "it saved no time that could be measured"}
-"""Keys that are accepted and do nothing any more, each with the reason."""
-
-
-class ConfigurationError(UserError):
-    """A configuration file, or a `--set` override, that cannot be used."""
-
-
-class Section(BaseModel):
-    """A mapping of the YAML file: immutable, no unknown keys, no silent type conversion."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class Logging(Section):
@@ -355,138 +322,9 @@ class Configuration(Section):
         return dump_yaml(self.model_dump(mode="json"))
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without code, with `4e-4` read as a number and repeated keys refused."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not a name", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key '{key}' stands here twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes what `_Loader` reads: a text that looks like one of its numbers is put in quotes."""
-
-
-for _kind in (_Loader, _Dumper):
-    _kind.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-    )
-
-
-def dump_yaml(values: Any, **options: Any) -> str:
-    """Return plain values as the YAML of a configuration, which is read back as they are.
-
-    Args:
-        values: Mappings, lists, texts, numbers, booleans and None.
-        options: Of `yaml.dump`.
-    """
-    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, **options)
-
-
-def _read_yaml(text: str, where: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:  # values such as 2024-13-45 raise others
-        raise ConfigurationError(f"{where}: not readable as YAML: {one_line(error)}") from error
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    """Set `section.key=value` in nested mappings, in place."""
-    path, separator, text = override.partition("=")
-    *sections, key = path.strip().split(".")
-    if not separator or not key:
-        raise ConfigurationError(f"--set {override}: write section.key=value, such as --set training.max_steps=500")
-    for section in sections:
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
-            raise ConfigurationError(f"--set {override}: '{section}' is a value, not a section")
-    try:
-        values[key] = _read_yaml(text, f"--set {override}")
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{error}; {_as_text(path.strip(), text)}") from error
-
-
-def _as_text(key: str, text: str) -> str:
-    """How to override a key with a text that YAML takes for something else."""
-    return f"as text, write --set {shlex.quote(f'{key}={json.dumps(text, ensure_ascii=False)}')}"
-
-
-def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the section at `location` in a configuration of some kind admits."""
-    section = kind
-    for part in location:
-        annotation = section.model_fields[part].annotation if part in section.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        section = annotation
-    return list(section.model_fields)
-
-
-def _explain(kind: type[BaseModel], error: ErrorDetails, overriding: dict[str, str]) -> str:
-    """One problem as `key: what is wrong (remedy)`. `overriding` has the texts of overrides by key."""
-    location = error["loc"]
-    key = ".".join(str(part) for part in location) or "(whole file)"
-    if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(location[-1]), _known_keys(kind, location[:-1]), n=1)
-        return f"{key}: unknown key" + (f", did you mean '{close[0]}'?" if close else ", remove it")
-    if error["type"] == "missing":
-        return f"{key}: missing"
-    key = re.sub(r"\.[\w-]*(\[[\w-]+\]|-float)", "", key)  # the member of a union that was tried, such as list[...]
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "string_type":
-        message += f" ({_as_text(key, overriding[key]) if key in overriding else 'put it in quotes'})"
-    if isinstance(error["input"], dict):
-        return f"{key}: {message}"
-    return f"{key}: {message}, not {error['input']!r}"
-
-
 def load_configuration(path: str | Path, overrides: list[str] | None = None) -> Configuration:
     """Read, override and validate a training configuration: `load_sections` of a `Configuration`."""
     return load_sections(Configuration, path, overrides)
-
-
-SectionKind = TypeVar("SectionKind", bound=Section)
-
-
-def load_sections(kind: type[SectionKind], path: str | Path, overrides: list[str] | None = None) -> SectionKind:
-    """Read, override and validate a configuration of some kind.
-
-    Args:
-        kind: the sections of the file.
-        path: a YAML file.
-        overrides: `section.key=value` texts that replace values of the file, the values written as in YAML.
-
-    Raises:
-        ConfigurationError: the file cannot be read, or has unknown keys, wrong types or impossible values; the message
-            names the file and every offending key.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise ConfigurationError(f"{path}: cannot be read ({reason}); --config takes one of configs/*.yaml") from error
-    values = _read_yaml(text, str(path))
-    if not isinstance(values, dict):
-        sections = ", ".join(list(kind.model_fields)[:3])
-        raise ConfigurationError(f"{path}: not a configuration (sections {sections}, ... expected)")
-    for override in overrides or []:
-        _override(values, override)
-    for key in RETIRED_KEYS.keys() & flatten(values).keys():
-        tell(f"{path}: {key} does nothing any more, since {RETIRED_KEYS[key]}; remove it")
-    overriding = {key.strip(): text for key, _, text in (override.partition("=") for override in overrides or [])}
-    return _parse_sections(kind, values, str(path), overriding)
 
 
 def parse_configuration(values: dict[str, Any], where: str) -> Configuration:
@@ -495,31 +333,4 @@ def parse_configuration(values: dict[str, Any], where: str) -> Configuration:
     Raises:
         ConfigurationError: as `load_configuration`.
     """
-    return _parse_sections(Configuration, values, where, {})
-
-
-def _parse_sections(
-    kind: type[SectionKind], values: dict[str, Any], where: str, overriding: dict[str, str]
-) -> SectionKind:
-    try:
-        return kind.model_validate(_without_retired_keys(values))
-    except ValidationError as error:
-        problems = "; ".join(_explain(kind, details, overriding) for details in error.errors())
-        raise ConfigurationError(f"{where}: {problems}") from error
-
-
-def _without_retired_keys(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A copy of nested mappings that lacks `RETIRED_KEYS`."""
-    return {
-        key: _without_retired_keys(value, f"{prefix}{key}.") if isinstance(value, dict) else value
-        for key, value in values.items()
-        if f"{prefix}{key}" not in RETIRED_KEYS
-    }
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with keys such as `training.batching.batch_size`."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
+    return parse_sections(Configuration, values, where)

@@ -1,7 +1,9 @@
 """Sections of a YAML file as typed models: read, overridden by `--set`, validated, and explained where wrong."""
 
 import difflib
+import json
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -60,11 +62,20 @@ def load_sections(kind: type[SectionKind], path: str | Path, overrides: list[str
         _override(values, override)
     for key in RETIRED_KEYS.keys() & flatten(values).keys():
         tell(f"{path}: {key} does nothing any more, since {RETIRED_KEYS[key]}; remove it")
-    return parse_sections(kind, values, str(path))
+    overriding = {key.strip(): text for key, _, text in (override.partition("=") for override in overrides or [])}
+    return parse_sections(kind, values, str(path), overriding)
 
 
-def parse_sections(kind: type[SectionKind], values: dict[str, Any], where: str) -> SectionKind:
-    """Validate nested mappings as sections of some kind; `where` names their origin in errors.
+def parse_sections(
+    kind: type[SectionKind], values: dict[str, Any], where: str, overriding: dict[str, str] | None = None
+) -> SectionKind:
+    """Validate nested mappings as sections of some kind.
+
+    Args:
+        kind: the sections.
+        values: as a YAML file or a checkpoint holds them.
+        where: their origin, named in errors.
+        overriding: the texts of overrides by key, to tell how to write them as text.
 
     Raises:
         ConfigurationError: as `load_sections`.
@@ -72,7 +83,7 @@ def parse_sections(kind: type[SectionKind], values: dict[str, Any], where: str) 
     try:
         return kind.model_validate(_without_retired_keys(values))
     except ValidationError as error:
-        problems = "; ".join(_explain(kind, details) for details in error.errors())
+        problems = "; ".join(_explain(kind, details, overriding or {}) for details in error.errors())
         raise ConfigurationError(f"{where}: {problems}") from error
 
 
@@ -112,9 +123,24 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """Writes what `_Loader` reads: a text that looks like one of its numbers is put in quotes."""
+
+
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    )
+
+
+def dump_yaml(values: Any, **options: Any) -> str:
+    """Return plain values as the YAML of a configuration, which is read back as they are.
+
+    Args:
+        values: mappings, lists, texts, numbers, booleans and None.
+        options: of `yaml.dump`.
+    """
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, **options)
 
 
 def _read_yaml(text: str, where: str) -> Any:
@@ -134,7 +160,15 @@ def _override(values: dict[str, Any], override: str) -> None:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
             raise ConfigurationError(f"--set {override}: '{section}' is a value, not a section")
-    values[key] = _read_yaml(text, f"--set {override}")
+    try:
+        values[key] = _read_yaml(text, f"--set {override}")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}; {_as_text(path.strip(), text)}") from error
+
+
+def _as_text(key: str, text: str) -> str:
+    """How to override a key with a text that YAML takes for something else."""
+    return f"as text, write --set {shlex.quote(f'{key}={json.dumps(text, ensure_ascii=False)}')}"
 
 
 def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
@@ -148,8 +182,8 @@ def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[
     return list(section.model_fields)
 
 
-def _explain(kind: type[BaseModel], error: ErrorDetails) -> str:
-    """One problem as `key: what is wrong (remedy)`."""
+def _explain(kind: type[BaseModel], error: ErrorDetails, overriding: dict[str, str]) -> str:
+    """One problem as `key: what is wrong (remedy)`. `overriding` has the texts of overrides by key."""
     location = error["loc"]
     key = ".".join(str(part) for part in location) or "(whole file)"
     if error["type"] == "extra_forbidden":
@@ -159,6 +193,8 @@ def _explain(kind: type[BaseModel], error: ErrorDetails) -> str:
         return f"{key}: missing"
     key = re.sub(r"\.[\w-]*(\[[\w-]+\]|-float)", "", key)  # the member of a union that was tried, such as list[...]
     message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "string_type":
+        message += f" ({_as_text(key, overriding[key]) if key in overriding else 'put it in quotes'})"
     if isinstance(error["input"], dict):
         return f"{key}: {message}"
     return f"{key}: {message}, not {error['input']!r}"

@@ -116,7 +116,7 @@ def test_pictures_of_all_kinds_look_as_in_a_data_set(square: Path) -> None:
         "turned.jpg": (turned, (254, 0, 0), (0, 0, 254)),
     }
     for name, (image, top, bottom) in pictures.items():
-        image.save(square / name, **({"exif": exif} if name == "turned.jpg" else {}))
+        image.save(square / name, exif=exif if name == "turned.jpg" else Image.Exif())
         (stack,) = read_initial_frame(config, str(square / name))
         assert tuple(stack[2, 2]) == top, name
         assert tuple(stack[-3, 2]) == bottom, name

@@ -95,7 +95,7 @@ def _write_clip(path: Path, frames: Iterable[Image.Image], size: tuple[int, int]
 
 
 def _decoding(segment: Path, clips: Sequence[Clip]) -> ffmpeg.nodes.OutputStream:
-    """ffmpeg that writes the frames of the clips to its output."""
+    """Ffmpeg that writes the frames of the clips to its output."""
     frames = ffmpeg.input(file_url(segment))["v:0"].filter("select", _selection(clips))
     # Times without gaps at a constant rate, whichever: else ffmpeg would fill the gaps with copies.
     frames = frames.filter("settb", f"1/{FRAME_RATE}").filter("setpts", "N")
