@@ -60,7 +60,7 @@ def main() -> int:
     arguments = parse_arguments()
     config = load_configuration(arguments.config, arguments.overrides)
 
-    from web.exporter import CHECKED_STEPS, ExportOptions, export_page  # takes seconds, for which --help need not wait
+    from web.exporter import CHECKED_STEPS, ExportOptions, export_page  # imported here since it takes seconds
 
     options = options_from(arguments, ExportOptions)
     exported = export_page(config, options)

@@ -47,7 +47,7 @@ def main() -> int:
     arguments = parse_arguments()
     config = load_configuration(arguments.config, arguments.overrides)
 
-    from playing.interpolation import InterpolationOptions, interpolate  # takes seconds, as --help should not
+    from playing.interpolation import InterpolationOptions, interpolate  # imported here since it takes seconds
 
     interpolate(config, options_from(arguments, InterpolationOptions))
     return EXIT_DONE

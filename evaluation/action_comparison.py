@@ -38,7 +38,7 @@ class ActionComparison(Metric):
         self._generated_positions: list[np.ndarray] = []
 
     def add(self, batch: PairBatch) -> None:
-        """Take in a batch."""
+        """Add a batch."""
         pairs = batch.pairs
         self._inferred.append(pairs.inferred_actions)
         self._true.append(pairs.true_actions)

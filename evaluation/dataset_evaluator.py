@@ -88,7 +88,11 @@ class Measurements:
 
     @torch.inference_mode()
     def add(self, pairs: Pairs) -> None:
-        """Measure a batch. `UserError` if a metric or a network gives values that are not finite."""
+        """Measure a batch.
+
+        Raises:
+            UserError: a metric or a network gives values that are not finite.
+        """
         batch = PairBatch.of(pairs, self._needs.device)
         for metric in self._metrics:
             metric.add(batch)

@@ -18,7 +18,7 @@ class Extremes(Metric):
         self._worst: list[SequencePair] = []
 
     def add(self, batch: PairBatch) -> None:
-        """Take in a batch."""
+        """Add a batch."""
         errors = mse(batch.reference, batch.generated).double().mean(dim=1).tolist()
         entries = zip(batch.pairs.names, errors, batch.pairs.reference, batch.pairs.generated, strict=True)
         pairs = [SequencePair(*entry) for entry in entries]

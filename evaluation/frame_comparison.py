@@ -35,7 +35,11 @@ class FrameComparison(Metric):
         self._num_added = 0
 
     def add(self, batch: PairBatch) -> None:
-        """Compare the frames of a batch. `UserError` if a metric of one is not finite."""
+        """Compare the frames of a batch.
+
+        Raises:
+            UserError: a value is not finite.
+        """
         added = slice(self._num_added, self._num_added + len(batch.reference))
         self._num_added = added.stop
         for name, metric in self._metrics.items():

@@ -21,7 +21,7 @@ Needed = TypeVar("Needed")
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Some sequences, with their frames where metrics compute."""
+    """A batch of pairs of sequences, with their frames on the device of the metrics."""
 
     pairs: Pairs
     reference: Tensor  # (B, T, 3, H, W) in [0, 1]
@@ -29,7 +29,7 @@ class PairBatch:
 
     @classmethod
     def of(cls, pairs: Pairs, device: torch.device) -> "PairBatch":
-        """Move the frames to a device."""
+        """Move the frames of pairs to a device."""
         frames = (torch.from_numpy(frames).to(device) for frames in (pairs.reference, pairs.generated))
         reference, generated = (frames.movedim(-1, 2).float() / 255 for frames in frames)
         return cls(pairs, reference, generated)
@@ -40,7 +40,11 @@ class Metric(ABC):
 
     @abstractmethod
     def add(self, batch: PairBatch) -> None:
-        """Take in a batch. `UserError` if something in it cannot be measured."""
+        """Add a batch.
+
+        Raises:
+            UserError: something in it cannot be measured.
+        """
 
     @abstractmethod
     def results(self) -> Results:

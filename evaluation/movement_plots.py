@@ -46,7 +46,7 @@ class Movements:
         return self.vectors.shape[1]
 
     def during(self, action: int) -> np.ndarray:
-        """The movements (N', D) during one action."""
+        """Return the movements (N', D) during one action."""
         return self.vectors[self.actions == action]
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Measure how well a trained Breakout model can be played: the command for `evaluation.breakout.playability`.
+"""Measure the playability of a trained Breakout model: the command for `evaluation.breakout.playability`.
 
 python -m evaluation.playability --config configs/00_breakout_demo.yaml
 """

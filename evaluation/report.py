@@ -64,7 +64,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class HeadlineCard:
-    """A `Headline` with its value, as the page shows them."""
+    """A headline metric with its value, as text."""
 
     title: str
     arrow: str

@@ -28,7 +28,7 @@ DISTANCE = "detection/center_distance"
 
 @dataclass(frozen=True)
 class Headline:
-    """A metric that readers look for first."""
+    """A headline metric: one that readers look for first."""
 
     name: str
     title: str

@@ -31,7 +31,11 @@ class SetComparison(Metric):
         self._sequences = {side: GaussianStatistics(NUM_I3D_FEATURES) for side in SIDES}
 
     def add(self, batch: PairBatch) -> None:
-        """Look at the frames of a batch. `UserError` if a network gives values that are not finite."""
+        """Add a batch.
+
+        Raises:
+            UserError: a network gives values that are not finite.
+        """
         for side, sequences in zip(SIDES, (batch.reference, batch.generated), strict=True):
             if self._inception:
                 features = extract_features(self._inception, sequences.flatten(0, 1), FRAME_CHUNK)

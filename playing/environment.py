@@ -265,7 +265,7 @@ class PlayableVideoVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
 
 class FrameWindow:
-    """Shows frames one after the other, at most `FRAME_RATE` a second."""
+    """A window that shows frames, at most `FRAME_RATE` a second."""
 
     def __init__(self, height: int, width: int) -> None:
         """Open a window for frames of a size in pixels.

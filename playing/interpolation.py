@@ -36,7 +36,10 @@ LABEL_WIDTH = 64
 
 @dataclass(frozen=True)
 class InterpolationOptions:
-    """The command line of `interpolate.py`, which explains them. Both actions are from 1 to K, or None for a sweep."""
+    """The options of `interpolate.py`, explained by its `--help`.
+
+    Actions are 1 to K; both are None for a sweep.
+    """
 
     first_action: int | None = None
     second_action: int | None = None
@@ -58,7 +61,7 @@ class HeldActions:
 
 
 def interpolate(config: Configuration, options: InterpolationOptions) -> None:
-    """Play a run's latest checkpoint from one starting frame, between two actions or with each action; keep pictures.
+    """Play a run's latest checkpoint between two actions, or with each action, and save pictures and videos.
 
     Raises:
         UserError: an action or the checkpoint does not exist, or something is missing, damaged or invalid.
@@ -174,7 +177,11 @@ def label(text: str, height: int, width: int) -> np.ndarray:
 
 
 def _require_actions(config: Configuration, options: InterpolationOptions) -> tuple[int, int] | None:
-    """The two actions to play between, None for a sweep. `UserError` if they cannot be played."""
+    """Return the two actions to play between, or None for a sweep.
+
+    Raises:
+        UserError: the model has no such action, or no variations to interpolate with.
+    """
     if options.first_action is None or options.second_action is None:
         return None
     actions_count = config.data.actions_count

@@ -42,7 +42,7 @@ FILES_PER_CHUNK = 1000
 
 @dataclass(frozen=True)
 class Episode:
-    """What becomes an episode: the first frames of a video, one for each action."""
+    """An episode to export: the first frames of a video, one for each action."""
 
     split: str
     video: Video
@@ -50,7 +50,11 @@ class Episode:
 
 
 def take_true_actions(videos: dict[str, list[Video]]) -> list[Episode]:
-    """Return all frames of videos with their true actions. `UserError` if a video has none."""
+    """Return all frames of the videos of each split, with their true actions.
+
+    Raises:
+        UserError: a video has no true actions.
+    """
     episodes = []
     for split, opened in videos.items():
         for video in opened:
@@ -62,7 +66,7 @@ def take_true_actions(videos: dict[str, list[Video]]) -> list[Episode]:
 
 
 def infer_actions(videos: dict[str, list[Video]], config: Configuration, device: torch.device) -> list[Episode]:
-    """Return frames of videos with the most probable actions of a run's latest checkpoint.
+    """Return the frames of the videos of each split, with actions inferred by a run's latest checkpoint.
 
     Actions are the most probable ones of the mean directions, without noise. The action of a frame leads to the frame
     `skip_frames` + 1 later. The last frames have no action and are left out, and so are videos with no other frames.
@@ -105,13 +109,13 @@ def _most_probable_actions(
 
 
 def export(episodes: Sequence[Episode], directory: Path, frame_rate: float, action_name: str) -> None:
-    """Write a LeRobot data set, which appears when it is whole.
+    """Write a LeRobot data set; the folder appears once it is complete.
 
     Args:
-        episodes: the episodes, those of a split side by side.
-        directory: the folder to make.
-        frame_rate: in frames a second.
-        action_name: says where the actions are from.
+        episodes: the episodes, grouped by split.
+        directory: the folder to create.
+        frame_rate: frames a second.
+        action_name: name of the feature `action`: `true_action` or `inferred_action`.
 
     Raises:
         UserError: the folder exists, the frames differ in size or have odd sides, or cannot be read or written.
@@ -145,7 +149,11 @@ def refuse_existing(directory: Path) -> None:
 
 
 def _common_size(episodes: Sequence[Episode]) -> tuple[int, int]:
-    """The width and height of all frames."""
+    """Return the width and height of all frames.
+
+    Raises:
+        UserError: the frames differ in size or have odd sides.
+    """
     sizes = {episode.video.frame(0).size: episode.video.path for episode in episodes}
     if len(sizes) > 1:
         ((width, height), path), ((other_width, other_height), other_path), *_ = sizes.items()
@@ -166,7 +174,7 @@ def _place(file: str, index: int) -> str:
 
 
 def _frame_table(episode: Episode, index: int, first_row: int, frame_rate: float) -> dict[str, np.ndarray]:
-    """The columns of one episode, each (T)."""
+    """Return the columns of one episode's table, each (T,)."""
     num_frames = len(episode.actions)
     annotations = episode.video.annotations
     frames = np.arange(num_frames)
@@ -226,7 +234,7 @@ def _write_tasks(file: Path) -> None:
 
 
 def _write_video(file: Path, episode: Episode, frame_rate: float) -> np.ndarray:
-    """Write the frames of an episode.
+    """Write the frames of an episode as a video.
 
     Returns:
         (4, 3) in [0, 1]: minimum, maximum, mean and mean square of each colour.
@@ -261,7 +269,7 @@ def _statistics(tables: Sequence[dict[str, np.ndarray]], pixels: Sequence[np.nda
 
 
 def _info(episodes: Sequence[Episode], size: tuple[int, int], frame_rate: float, action_name: str) -> dict[str, Any]:
-    """The contents of `info.json`."""
+    """Return the contents of `info.json`."""
     width, height = size
     camera = {
         "dtype": "video",
@@ -306,7 +314,7 @@ def _info(episodes: Sequence[Episode], size: tuple[int, int], frame_rate: float,
 
 
 def _splits(episodes: Sequence[Episode]) -> dict[str, str]:
-    """The first episode of each split and the one after its last, as `first:end`."""
+    """Return the range of episodes of each split as `first:end`, `end` excluded."""
     splits = [episode.split for episode in episodes]
     counts = {split: splits.count(split) for split in dict.fromkeys(splits)}
     ends = np.cumsum(list(counts.values())).tolist()

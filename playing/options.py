@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class PlayOptions:
-    """The command line of `play.py`, which explains them."""
+    """The options of `play.py`, explained by its `--help`."""
 
     device: str = "auto"
     windowed: bool = False

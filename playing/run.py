@@ -15,7 +15,7 @@ from utils.files import require_writable
 
 
 def choose_manner(options: PlayOptions, hints: Hints) -> Manner:
-    """Return how a checkpoint is played: as the options say, else as itself says, else as usual."""
+    """Return the settings of a game: those of the options, else of the checkpoint, else the defaults."""
     return Manner(
         windowed=options.windowed,
         real_time=hints.real_time_fps is not None if options.real_time is None else options.real_time,
@@ -27,7 +27,7 @@ def choose_manner(options: PlayOptions, hints: Hints) -> Manner:
 
 
 def play(config: Configuration, options: PlayOptions) -> None:
-    """Play a run's latest checkpoint in a window, by a script, or as recorded before.
+    """Play a run's latest checkpoint in a window or by a script, or replay a recording.
 
     Raises:
         UserError: something is missing, damaged or invalid.

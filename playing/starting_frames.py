@@ -123,7 +123,7 @@ def _open_picture(path: Path) -> Image.Image:
         with Image.open(path) as image:
             require_bearable_size(path.name, *image.size)
             return Image.fromarray(upright_pixels(image))
-    except Exception as error:  # decoders meet damaged files with exceptions of many kinds
+    except Exception as error:  # decoders raise exceptions of many kinds for damaged files
         raise UserError(f"--initial_frame {path}: not a picture that can be read: {one_line(error)}") from error
 
 

@@ -17,7 +17,7 @@ NUM_TIMED_STEPS = 3
 
 
 def training_memory(config: Configuration, device: torch.device) -> int:
-    """Return about how many bytes training takes on a device."""
+    """Return approximately how many bytes of memory training takes on a device."""
     return round(WORKING_SPACE * peak_memory(resolve_auto(config, device)))
 
 

@@ -95,7 +95,7 @@ def look_at(path: Path) -> Footage:
 
 
 def intact_frames(source: Source) -> Iterator[SourceFrame]:
-    """Yield the frames of a video up to where it cannot be read on."""
+    """Yield the frames of a video up to the first one that cannot be read."""
     with suppress(SourceError):
         yield from source.frames()
 
@@ -176,7 +176,7 @@ def share_out(footage: Footage) -> SharedFootage:
 
 
 def _cut(source: Source, probe: Probe) -> list[Source]:
-    """The parts of a video for train, val and test."""
+    """Return the parts of a video for train, val and test."""
     num_frames = probe.num_frames or sum(1 for _ in intact_frames(source))
     bounds = [0, *(round(num_frames * (1 - share * HELD_OUT)) for share in (2, 1, 0))]
     pieces = [Piece(source, first, end) for first, end in itertools.pairwise(bounds)]

@@ -228,7 +228,7 @@ def _tell_result(request: Request, found: Survey, plan: Plan, machine: Machine) 
 
 
 def _quoted(word: str) -> str:
-    """A word as a shell takes it, in one line of printable characters."""
+    """Quote a word for a shell, in one line of printable characters."""
     if word.isprintable():
         return shlex.quote(word)
     return "$'" + "".join(f"\\x{byte:02x}" for byte in os.fsencode(word)) + "'"

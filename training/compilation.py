@@ -21,7 +21,7 @@ MAX_VARIANTS = 64
 
 
 def resolve_auto(config: Configuration, device: torch.device) -> Configuration:
-    """Return a configuration in which nothing of how to compute is left to choose.
+    """Replace `auto` in `training.precision` and `training.compile` by what the device supports.
 
     On CUDA the precision becomes `bf16` if the device supports bfloat16, else `tf32`, and networks are compiled if
     nothing that compilation needs is missing. Elsewhere the precision becomes `tf32`, and nothing is compiled. On CPUs

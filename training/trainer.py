@@ -231,7 +231,7 @@ class Trainer:
                 tell(f"warning: {ADVICE[name]}")
 
     def _symptoms(self, evaluation: EvaluationResult) -> dict[str, bool]:
-        """Whether two evaluations in a row found the actions unused, or without effect."""
+        """Whether this evaluation and the one before found each problem of `ADVICE`."""
         found = {
             "actions_collapsed": evaluation.has_collapsed_actions,
             "actions_ineffective": evaluation.has_ineffective_actions,

@@ -44,7 +44,7 @@ NO_EFFECT = 0.1
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What one evaluation found."""
+    """The results of one evaluation."""
 
     scalars: dict[str, float]
     images: dict[str, np.ndarray]
@@ -120,7 +120,7 @@ class Evaluator:
 
     @torch.no_grad()
     def evaluate(self, model: PlayableModel) -> EvaluationResult:
-        """Measure a model, which is left in the mode it was in; the global random state is not touched.
+        """Measure a model; its mode and the global random state stay as they are.
 
         The ranks share the batches. Each rank gets the scalars of all batches; rank 0 draws the images.
         """

@@ -43,7 +43,7 @@ DRAWS = 8
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """The command line of `export.py`, which explains them."""
+    """The options of `export.py`, explained by its `--help`."""
 
     output_directory: Path
     half: bool = False
@@ -141,7 +141,7 @@ def _difference(simulator: Simulator, step: ExportedStep, start: np.ndarray) -> 
 
 
 def _publish(game: ExportedGame, options: ExportOptions, runtime: Path | None) -> int:
-    """Put the page together, move it to where it belongs, and return how many bytes it has."""
+    """Build the page, move it to its folder, and return its size in bytes."""
     output = options.output_directory
     unfinished = output / UNFINISHED
     page, single = unfinished / "page", unfinished / "single"

@@ -30,13 +30,13 @@ class Drawn:
     """
 
     ball: SampleMean
-    """Share of the frames with a ball where the true one is now."""
+    """Share of the frames with a ball in the place of the true one."""
     one_ball: SampleMean
-    """Share of the frames with exactly one ball, wherever it is."""
+    """Share of the frames with exactly one ball, anywhere."""
     colour_difference: SampleMean
-    """Mean absolute difference from the true colour, in 0..255, of the pixels where the true ball is now."""
+    """Mean absolute difference from the true colour, in 0..255, over the pixels of the true ball."""
     paddle: SampleMean
-    """Share of the frames with the paddle where the true one is, of those that truly show it."""
+    """Share of the frames with the paddle in its true place, of those whose true frame shows it."""
     l1: SampleMean
     """Mean absolute difference of all pixels, in [-1, 1]."""
 

@@ -40,7 +40,7 @@ MEANINGS = {STAY: "stay", LEFT: "left", RIGHT: "right"}
 
 @dataclass(frozen=True)
 class SampleMean:
-    """A measured mean, and the number of samples behind it."""
+    """A measured mean and its number of samples."""
 
     value: float | None
     """None without samples."""
@@ -48,7 +48,7 @@ class SampleMean:
 
     @classmethod
     def of(cls, values: np.ndarray) -> "SampleMean":
-        """The mean of those numbers that are not NaN."""
+        """Average the numbers that are not NaN."""
         known = values[~np.isnan(values)]
         return cls(float(np.mean(known)) if known.size else None, known.size)
 
@@ -128,29 +128,29 @@ class Measures:
     stay: SampleMean
     left: SampleMean
     right: SampleMean
-    """The same of the steps with each meaning."""
+    """Share of the steps with each meaning that obey."""
     leaves_wall: SampleMean
-    """Share of the presses away from a wall, held for two steps, that move the paddle."""
+    """Share of the two-step presses away from a wall that move the paddle."""
     pressed_way_in_sight: SampleMean
     """Share of the steps that obey, of those before and after which the paddle is found."""
     drift: SampleMean
-    """Mean pixels that the paddle moves while it is told to stay for the second step or longer."""
+    """Mean movement of the paddle in pixels during a stay after a stay."""
     paddle_found: SampleMean
     """Share of the frames that show the paddle."""
     walls_difference: SampleMean
-    """Mean absolute difference of wall pixels from the true ones, in 0..255, over frames."""
+    """Mean absolute difference of wall pixels from the true ones, in 0..255, averaged over frames."""
     bricks_intact: SampleMean
-    """Share of brick pixels that are as in the sequence's first frame, or black and remain so, over frames."""
+    """Share of brick pixels that are as in the sequence's first frame, or black for good, averaged over frames."""
     bricks_gone: SampleMean
-    """Share of brick pixels that turn black from a sequence's first frame to its last, over sequences."""
+    """Share of brick pixels that turn black from a sequence's first frame to its last, averaged over sequences."""
     ball_frames: SampleMean
-    """Frame in which the ball is last seen before it is out of sight for longer than `LONGEST_ABSENCE`, over those
-    sequences whose first frame, number 0, shows it."""
+    """Last frame with a ball before it is out of sight for longer than `LONGEST_ABSENCE`, averaged over the sequences
+    whose first frame, number 0, shows it."""
     one_ball: SampleMean
-    """Share of the frames with exactly one ball in sight."""
+    """Share of the frames with exactly one ball."""
     plausible_bounces: SampleMean
-    """Share of the reversals of the ball's vertical direction that happen where something reverses it: upwards at the
-    paddle, downwards not below the bricks. "Where" means within the longest step of the true ball."""
+    """Share of the ball's vertical reversals that have a cause within the longest step of the true ball: upwards the
+    paddle, downwards the bricks or what is above them."""
 
 
 def find_paddles(playfield: Playfield, frames: np.ndarray) -> np.ndarray:

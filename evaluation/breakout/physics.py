@@ -86,19 +86,19 @@ class Physics:
     brick_bounces: SampleMean
     ceiling_bounces: SampleMean
     nothing_bounces: SampleMean
-    """Bounces off each in 100 frames."""
+    """Bounces off each of these per 100 frames."""
     wall_speed_change: SampleMean
     paddle_speed_change: SampleMean
     brick_speed_change: SampleMean
-    """By how many pixels a step a bounce off each changes the ball's speed across, plus that up or down, on average."""
+    """Mean change of the ball's speed by a bounce off each of these, horizontal plus vertical, in pixels a step."""
     paddle_rise_possible: SampleMean
-    """Share of the bounces off the paddle after which the ball rises as fast as it may in true play."""
+    """Share of the bounces off the paddle after which the ball rises at a speed that occurs in true play."""
     bricks_break: SampleMean
-    """Share of the bounces off bricks with which brick pixels near the ball vanish, more than it may have hidden."""
+    """Share of the bounces off bricks at which more brick pixels near the ball vanish than the ball could hide."""
     losses_without_ball: SampleMean
-    """Share of the brick pixels that turn black while no ball is near."""
+    """Share of the brick pixels turning black that do so while no ball is near."""
     served: SampleMean
-    """Share of the times without a ball in sight that end no later than in true play."""
+    """Share of the times without a visible ball that end no later than in true play."""
 
 
 def measure_physics(playfield: Playfield, laws: BallLaws, readings: Readings) -> Physics:

@@ -1,12 +1,12 @@
-"""How well a trained Breakout model can be played: does the paddle obey, and does the game around it stay whole?
+"""Playability of a trained Breakout model: does the paddle obey, and does the rest of the game stay intact?
 
-Random actions, each held for one to four steps, are played from held-out frames. What is measured of the generated
-frames is measured of true ones too, which shows how far each figure can be trusted. A true action means left or right
-if the paddle moves that way by more than half the largest mean movement of an action, else stay. A learned action means
-what its best one-to-one match means, given the actions that the model infers from true steps.
+Random actions, each held for one to four steps, are played from held-out frames. The same figures are measured on true
+frames, which shows how far each can be trusted. A true action means left or right if its mean movement of the paddle
+that way is more than half the largest of all actions, else stay. A learned action has the meaning of its best
+one-to-one match, given the actions that the model infers from true steps.
 
-Whether the ball is drawn where it should be is measured on held-out frames themselves, with the actions that the model
-infers from them: one step ahead of true frames, and some of the model's own frames later.
+The place of the ball is measured on held-out sequences with the actions that the model infers from them: one step ahead
+of true frames, and after several of the model's own frames.
 
 Dimensions: G sequences or games, T frames of each, K learned actions, H x W pixels.
 """
@@ -44,27 +44,28 @@ from utils.configuration import Configuration
 from utils.images import enlarge, labelled, save_animation, tile
 
 LONGEST_HOLD = 4
-"""Steps for which an action is held at most."""
+"""Maximum number of steps for which an action is held."""
 
 ANIMATED_GAMES, ANIMATED_FRAMES = 4, 40
-"""How many of the games an animation shows side by side, and of how many frames."""
+"""Number of games that an animation shows side by side, and number of its frames."""
 
 ANIMATION_HEIGHT = 192
 FRAME_MILLISECONDS = 130
-"""Pixels of an animation, and the time that it shows each frame."""
+"""Height of an animation in pixels, and the time for which it shows each frame."""
 
 
 @dataclass(frozen=True)
 class Playability:
-    """How well a model can be played."""
+    """All figures of a model's playability."""
 
     action_accuracy: SampleMean
     """Share of held-out steps whose inferred action is the true one, under the best one-to-one match."""
     movement_accuracy: SampleMean
-    """The same of actions read off the true movement of the paddle: the bound."""
+    """The same for actions read from the true movement of the paddle: an upper bound."""
     share_of_bound: SampleMean
+    """`action_accuracy` as a share of `movement_accuracy`."""
     meanings: dict[int, str]
-    """What each learned action means, by its key: from 1."""
+    """The meaning of each learned action, by its key, from 1."""
     laws: PaddleLaws
     generated: Measures
     true: Measures
@@ -72,10 +73,10 @@ class Playability:
     generated_physics: Physics
     true_physics: Physics
     curves: Curves
-    """Of the generated frames."""
+    """Curves of the generated frames."""
     generated_frames: int
     true_frames: int
-    """Frames of each sequence, without the first."""
+    """Frames of each generated and each true sequence, without the first."""
 
 
 def measure_playability(
@@ -86,15 +87,15 @@ def measure_playability(
     seed: int = 0,
     animation: Path | None = None,
 ) -> Playability:
-    """Play a run's latest checkpoint and measure what it generates.
+    """Play a run's latest checkpoint and measure the generated frames.
 
     Args:
         config: the run's configuration.
-        device: where to compute.
-        num_games: how many games are played, side by side.
-        num_frames: how many frames are generated in each.
-        seed: of starting frames and actions.
-        animation: a file for a GIF of the first games, with the actions drawn in.
+        device: the device to compute on.
+        num_games: number of games, played side by side.
+        num_frames: number of frames generated in each.
+        seed: seed of starting frames and actions.
+        animation: file for a GIF of the first games, with the actions drawn in; None for no GIF.
 
     Raises:
         UserError: there is no checkpoint, no held-out video with true actions, or they are not of Breakout.
@@ -141,7 +142,7 @@ def measure_playability(
 def _play(
     simulator: Simulator, dataset: VideoDataset, actions: Sequence[int], num_games: int, num_frames: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Games from random held-out frames with a `random_script`: frames uint8 (G, T, H, W, 3), and the script."""
+    """Play a `random_script` from random held-out frames; return frames uint8 (G, T, H, W, 3), and the script."""
     random = np.random.default_rng(seed)
     rows = random.choice(dataset.num_frames, num_games, replace=num_games > dataset.num_frames)
     stacks = dataset[[dataset.sequence_at(int(row), 1) for row in rows]].frames
@@ -150,7 +151,7 @@ def _play(
 
 
 def true_meanings(movements: np.ndarray, actions: np.ndarray) -> dict[int, int]:
-    """What each true action means, given the movements (G, T-1) during steps with some actions (G, T-1).
+    """Return the meaning of each true action, from the movements (G, T-1) and actions (G, T-1) of steps.
 
     Raises:
         UserError: no action moves the paddle left, or none right.
@@ -167,14 +168,14 @@ def true_meanings(movements: np.ndarray, actions: np.ndarray) -> dict[int, int]:
 
 
 def learned_meanings(held_out: HeldOut, meanings_of_true: dict[int, int], actions_count: int) -> dict[int, int]:
-    """What each learned action means that has a match among the true ones."""
+    """Return the meaning of each learned action that has a match among the true ones."""
     matches = match_actions(_confusion(held_out, actions_count))
     true = np.unique(held_out.actions)
     return {action: meanings_of_true[int(true[column])] for action, column in matches.items()}
 
 
 def random_script(random: np.random.Generator, actions: Sequence[int], num_games: int, num_frames: int) -> np.ndarray:
-    """Actions drawn evenly, each held for 1 to `LONGEST_HOLD` steps: (`num_games`, `num_frames`)."""
+    """Draw actions uniformly, each held for 1 to `LONGEST_HOLD` steps: (num_games, num_frames)."""
     games = []
     for _ in range(num_games):
         holds = random.integers(1, LONGEST_HOLD, num_frames, endpoint=True)
@@ -183,7 +184,7 @@ def random_script(random: np.random.Generator, actions: Sequence[int], num_games
 
 
 def animated(frames: np.ndarray, script: np.ndarray) -> np.ndarray:
-    """Some games side by side, enlarged, with the number of the action that led to each frame drawn in.
+    """Draw some games side by side, enlarged, with the number of the action that led to each frame.
 
     Args:
         frames: uint8 (G, T, H, W, 3).
@@ -203,7 +204,7 @@ def animated(frames: np.ndarray, script: np.ndarray) -> np.ndarray:
 
 
 def _translate(actions: np.ndarray, meanings: dict[int, int]) -> np.ndarray:
-    """What actions mean, in an array of the same shape."""
+    """Return the meanings of actions, in an array of the same shape."""
     return np.vectorize(meanings.__getitem__, otypes=[np.int64])(actions)
 
 
@@ -212,7 +213,7 @@ def _confusion(held_out: HeldOut, actions_count: int) -> np.ndarray:
 
 
 def table(playability: Playability) -> str:
-    """The figures: of whole sequences, of the ball by how far ahead it is drawn, and of the course of the games."""
+    """Return the figures as text: of whole sequences, of the ball by distance from true frames, and over time."""
     lines = [
         f"{'':20} {'generated':>10} {'true':>10} {'samples':>9}",
         *_compared_lines(playability.generated, playability.true),
@@ -233,7 +234,7 @@ def table(playability: Playability) -> str:
 
 
 def _compared_lines(generated: Measures | Physics, true: Measures | Physics) -> list[str]:
-    """A line a figure: generated, true, and the number of samples behind the former."""
+    """Return a line per figure: generated, true, and the number of samples of the generated one."""
     lines = []
     for name in (field.name for field in fields(generated)):
         figure = getattr(generated, name)
@@ -242,7 +243,7 @@ def _compared_lines(generated: Measures | Physics, true: Measures | Physics) -> 
 
 
 def _foresight_lines(foresight: Foresight) -> list[str]:
-    """How well the true ball's frames are drawn: a line a distance."""
+    """Return a line of the ball's figures per distance from true frames."""
     names = [field.name for field in fields(Drawn)]
     lines = [" ".join([f"{'where the ball moves':20}", *(f"{_title(name):>17}" for name in names), "  samples"])]
     rows = {"one step ahead": foresight.one_step}
@@ -254,7 +255,7 @@ def _foresight_lines(foresight: Foresight) -> list[str]:
 
 
 def _curve_lines(curves: Curves) -> list[str]:
-    """How the generated frames change as games go on: a line a window."""
+    """Return a line of the generated frames' figures per window of time."""
     first_frames, *columns = (getattr(curves, field.name) for field in fields(Curves))
     titles = (f"{_title(field.name):>16}" for field in fields(Curves)[1:])
     lines = [" ".join([f"{'from frame':>10}", *titles])]

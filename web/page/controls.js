@@ -63,7 +63,7 @@ export function listen(player, actions, group, rewind, commands) {
   addEventListener("blur", () => player.releaseAll());
 }
 
-/** The arrows that take actions, such as "← →", by the actions' names. */
+/** Return the arrows that take actions with such names, such as "← →". */
 export function arrowsOf(names) {
   const lower = names.map((name) => name.toLowerCase());
   return lower.filter((name) => Object.hasOwn(SIGNS, name)).map((name) => SIGNS[name]).join(" ");
