@@ -56,7 +56,7 @@ class Request:
     @property
     def command(self) -> str:
         """The command line with the options that influence the result."""
-        options = ["--videos", str(self.videos), "--name", self.name, "--data_root", str(self.data_root)]
+        options = ["--videos", _argument(self.videos), "--name", self.name, "--data_root", _argument(self.data_root)]
         if self.actions_count is not None:
             options += ["--actions", str(self.actions_count)]
         if self.crop is not None:
@@ -225,6 +225,11 @@ def _tell_result(request: Request, found: Survey, plan: Plan, machine: Machine) 
     print(f"to play     python play.py --config {request.config}")
     print(f"to evaluate python build_evaluation_dataset.py --config {request.config}")
     print(f"            python evaluate_dataset.py --config {request.evaluation_config}")
+
+
+def _argument(path: Path) -> str:
+    """A path as the value of an option, which must not look like another option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def _quoted(word: str) -> str:
