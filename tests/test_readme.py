@@ -307,6 +307,29 @@ def test_figures_are_those_of_the_committed_results() -> None:
     assert digest(checkpoint) == results["checkpoint_sha256"]
 
 
+def test_the_demo_s_figures_are_those_of_the_committed_results() -> None:
+    results = committed("demo.00_breakout_demo")
+    rows = [
+        f"| {title} | {results['median'][name]:{form}} | {results['worst'][name]:{form}} |"
+        for name, (title, form) in DEMO.items()
+    ]
+    assert any("\n".join(rows) in document for document in DOCUMENTS)
+    seeds = [name.removeprefix("seed ") for name in results if name.startswith("seed ")]
+    assert any(f"over seeds {' and '.join(seeds)}, measured" in document for document in DOCUMENTS)
+
+
+DEMO = {
+    "action_accuracy": ("actions that are the true ones, on held-out play", ".3f"),
+    "share_of_bound": ("the same, of what the true movement of the paddle tells", ".3f"),
+    "l1": ("mean absolute difference of pixels in [-1, 1]", ".4f"),
+    "obeyed": ("presses that the paddle obeys", ".2f"),
+    "paddle_found": ("generated frames that show the paddle", ".2f"),
+    "ball_one_step_ahead": ("balls drawn where they are, one step ahead of true frames", ".2f"),
+    "ball_own_frame_10": ("... in the tenth own frame", ".2f"),
+}
+"""What the documents say of trainings of the demo, by the names in the results."""
+
+
 def test_the_evaluation_is_the_committed_one() -> None:
     results = read_results(REPOSITORY / "benchmarks/results/evaluation.00_breakout_play.yml")
     rows = [
