@@ -258,7 +258,7 @@ def test_a_single_file_is_alone(command: ExportCommand) -> None:
 def test_serving_follows_exporting(command: ExportCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[tuple[Path, int, bool]] = []
     monkeypatch.setattr(
-        "web.server.serve", lambda folder, port: served.append((folder, port, (folder / "game.json").exists()))
+        "export.serve", lambda folder, port: served.append((folder, port, (folder / "game.json").exists()))
     )
     assert command("--serve", "--port", "1234")[0] == 0
     assert served == [(command.page, 1234, True)]

@@ -184,7 +184,7 @@ def test_exporting(
 ) -> None:
     write_small_runtime(tmp_path / "ort", monkeypatch)
     served: list[Path] = []
-    monkeypatch.setattr("web.server.serve", lambda folder, _: served.append(folder))
+    monkeypatch.setattr("export.serve", lambda folder, _: served.append(folder))
     monkeypatch.chdir(REPOSITORY)
     arguments = shlex.split(command)[1:]
     page = tmp_path / "page"
