@@ -126,10 +126,11 @@ def _movement_along_rows(change: Tensor) -> tuple[Tensor, Tensor]:
     length = change.shape[-1]
     position = torch.linspace(-1, 1, length, device=change.device, dtype=change.dtype)
     bands = functional.adaptive_avg_pool2d(change, (NUM_BANDS, length))
+    epsilon = torch.finfo(change.dtype).eps
     total = bands.abs().sum(dim=-1)
-    left_over = bands.sum(dim=-1).abs() / total.clamp_min(torch.finfo(change.dtype).eps)
+    left_over = bands.sum(dim=-1).abs() / total.clamp_min(epsilon)
     counts = (1 - left_over / MOST_LEFT_OVER).relu()
-    share = (total * counts).sum(dim=-1) / total.sum(dim=-1).clamp_min(torch.finfo(change.dtype).eps)
+    share = (total * counts).sum(dim=-1) / total.sum(dim=-1).clamp_min(epsilon)
     return (bands @ position / length * counts).mean(dim=-1), torch.where(total.any(dim=-1), share, 1.0)
 
 

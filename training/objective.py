@@ -64,6 +64,8 @@ class Objective(nn.Module):
         """
         super().__init__()
         self.settings = config.training
+        keys = self.settings.loss_weights.in_phase(pretraining=False).keys()
+        assert {term.key for term in TERMS} == keys, "every term has a weight, and every weight a term"
         self.perceptual_loss: PerceptualLoss | None = None
         if perceptual_network is not None:
             self.perceptual_loss = PerceptualLoss(perceptual_network, self.settings.precision == "bf16")
@@ -93,7 +95,6 @@ class Objective(nn.Module):
         """Return the loss of a rollout, given its true frames (B, T, 3, H, W) in [-1, 1]."""
         loss_weights = self.settings.loss_weights
         weights = loss_weights.in_phase(pretraining)
-        assert {term.key for term in TERMS} == weights.keys(), "every term has a weight, and every weight a term"
         comparison = Comparison(
             rollout, true_frames, self._resolutions(rollout, true_frames), loss_weights.perceptual_levels(pretraining)
         )

@@ -24,13 +24,13 @@ from utils.sections import (
 
 Cache = Literal["none", "memory", "disk"]
 
-MAX_NAME_BYTES = 200
-"""In the name of a run: file systems take 255, and some files are named after it with more."""
+MAX_RUN_NAME_BYTES = 200
+"""File systems take 255, and some files are named after it with more."""
 
 
 def _require_short(name: str) -> str:
-    if len(name.encode()) > MAX_NAME_BYTES:
-        raise ValueError(f"is longer than {MAX_NAME_BYTES} bytes")
+    if len(name.encode()) > MAX_RUN_NAME_BYTES:
+        raise ValueError(f"is longer than {MAX_RUN_NAME_BYTES} bytes")
     return name
 
 

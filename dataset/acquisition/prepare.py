@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.command import CommandParser, UserError, positive_float, run_command
-from utils.configuration import MAX_NAME_BYTES, is_run_name
+from utils.configuration import MAX_RUN_NAME_BYTES, is_run_name
 
 EXAMPLE = "python -m dataset.acquisition.prepare --videos ~/Videos/my_game --name my_game"
 
@@ -48,8 +48,8 @@ def main() -> int:
     arguments = parse_arguments()
     if not is_run_name(arguments.name):
         raise UserError(
-            f"--name {arguments.name}: not a file name; use letters, digits, '_', '-' and '.', {MAX_NAME_BYTES} bytes "
-            "at most"
+            f"--name {arguments.name}: not a file name; use letters, digits, '_', '-' and '.', "
+            f"{MAX_RUN_NAME_BYTES} bytes at most"
         )
 
     from preparation.run import Request, prepare  # importing takes seconds, which --help avoids
