@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from model.action import ActionNetwork, InferredActions
 from model.dynamics import DynamicsNetwork, DynamicsState
@@ -91,6 +92,7 @@ class Caddy(PlayableModel):
         self.pretraining_detach = config.training.pretraining_detach
         self.pretrains_on_predictions = config.training.pretraining_frames == "predicted"
         self.fed_back_noise = config.training.fed_back_noise
+        self.random_actions = config.training.random_actions
         self.recomputes = config.training.activation_checkpointing
         features = model.representation_network.state_features
         hidden_features = model.dynamics_network.hidden_state_size
@@ -170,7 +172,10 @@ class Caddy(PlayableModel):
         inferred: InferredActions = action_network(*encoding, noise)
         if self.training:
             self.centroid_estimator.update(inferred.directions.mean.detach(), inferred.probabilities.detach())
-        actions = action_sampler(inferred) if action_sampler else self._sample_actions(inferred, temperature, noise)
+        if action_sampler:
+            actions = action_sampler(inferred)
+        else:
+            actions = self._some_at_random(self._sample_actions(inferred, temperature, noise), noise)
         variations = self.centroid_estimator.variations(inferred.sampled_directions, actions)
         if zero_variations or not self.action_config.use_variations:
             variations = torch.zeros_like(variations)
@@ -297,6 +302,14 @@ class Caddy(PlayableModel):
         if not self.action_config.use_gumbel:
             return inferred.probabilities
         return gumbel_softmax(inferred.log_probabilities, temperature, self.action_config.hard_gumbel, noise)
+
+    def _some_at_random(self, actions: Tensor, noise: Noise) -> Tensor:
+        """Replace a share `training.random_actions` of the actions (B, T-1, K) by random ones, in training mode only."""
+        if not (self.training and self.random_actions):
+            return actions
+        replaced = (-noise.exponential_like(actions[..., :1])).exp() < self.random_actions
+        random = noise.exponential_like(actions).argmax(dim=-1)
+        return torch.where(replaced, functional.one_hot(random, actions.shape[-1]).to(actions.dtype), actions)
 
 
 # Tensors are time-major in memory, channels last, so that merging and splitting time copy nothing.

@@ -197,8 +197,9 @@ class Training(Section):
 
     `pretraining_frames`: in pretraining the decoder paints what the encoder saw, as published, or what the dynamics
     predicts, always from true observations. `fed_back_noise` is the standard deviation of noise on generated frames, in
-    [-1, 1], before these drive the next step of training. `motion_weights_reconstruction_share` multiplies what the
-    weights see in the reconstruction.
+    [-1, 1], before these drive the next step of training. `random_actions` is the share of training's actions that are
+    drawn at random in place of the inferred ones. `motion_weights_reconstruction_share` multiplies what the weights see
+    in the reconstruction.
     """
 
     trainer: Literal["training.trainer", "training.smooth_mi_trainer"]
@@ -215,6 +216,7 @@ class Training(Section):
     pretraining_detach: bool = False
     pretraining_frames: Literal["encoded", "predicted"] = "encoded"
     fed_back_noise: NonNegativeFloat = 0.0
+    random_actions: Fraction = 0.0
     lr_schedule: list[NonNegativeInt] = Field(default=[300_000])
     lr_gamma: PositiveFloat = 0.3333
     max_steps: PositiveInt = 300_000

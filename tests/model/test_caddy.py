@@ -484,3 +484,23 @@ def test_generated_frames_are_disturbed_in_training_alone() -> None:
     calm, disturbed = frames(True, 0.0), frames(True, 0.5)
     assert torch.equal(disturbed[:, :2], calm[:, :2])  # the first generated frame is the second one
     assert not torch.equal(disturbed[:, 2], calm[:, 2])
+
+
+def test_a_share_of_the_actions_is_random_in_training_alone() -> None:
+    observations = torch.rand(40, 26, 3, 16, 32) * 2 - 1
+
+    def actions(training: bool, share: float) -> torch.Tensor:
+        torch.manual_seed(0)
+        config = small_configuration(
+            f"training.random_actions={share}", "model.action_network.initial_classifier_spread=1000"
+        )
+        model = build_model(config).train(training)
+        given = model._infer(observations, model.action_network[0], 0.01, None, True, Noise())
+        assert torch.equal(given.actions.sum(dim=-1).round(), torch.ones(40, 25))
+        return given.actions.detach()
+
+    assert torch.equal(actions(False, 0.3), actions(False, 0.0))
+    calm, disturbed = actions(True, 0.0), actions(True, 0.3)
+    changed = (calm.argmax(dim=-1) != disturbed.argmax(dim=-1)).float().mean().item()
+    kinds = calm.shape[-1]
+    assert abs(changed - 0.3 * (kinds - 1) / kinds) < 0.05
