@@ -18,7 +18,7 @@ from utils import ranks
 from utils.checkpoint import LATEST
 from utils.command import EXIT_DONE, UserError, tell
 from utils.configuration import Configuration
-from utils.device import allow_tf32, explaining_lack_of_memory
+from utils.device import allow_tf32, explaining_lack_of_memory, flush_denormals
 from utils.distributed import all_ranks, require_divisible
 from utils.files import only_process, require_writable
 from utils.logger import IMAGES, METRICS, RunLogger, has_evaluation
@@ -42,6 +42,7 @@ def train(config: Configuration, device_name: str) -> int:
     Raises:
         UserError: something is missing, damaged, invalid or not finite.
     """
+    flush_denormals()
     with all_ranks(device_name) as device:
         return _train_on(device, resolve_auto(config, device))
 

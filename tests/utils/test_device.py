@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -28,3 +31,14 @@ def test_a_missing_device_is_refused(monkeypatch: pytest.MonkeyPatch, usable: st
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in usable)
     with pytest.raises(UserError, match=f"--device cuda: .*{remedy}$"):
         select_device("cuda")
+
+
+def test_no_thread_computes_with_denormal_numbers() -> None:
+    program = """
+import torch
+from utils.device import flush_denormals
+torch.set_num_threads(2)
+flush_denormals()
+assert not (torch.full((1_000_000,), 1e-30) * 1e-10).any()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
