@@ -177,11 +177,14 @@ def share_out(footage: Footage) -> SharedFootage:
 
 def _cut(source: Source, probe: Probe) -> list[Source]:
     """Return the parts of a video for train, val and test."""
+    if isinstance(source, VideoFile):
+        source, probe = source.measured()
     num_frames = probe.num_frames or sum(1 for _ in intact_frames(source))
     bounds = [0, *(round(num_frames * (1 - share * HELD_OUT)) for share in (2, 1, 0))]
     pieces = [Piece(source, first, end) for first, end in itertools.pairwise(bounds)]
     if isinstance(source, VideoFile) and probe.frame_rate:
-        return [_part_of_file(source, piece, probe.frame_rate) for piece in pieces]
+        parts = [_part_of_file(source, piece, probe.frame_rate) for piece in pieces]
+        return [*parts[:-1], replace(parts[-1], end=source.end)]
     return list(pieces)
 
 

@@ -81,7 +81,7 @@ def prepare(request: Request) -> int:
     """Prepare footage, or continue an interrupted preparation.
 
     Returns:
-        The exit code: done, or done with some videos skipped.
+        The exit code: done, or done with some footage left out.
 
     Raises:
         UserError: there is no usable footage, no disk space for it, or the name is taken.
@@ -106,7 +106,7 @@ def prepare(request: Request) -> int:
         print(f"warning: {name}: {problem}; the frames before were kept")
     for name, reason in skipped.items():
         print(f"skipped {name}: {reason}")
-    return EXIT_SKIPPED if skipped else EXIT_DONE
+    return EXIT_SKIPPED if skipped or conversion.warnings else EXIT_DONE
 
 
 def _require_free(request: Request) -> None:

@@ -275,8 +275,19 @@ def run_ffmpeg(stream: ffmpeg.nodes.OutputStream, result: Path) -> None:
             raise FfmpegError(process.last_words)
 
 
-def read_length(file: ffmpeg.nodes.FilterableStream) -> tuple[int, float]:
-    """Return the number of frames and the duration in seconds of an input's first video stream.
+@dataclass(frozen=True)
+class Length:
+    """How much video a file holds."""
+
+    num_frames: int
+    seconds: float
+    """The duration, where time that stands still or starts again goes on."""
+    span: float
+    """Seconds from the first to the last time stamp."""
+
+
+def read_length(file: ffmpeg.nodes.FilterableStream) -> Length:
+    """Return the length of an input's first video stream.
 
     The whole file is read, but nothing is decoded.
 
@@ -284,18 +295,22 @@ def read_length(file: ffmpeg.nodes.FilterableStream) -> tuple[int, float]:
         FfmpegError: there are no frames.
     """
     stream = file.output("pipe:", map="0:V:0", vcodec="copy", format="framecrc")
-    num_frames, begin, end, time_base = 0, math.inf, -math.inf, Fraction(1)
+    num_frames, begin, end, repeated, time_base = 0, math.inf, -math.inf, 0, Fraction(1)
+    decoded = None
     with Ffmpeg(stream.global_args("-nostdin", "-loglevel", "error")) as process:
         for line in process.lines():
             if line.startswith(b"#tb 0:"):
                 time_base = Fraction(line.partition(b":")[2].strip().decode())
             elif not line.startswith(b"#"):
-                shown, duration = map(int, line.split(b",")[2:4])
+                before = decoded
+                decoded, shown, duration = map(int, line.split(b",")[1:4])
                 num_frames, begin, end = num_frames + 1, min(begin, shown), max(end, shown + duration)
+                repeated += duration if decoded == before else 0
         process.finish()
         if not num_frames:
             raise FfmpegError(process.last_words)
-    return num_frames, (end - begin) * float(time_base)
+    span = end - begin
+    return Length(num_frames, (span + repeated) * float(time_base), span * float(time_base))
 
 
 @dataclass(frozen=True)
@@ -309,6 +324,8 @@ class Header:
     codec: str
     """ffmpeg's name of the codec, such as `h264`."""
     has_alpha: bool
+    is_turned: bool
+    """Whether frames are rotated or mirrored before they are shown."""
     decoder: str | None
     """Decoder that handles transparency. None: ffmpeg's choice."""
 
@@ -339,6 +356,7 @@ def read_header(file: ffmpeg.nodes.FilterableStream) -> Header:
         frame_rate=(Fraction(rate[1]) * (1000 if rate[2] else 1) or None) if rate else None,
         codec=codec,
         has_alpha=bool(pixel_format or hidden_alpha),
+        is_turned="displaymatrix: " in text,
         # ffmpeg's own decoders ignore the transparency of WebM.
         decoder={"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(codec) if hidden_alpha else None,
     )

@@ -22,7 +22,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Return the parsed command line (`sys.argv` if None)."""
     parser = CommandParser(
         "Convert the video files in a folder and in its direct sub-folders to a data set with unknown annotations. "
-        "Files that cannot be read are named and skipped (exit code 3). Running the same command again completes a "
+        "What cannot be read is named and left out (exit code 3). Running the same command again completes a "
         "conversion that was interrupted.",
         EXAMPLE,
     )
@@ -126,7 +126,7 @@ def main() -> int:
     videos = find_video_files(arguments.video_directory, arguments.video_extension)
     conversion = convert_sources(videos, options, arguments.output_directory, arguments.processes)
     print(describe(conversion, options, arguments.output_directory))
-    return EXIT_SKIPPED if conversion.skipped else EXIT_DONE
+    return EXIT_SKIPPED if conversion.skipped or conversion.warnings else EXIT_DONE
 
 
 def _frame_rate(text: str) -> float | None:
