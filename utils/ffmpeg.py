@@ -12,7 +12,6 @@ import math
 import os
 import re
 import selectors
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,16 +22,21 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 import ffmpeg
-import imageio_ffmpeg
 import numpy as np
 
-from utils.command import UserError
+from utils.ffmpeg_program import ffmpeg_command
 
 SILENCE_SECONDS = 300.0
 """Seconds without visible progress after which ffmpeg counts as stalled: far more than on a busy machine."""
 
 MAX_COMPLAINTS = 2**22
 """Bytes of messages that ffmpeg may print without any other progress."""
+
+ENCODER = "libx264"
+"""The encoder of the videos that are written; some builds of ffmpeg lack it."""
+
+TONE_FILTER = "zscale"
+"""The filter that makes HDR footage linear; some builds of ffmpeg lack it."""
 
 MAX_KEPT = 2**15
 """Bytes of its messages that are kept from the beginning, and as many from the end."""
@@ -47,18 +51,6 @@ class FfmpegError(Exception):
 
 class FfmpegStalledError(FfmpegError):
     """An ffmpeg process killed because it stalled, with its last line of output in the message."""
-
-
-def ffmpeg_command() -> str:
-    """Return the path of the system's ffmpeg, or of the one that comes with imageio-ffmpeg.
-
-    Raises:
-        UserError: there is neither.
-    """
-    try:
-        return shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError as error:
-        raise UserError("ffmpeg is not installed; install it, for example with: apt-get install ffmpeg") from error
 
 
 def is_written(path: Path) -> bool:
@@ -97,9 +89,12 @@ class Ffmpeg:
         self.num_heard = 0
         """Bytes of messages read so far. Messages are read before the output that follows them."""
         self._selector = selectors.DefaultSelector()
+        arguments = stream.global_args("-hide_banner").get_args()
+        encoder = ENCODER if ENCODER in arguments else None
+        filter_name = TONE_FILTER if any(f"{TONE_FILTER}=" in argument for argument in map(str, arguments)) else None
         # In a session of its own, it is not ended by Ctrl-C in the terminal, which would look like normal completion.
         self._process = subprocess.Popen(
-            stream.global_args("-hide_banner").compile(cmd=ffmpeg_command()),
+            [ffmpeg_command(encoder, filter_name), *arguments],
             stdin=subprocess.PIPE if takes_input else subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if takes_input else subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -313,6 +308,10 @@ def read_length(file: ffmpeg.nodes.FilterableStream) -> Length:
     return Length(num_frames, (span + repeated) * float(time_base), span * float(time_base))
 
 
+HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
+"""ffmpeg's names of the transfer functions of high dynamic range: PQ and HLG."""
+
+
 @dataclass(frozen=True)
 class Header:
     """Properties of a video file that ffmpeg reports without decoding."""
@@ -326,6 +325,8 @@ class Header:
     has_alpha: bool
     is_turned: bool
     """Whether frames are rotated or mirrored before they are shown."""
+    hdr_transfer: str | None
+    """ffmpeg's name of the transfer function of high dynamic range; None: none."""
     decoder: str | None
     """Decoder that handles transparency. None: ffmpeg's choice."""
 
@@ -357,6 +358,7 @@ def read_header(file: ffmpeg.nodes.FilterableStream) -> Header:
         codec=codec,
         has_alpha=bool(pixel_format or hidden_alpha),
         is_turned="displaymatrix: " in text,
+        hdr_transfer=next((name for name in HDR_TRANSFERS if re.search(rf"[(/]{name}[,)]", video[0])), None),
         # ffmpeg's own decoders ignore the transparency of WebM.
         decoder={"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(codec) if hidden_alpha else None,
     )

@@ -2,7 +2,7 @@
 
 Frames are delivered as they would be displayed: rotated as the file specifies, with square pixels, 8 bits per channel,
 transparency composited on white. ffmpeg recognises the file by its content, cannot open other files or URLs, and does
-not read the keyboard.
+not read the keyboard. High dynamic range is mapped to that of ordinary screens.
 
 Frames are uint8 (H, W, 3), times are seconds from the beginning of the file.
 """
@@ -11,6 +11,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from fractions import Fraction
@@ -22,10 +23,24 @@ import ffmpeg
 from dataset.acquisition.readers.files import folders_of, name_of
 from dataset.acquisition.readers.pictures import MAX_PIXELS
 from dataset.acquisition.readers.source import Probe, SourceError, SourceFrame
-from utils.ffmpeg import SILENCE_SECONDS, Ffmpeg, FfmpegError, Header, Length, input_file, read_header, read_length
+from utils.ffmpeg import (
+    SILENCE_SECONDS,
+    TONE_FILTER,
+    Ffmpeg,
+    FfmpegError,
+    Header,
+    Length,
+    input_file,
+    read_header,
+    read_length,
+)
+from utils.files import is_data
 
 EXTENSIONS = frozenset(
-    ["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "flv", "ogv", "3gp"]
+    [
+        *("mp4", "m4v", "mov", "qt", "3gp", "3g2", "mkv", "webm", "avi", "wmv", "asf", "flv", "f4v", "ogv"),
+        *("mpg", "mpeg", "m2v", "vob", "ts", "mts", "m2ts"),
+    ]
 )
 """Recognised extensions of video files, in lower case."""
 
@@ -51,6 +66,12 @@ _ON_WHITE = "format=rgba,split[front],lutrgb=r=255:g=255:b=255:a=255[back];[back
 
 _SQUARE_PIXELS = "scale=w='round(iw*sar)':h=ih:flags=bicubic,setsar=1"
 
+_TONE_MAPPED = (
+    f"{TONE_FILTER}=tin={{transfer}}:min=bt2020nc:pin=bt2020:rin=tv:t=linear:npl=100,format=gbrpf32le,"
+    f"{TONE_FILTER}=p=bt709,tonemap=hable:desat=0,{TONE_FILTER}=t=bt709:m=bt709:r=tv,format=yuv444p"
+)
+"""Filters that make footage of high dynamic range look on an ordinary screen as on its own."""
+
 
 @dataclass(frozen=True)
 class VideoFile:
@@ -62,6 +83,12 @@ class VideoFile:
     end: float | None = None
     can_seek: bool = True
     """Whether the beginning of a part is found without decoding what is before it."""
+
+    def is_video(self) -> bool:
+        """Whether ffmpeg finds a video in the file."""
+        with suppress(SourceError):
+            return bool(self._header.codec)
+        return False
 
     def probe(self) -> Probe:
         """Read the header and decode the first frame.
@@ -119,7 +146,9 @@ class VideoFile:
         first, length = self._part(start, end)
         chain = [f"{_OWN_TIMES},setpts=PTS-STARTPTS,fps={frame_rate}" if frame_rate else _KEEP_ALL]
         chain += [_ON_WHITE] if self._header.has_alpha else []
-        chain += [_SQUARE_PIXELS, *filters, "format=rgb24"]
+        chain += [_SQUARE_PIXELS]
+        chain += [_TONE_MAPPED.format(transfer=self._header.hdr_transfer)] if self._header.hdr_transfer else []
+        chain += [*filters, "format=rgb24"]
         num_given = 0
         for way in self._ways(first):
             if way is _Way.TOLERANT and num_given:
@@ -255,7 +284,7 @@ def find(path: Path, extension: str | None = None) -> list[VideoFile]:
     wanted = {extension.lower().removeprefix(".")} if extension else EXTENSIONS
 
     def is_video(file: Path) -> bool:
-        return file.suffix.lower().removeprefix(".") in wanted and not file.name.startswith(".") and file.is_file()
+        return file.suffix.lower().removeprefix(".") in wanted and is_data(file) and file.is_file()
 
     candidates = [path] if path.is_file() else [file for folder in folders_of(path) for file in folder.iterdir()]
     return [VideoFile(file, name_of(file, path)) for file in sorted(filter(is_video, candidates))]
