@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from dataset.acquisition.conversion import require_box
+from dataset.acquisition.readers.absence import why_nothing_is_found
 from dataset.acquisition.readers.all_readers import find_sources
 from dataset.acquisition.readers.source import Probe, Source, SourceError, SourceFrame
 from dataset.acquisition.readers.video_file import VideoFile
@@ -80,7 +81,7 @@ def look_at(path: Path) -> Footage:
     """
     sources = find_sources(path)
     if not sources:
-        raise UserError(f"{path}: no videos there; let --videos name a video file or a folder of some")
+        raise UserError(f"{path}: no videos there: {why_nothing_is_found(path)}")
     readable, probes, skipped = [], [], {}
     for source in sources:
         try:

@@ -673,6 +673,8 @@ def test_a_configuration_that_was_edited_is_kept(videos: Path, command: Command)
     ("arguments", "reason"),
     [
         (["--videos", "nothing", "--name", "game"], "nothing: no videos there"),
+        (["--videos", "nothing", "--name", "game"], "nothing: no videos there: there is no such file or folder"),
+        (["--videos", "http://a.org/b.mp4", "--name", "game"], "it is an address; download"),
         (["--videos", ".", "--name", "a/b"], "--name a/b: not a file name"),
         (["--videos", ".", "--name", "n" * 201], "200 bytes at most"),
         (["--videos", ".", "--name", "n\n"], "not a file name"),
@@ -702,6 +704,15 @@ def test_a_box_and_a_frame_rate_that_the_user_chooses(videos: Path, command: Com
     assert "--crop 8 0 8 16: is no box" in command.refused(*other_name, "--crop", "8", "0", "8", "16")
     refusal = command.refused(*other_name, "--crop", "0", "0", "64", "16")
     assert "--crop 0 0 64 16: no video holds it; most are 32x32 pixels" in refusal
+
+
+@pytest.mark.usefixtures("_uncounted")
+def test_footage_in_which_nothing_moves_is_told(tmp_path: Path, command: Command) -> None:
+    for number in range(5):
+        write_mp4(tmp_path / f"videos/{number}.mp4", [np.full((32, 32, 3), 100, np.uint8)] * 12, 10)
+    code, out, _ = command(*options(tmp_path / "videos"))
+    assert code == 0
+    assert "warning: hardly anything moves in this footage" in out
 
 
 @pytest.mark.usefixtures("_uncounted")
