@@ -19,7 +19,7 @@ from PIL import Image, ImageChops
 
 from dataset.acquisition.readers.video_file import VideoFile, find
 from utils.command import CommandParser, positive_int, run_command
-from utils.ffmpeg import ffmpeg_command
+from utils.ffmpeg_program import ffmpeg_command
 from utils.measurement import write_report
 
 SIZE = (256, 256)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.command import UserError
+from utils.files import is_data
 
 SPLITS = ("train", "val", "test")
 
@@ -15,7 +16,7 @@ def find_split_videos(data_root: str | Path, split: str, dataset_splits: Sequenc
     """Return the folders of a split's videos, sorted by name.
 
     Without `dataset_splits` they are the folders `<data_root>/<split>/*`. With it (the fractions of train, val and
-    test) they are the split's share of `<data_root>/*` in sorted order. Hidden folders are ignored.
+    test) they are the split's share of `<data_root>/*` in sorted order. Folders that hold no data are ignored.
 
     Raises:
         UserError: there are none.
@@ -79,4 +80,4 @@ def _folders(parent: Path) -> list[Path]:
     """Return the visible folders in a folder, sorted by name; none if it does not exist."""
     if not parent.is_dir():
         return []
-    return sorted(path for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in parent.iterdir() if path.is_dir() and is_data(path))

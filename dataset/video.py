@@ -13,6 +13,7 @@ unless they look like frames.
 """
 
 import os
+import shlex
 from collections.abc import Iterable
 from contextlib import ExitStack
 from itertools import zip_longest
@@ -227,9 +228,20 @@ def _frame_files(folder: Path) -> tuple[int, str]:
     if names != expected:
         raise VideoError(
             f"{folder}: {min(expected - names)} is missing and {min(names - expected)} is out of sequence; "
-            "number the frames from 00000 on without gaps and keep no other pictures there"
+            f"{_renumbering(folder, names)}number the frames from 00000 on without gaps and keep no other pictures "
+            "there"
         )
     return len(names), suffixes[0]
+
+
+def _renumbering(folder: Path, names: set[str]) -> str:
+    """How to number frames that are without gaps, but count from another number or with fewer digits."""
+    numbers = sorted(int(stem) if (stem := os.path.splitext(name)[0]).isdecimal() else -1 for name in names)
+    first = numbers[0]
+    if first < 0 or numbers != list(range(first, first + len(numbers))):
+        return ""
+    footage = shlex.quote(str(folder.parent))
+    return f"they count from {first}: let python -m dataset.acquisition.prepare --videos {footage} number them, or "
 
 
 def _looks_like_frame(entry: os.DirEntry[str]) -> bool:

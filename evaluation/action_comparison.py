@@ -79,6 +79,7 @@ class ActionComparison(Metric):
         results.samples["action_usage"] = int(self.usage.sum())
         if self.tracker:
             movements, actions, sequences = self.movements()
+            results.protocol["movement"] = self.tracker.rule
             results.include(action_variance(movements, actions, self.actions_count))
             results.include(action_classifiers.action_classifiers(movements, actions, self.actions_count, sequences))
         if self._generated_positions:

@@ -11,12 +11,12 @@ from pydantic import Field
 from utils.configuration import Batching, DataSource, RunName
 from utils.sections import Section, load_sections
 
-MovementName = Literal["tennis", "breakout", "bair", "generic", "none"]
+MovementName = Literal["tennis", "breakout", "published_breakout", "bair", "generic", "none"]
 
 _PUBLISHED_EVALUATORS: dict[str, MovementName] = {
     "evaluation.dataset_evaluator": "tennis",
     "evaluation.dataset_evaluator_bair": "bair",
-    "evaluation.dataset_evaluator_breakout": "breakout",
+    "evaluation.dataset_evaluator_breakout": "published_breakout",
 }
 
 
@@ -51,7 +51,8 @@ class Evaluation(Section):
     ] = "evaluation.dataset_evaluator"
     """The authors' name of an evaluator, which selects the tracker if `movement` is not set."""
     movement: MovementName | None = None
-    """The tracker: `tennis` finds the player, `breakout` the paddle, `bair` reads the state from the annotations,
+    """The tracker: `tennis` finds the player, `breakout` the paddle, `published_breakout` what the
+    published rule takes for the paddle, `bair` reads the state from the annotations,
     `generic` follows whatever moves, `none` leaves out all results that need movement."""
     batching: Batching
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from dataset.acquisition.readers.pictures import require_bearable_size, upright_pixels
 from dataset.acquisition.readers.source import SourceError
-from dataset.acquisition.readers.video_file import NoFramesError, VideoFile
+from dataset.acquisition.readers.video_file import EXTENSIONS, NoFramesError, VideoFile
 from dataset.open import find_videos
 from dataset.transforms import FrameTransform
 from dataset.video import Video
@@ -47,8 +47,8 @@ def choose_starting_frames(
 
     Args:
         config: the run's configuration.
-        initial_frame: `picture.png` or `video.mp4@12.5s`; None draws from the data set if it exists, else from the
-            frames in the checkpoint.
+        initial_frame: `picture.png`, `video.mp4@12.5s`, or `video.mp4` to begin at 0; None draws from the data set if
+            it exists, else from the frames in the checkpoint.
         checkpoint: the loaded checkpoint.
 
     Raises:
@@ -86,12 +86,16 @@ def read_initial_frame(config: Configuration, text: str) -> np.ndarray:
     centred box of the model's aspect ratio. A picture is repeated to fill the stack; a video fills it with the frames
     before the moment.
 
+    Without a moment, a video's first frame is taken.
+
     Raises:
         UserError: the file cannot be read, or the video is too short.
     """
     path, at, time = text.rpartition("@")
     stacking = config.evaluation.batching.observation_stacking
     if not at or Path(text).exists():
+        if Path(text).suffix.lower().removeprefix(".") in EXTENSIONS:
+            return np.repeat(_fitted(config, _first_frame(Path(text)))[np.newaxis], stacking, axis=0)
         return np.repeat(_fitted(config, _open_picture(Path(text)))[np.newaxis], stacking, axis=0)
     match = re.fullmatch(r"(\d+(?:\.\d+)?)s?", time)
     if match is None:
@@ -125,6 +129,13 @@ def _open_picture(path: Path) -> Image.Image:
             return Image.fromarray(upright_pixels(image))
     except Exception as error:  # decoders raise exceptions of many kinds for damaged files
         raise UserError(f"--initial_frame {path}: not a picture that can be read: {one_line(error)}") from error
+
+
+def _first_frame(path: Path) -> Image.Image:
+    try:
+        return Image.fromarray(next(VideoFile(path, path.name).frames()).pixels)
+    except SourceError as error:
+        raise UserError(f"--initial_frame {path}: not a video that can be read ({error})") from error
 
 
 def _video_frames(path: Path, seconds: float, count: int) -> list[Image.Image]:

@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from dataset.acquisition.conversion import require_box
+from dataset.acquisition.readers.absence import why_nothing_is_found
 from dataset.acquisition.readers.all_readers import find_sources
 from dataset.acquisition.readers.source import Probe, Source, SourceError, SourceFrame
 from dataset.acquisition.readers.video_file import VideoFile
@@ -80,7 +81,7 @@ def look_at(path: Path) -> Footage:
     """
     sources = find_sources(path)
     if not sources:
-        raise UserError(f"{path}: no videos there; let --videos name a video file or a folder of some")
+        raise UserError(f"{path}: no videos there: {why_nothing_is_found(path)}")
     readable, probes, skipped = [], [], {}
     for source in sources:
         try:
@@ -177,11 +178,14 @@ def share_out(footage: Footage) -> SharedFootage:
 
 def _cut(source: Source, probe: Probe) -> list[Source]:
     """Return the parts of a video for train, val and test."""
+    if isinstance(source, VideoFile):
+        source, probe = source.measured()
     num_frames = probe.num_frames or sum(1 for _ in intact_frames(source))
     bounds = [0, *(round(num_frames * (1 - share * HELD_OUT)) for share in (2, 1, 0))]
     pieces = [Piece(source, first, end) for first, end in itertools.pairwise(bounds)]
     if isinstance(source, VideoFile) and probe.frame_rate:
-        return [_part_of_file(source, piece, probe.frame_rate) for piece in pieces]
+        parts = [_part_of_file(source, piece, probe.frame_rate) for piece in pieces]
+        return [*parts[:-1], replace(parts[-1], end=source.end)]
     return list(pieces)
 
 

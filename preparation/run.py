@@ -29,7 +29,7 @@ from preparation.footage import (
 )
 from preparation.machine import Machine, find_machine
 from preparation.plan import Plan, draft_plan
-from preparation.survey import MIN_OBSERVATIONS, Survey, survey
+from preparation.survey import MIN_OBSERVATIONS, MOVING_SHARE, Survey, survey
 from utils.command import EXIT_DONE, EXIT_SKIPPED, UserError, tell
 from utils.files import replacing, require_writable
 
@@ -81,7 +81,7 @@ def prepare(request: Request) -> int:
     """Prepare footage, or continue an interrupted preparation.
 
     Returns:
-        The exit code: done, or done with some videos skipped.
+        The exit code: done, or done with some footage left out.
 
     Raises:
         UserError: there is no usable footage, no disk space for it, or the name is taken.
@@ -102,11 +102,16 @@ def prepare(request: Request) -> int:
     _write(request, plan, machine)
     _tell_result(request, found, plan, machine)
     skipped = footage.skipped | conversion.skipped
+    if max(found.moving_shares) < MOVING_SHARE:
+        print(
+            "warning: hardly anything moves in this footage, so that there are no actions to discover; give footage of "
+            "something that moves, or let --crop choose the part where it does"
+        )
     for name, problem in conversion.warnings.items():
         print(f"warning: {name}: {problem}; the frames before were kept")
     for name, reason in skipped.items():
         print(f"skipped {name}: {reason}")
-    return EXIT_SKIPPED if skipped else EXIT_DONE
+    return EXIT_SKIPPED if skipped or conversion.warnings else EXIT_DONE
 
 
 def _require_free(request: Request) -> None:

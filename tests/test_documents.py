@@ -74,6 +74,16 @@ def test_each_document_is_linked_from_another(name: str) -> None:
     assert path.resolve() in linked
 
 
+def test_messages_that_are_explained_are_those_of_the_product() -> None:
+    text = (REPOSITORY / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    messages = re.findall("^### .*`(.*)`$", text, re.MULTILINE)
+    assert len(messages) > 15
+    product = [name for name in TRACKED if name.endswith((".py", ".html")) and not name.startswith("tests/")]
+    source = "".join((REPOSITORY / name).read_text(encoding="utf-8") for name in product) + "Misdirected Request"
+    joined = re.sub(r'"\s*\n\s*f?"', "", source)
+    assert [message for message in messages if message not in joined] == []
+
+
 def test_what_dangles_is_found(tmp_path: Path) -> None:
     folder = "docs"
     cited = f"{folder}/method.md#decoder {folder}/method.md#no-such-section, ({folder}/no_such_document.md)."

@@ -9,10 +9,11 @@ import io
 import math
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -53,7 +54,8 @@ def save_checkpoint(path: Path, contents: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Load a checkpoint, ours or the authors', into CPU memory without running code from it.
 
-    A bare state dict is returned as `{"model": state_dict}`.
+    A bare state dict, or one called `state_dict`, is returned as `model`. The names of weights are those of the model
+    itself, without the `module.` and `_orig_mod.` that `DataParallel` and `torch.compile` add.
 
     Raises:
         CheckpointError: no such file, or it is damaged or no checkpoint; the message names the newest intact one in the
@@ -113,7 +115,8 @@ def load_model_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Pa
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            contents = torch.load(path, map_location="cpu", weights_only=True)
         _check_sums(path)
     except (FileNotFoundError, PermissionError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
@@ -121,12 +124,55 @@ def _read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: damaged, or not a checkpoint") from error
     if _is_state_dict(contents):
         contents = {"model": contents}
+    elif isinstance(contents, dict) and "model" not in contents and "state_dict" in contents:
+        contents = {"model" if name == "state_dict" else name: value for name, value in contents.items()}
     if not (isinstance(contents, dict) and _is_state_dict(contents.get("model"))):
         raise CheckpointError(f"{path}: not a checkpoint of this project (it has no 'model')")
     version = contents.get("format_version", FORMAT_VERSION)
     if version != FORMAT_VERSION:
         raise CheckpointError(f"{path}: written by another version of this project (format {version})")
+    contents["model"] = _unwrapped(contents["model"])
     return contents
+
+
+def _unwrapped(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights by the names that they have in the model itself."""
+    named = {name.replace("_orig_mod.", ""): weight for name, weight in weights.items()}
+    if all(name.startswith("module.") for name in named):
+        named = {name.removeprefix("module."): weight for name, weight in named.items()}
+    return named
+
+
+class _ScalarType:
+    """Stands in for `numpy.dtype` where the type of a number is read."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        self._dtype = np.dtype(str(code))
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._dtype = self._dtype.newbyteorder(state[1])
+
+    def number(self, data: bytes) -> Any:
+        """The number in `data`.
+
+        Raises:
+            ValueError: it is of another type.
+        """
+        if self._dtype.kind not in "biufc":
+            raise ValueError(f"{self._dtype} is no type of numbers")
+        return np.frombuffer(data, self._dtype).item()
+
+
+def _scalar(dtype: _ScalarType, data: bytes) -> Any:
+    """Stands in for the function with which numpy restores scalars; returns a plain number."""
+    return dtype.number(data)
+
+
+_NUMPY_SCALARS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_ScalarType, "numpy.dtype"),
+    (_scalar, "numpy.core.multiarray.scalar"),
+    (_scalar, "numpy._core.multiarray.scalar"),
+]
 
 
 def _check_sums(path: Path) -> None:

@@ -1,6 +1,6 @@
 """Arguments, exit codes and error reporting shared by all commands.
 
-Exit codes: 0 done; 2 an error the user can fix (one line on stderr); 3 finished, but some inputs were skipped (listed);
+Exit codes: 0 done; 2 an error the user can fix (one line on stderr); 3 finished, but some input was left out (listed);
 130 and 143 interrupted by Ctrl-C or SIGTERM.
 """
 

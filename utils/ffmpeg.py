@@ -12,7 +12,6 @@ import math
 import os
 import re
 import selectors
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,16 +22,21 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 import ffmpeg
-import imageio_ffmpeg
 import numpy as np
 
-from utils.command import UserError
+from utils.ffmpeg_program import ffmpeg_command
 
 SILENCE_SECONDS = 300.0
 """Seconds without visible progress after which ffmpeg counts as stalled: far more than on a busy machine."""
 
 MAX_COMPLAINTS = 2**22
 """Bytes of messages that ffmpeg may print without any other progress."""
+
+ENCODER = "libx264"
+"""The encoder of the videos that are written; some builds of ffmpeg lack it."""
+
+TONE_FILTER = "zscale"
+"""The filter that makes HDR footage linear; some builds of ffmpeg lack it."""
 
 MAX_KEPT = 2**15
 """Bytes of its messages that are kept from the beginning, and as many from the end."""
@@ -47,18 +51,6 @@ class FfmpegError(Exception):
 
 class FfmpegStalledError(FfmpegError):
     """An ffmpeg process killed because it stalled, with its last line of output in the message."""
-
-
-def ffmpeg_command() -> str:
-    """Return the path of the system's ffmpeg, or of the one that comes with imageio-ffmpeg.
-
-    Raises:
-        UserError: there is neither.
-    """
-    try:
-        return shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError as error:
-        raise UserError("ffmpeg is not installed; install it, for example with: apt-get install ffmpeg") from error
 
 
 def is_written(path: Path) -> bool:
@@ -97,9 +89,12 @@ class Ffmpeg:
         self.num_heard = 0
         """Bytes of messages read so far. Messages are read before the output that follows them."""
         self._selector = selectors.DefaultSelector()
+        arguments = stream.global_args("-hide_banner").get_args()
+        encoder = ENCODER if ENCODER in arguments else None
+        filter_name = TONE_FILTER if any(f"{TONE_FILTER}=" in argument for argument in map(str, arguments)) else None
         # In a session of its own, it is not ended by Ctrl-C in the terminal, which would look like normal completion.
         self._process = subprocess.Popen(
-            stream.global_args("-hide_banner").compile(cmd=ffmpeg_command()),
+            [ffmpeg_command(encoder, filter_name), *arguments],
             stdin=subprocess.PIPE if takes_input else subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if takes_input else subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -275,8 +270,19 @@ def run_ffmpeg(stream: ffmpeg.nodes.OutputStream, result: Path) -> None:
             raise FfmpegError(process.last_words)
 
 
-def read_length(file: ffmpeg.nodes.FilterableStream) -> tuple[int, float]:
-    """Return the number of frames and the duration in seconds of an input's first video stream.
+@dataclass(frozen=True)
+class Length:
+    """How much video a file holds."""
+
+    num_frames: int
+    seconds: float
+    """The duration, where time that stands still or starts again goes on."""
+    span: float
+    """Seconds from the first to the last time stamp."""
+
+
+def read_length(file: ffmpeg.nodes.FilterableStream) -> Length:
+    """Return the length of an input's first video stream.
 
     The whole file is read, but nothing is decoded.
 
@@ -284,18 +290,26 @@ def read_length(file: ffmpeg.nodes.FilterableStream) -> tuple[int, float]:
         FfmpegError: there are no frames.
     """
     stream = file.output("pipe:", map="0:V:0", vcodec="copy", format="framecrc")
-    num_frames, begin, end, time_base = 0, math.inf, -math.inf, Fraction(1)
+    num_frames, begin, end, repeated, time_base = 0, math.inf, -math.inf, 0, Fraction(1)
+    decoded = None
     with Ffmpeg(stream.global_args("-nostdin", "-loglevel", "error")) as process:
         for line in process.lines():
             if line.startswith(b"#tb 0:"):
                 time_base = Fraction(line.partition(b":")[2].strip().decode())
             elif not line.startswith(b"#"):
-                shown, duration = map(int, line.split(b",")[2:4])
+                before = decoded
+                decoded, shown, duration = map(int, line.split(b",")[1:4])
                 num_frames, begin, end = num_frames + 1, min(begin, shown), max(end, shown + duration)
+                repeated += duration if decoded == before else 0
         process.finish()
         if not num_frames:
             raise FfmpegError(process.last_words)
-    return num_frames, (end - begin) * float(time_base)
+    span = end - begin
+    return Length(num_frames, (span + repeated) * float(time_base), span * float(time_base))
+
+
+HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
+"""ffmpeg's names of the transfer functions of high dynamic range: PQ and HLG."""
 
 
 @dataclass(frozen=True)
@@ -309,6 +323,10 @@ class Header:
     codec: str
     """ffmpeg's name of the codec, such as `h264`."""
     has_alpha: bool
+    is_turned: bool
+    """Whether frames are rotated or mirrored before they are shown."""
+    hdr_transfer: str | None
+    """ffmpeg's name of the transfer function of high dynamic range; None: none."""
     decoder: str | None
     """Decoder that handles transparency. None: ffmpeg's choice."""
 
@@ -339,6 +357,8 @@ def read_header(file: ffmpeg.nodes.FilterableStream) -> Header:
         frame_rate=(Fraction(rate[1]) * (1000 if rate[2] else 1) or None) if rate else None,
         codec=codec,
         has_alpha=bool(pixel_format or hidden_alpha),
+        is_turned="displaymatrix: " in text,
+        hdr_transfer=next((name for name in HDR_TRANSFERS if re.search(rf"[(/]{name}[,)]", video[0])), None),
         # ffmpeg's own decoders ignore the transparency of WebM.
         decoder={"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(codec) if hidden_alpha else None,
     )

@@ -15,6 +15,14 @@ from utils.command import UserError, provide_user, tell
 MAX_NAME_BYTES = 255
 """In the name of a file, on common file systems."""
 
+NOT_DATA = frozenset(["__MACOSX", "@eaDir"])
+"""Folders that archives of macOS and network storages add to others."""
+
+
+def is_data(path: Path) -> bool:
+    """Whether a file or folder in one of data is none that systems add: hidden ones, and `NOT_DATA`."""
+    return not path.name.startswith(".") and path.name not in NOT_DATA
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:

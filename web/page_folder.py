@@ -15,6 +15,7 @@ import numpy as np
 
 from utils.configuration import Configuration
 from utils.images import save_image
+from web.content_policy import with_policy
 from web.onnx_simulator import OnnxSimulator
 from web.onnx_step import ExportedStep
 from web.runtime import RUNTIME_FOLDER, runtime_description
@@ -60,8 +61,10 @@ def write_page(directory: Path, game: ExportedGame, runtime: Path | None) -> Non
     """
     shutil.copytree(PAGE, directory)
     index = directory / INDEX
-    index.write_text(index.read_text("utf-8").replace("<head>", f"<head>\n{GENERATOR}", 1), "utf-8")
     description = _description(game, runtime)
+    files = ["'self'"] if runtime else ["'self'", description["runtime"]["base"]]
+    html = index.read_text("utf-8").replace("<head>", f"<head>\n{GENERATOR}", 1)
+    index.write_text(with_policy(html, "'self'", files), "utf-8")
     (directory / description["model"]["file"]).write_bytes(game.step.model.SerializeToString())
     states = [state.astype("<f4").tobytes() for state in game.step.initial_state.values()]
     (directory / description["initial_state"]["file"]).write_bytes(b"".join(states))

@@ -10,15 +10,20 @@ from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from utils.command import UserError, tell
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8000
 
+LOOPBACK_NAMES = frozenset(["localhost", LOOPBACK, "::1"])
+"""Hosts that requests may ask for. Another one's name may lead here too, with which its pages would read these."""
+
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",  # together with the next one, browsers allow threads
     "Cross-Origin-Embedder-Policy": "require-corp",
+    "Content-Security-Policy": "frame-ancestors 'none'",  # the page itself says the rest
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }
@@ -40,11 +45,20 @@ class PageHandler(SimpleHTTPRequestHandler):
     }
 
     def send_head(self) -> Any:
-        """Answer 404 to invalid paths and to links that lead out of the folder."""
+        """Answer 404 to invalid paths and to links that lead out of the folder, and 421 to requests of other hosts."""
+        if not self._is_for_this_host():
+            return self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
         path = self.translate_path(self.path)
         if "\0" in path or not Path(path).resolve().is_relative_to(Path(self.directory).resolve()):
             return self.send_error(HTTPStatus.NOT_FOUND)
         return super().send_head()
+
+    def _is_for_this_host(self) -> bool:
+        hosts = self.headers.get_all("Host") or []
+        try:
+            return len(hosts) == 1 and urlsplit(f"//{hosts[0]}").hostname in LOOPBACK_NAMES
+        except ValueError:
+            return False
 
     def list_directory(self, path: str | os.PathLike[str]) -> None:  # noqa: ARG002
         """Disable directory listings: answer 404."""

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from utils.command import UserError
 from utils.files import replacing
+from web.content_policy import with_policy
 
 COMPRESSION_LEVEL = 6
 """Level of gzip: the runtime shrinks to a quarter; higher levels take longer and gain nothing."""
@@ -37,7 +38,7 @@ def write_single_file(directory: Path, output: Path) -> None:
     elements = "\n".join(_data_element(name, _read(directory / name)) for name in data)
     head, _, tail = html.rpartition("</body>")
     with replacing(output) as file:
-        file.write(f"{head}{elements}\n</body>{tail}".encode())
+        file.write(with_policy(f"{head}{elements}\n</body>{tail}", "data:").encode())
 
 
 def _modules(directory: Path, entry: str) -> str:

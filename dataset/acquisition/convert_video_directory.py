@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dataset.acquisition.conversion import Conversion, ConversionOptions, convert_sources
 from dataset.acquisition.readers import video_file
+from dataset.acquisition.readers.absence import why_nothing_is_found
 from dataset.splits import SPLITS
 from utils.command import EXIT_DONE, EXIT_SKIPPED, CommandParser, UserError, positive_float, positive_int, run_command
 
@@ -22,7 +23,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Return the parsed command line (`sys.argv` if None)."""
     parser = CommandParser(
         "Convert the video files in a folder and in its direct sub-folders to a data set with unknown annotations. "
-        "Files that cannot be read are named and skipped (exit code 3). Running the same command again completes a "
+        "What cannot be read is named and left out (exit code 3). Running the same command again completes a "
         "conversion that was interrupted.",
         EXAMPLE,
     )
@@ -100,12 +101,17 @@ def options_of(arguments: argparse.Namespace) -> ConversionOptions:
 def find_video_files(directory: Path, extension: str) -> list[video_file.VideoFile]:
     """Return the files with an extension, or with any known one if it is `all`. `UserError` if there are none."""
     if not directory.is_dir():
-        raise UserError(f"--video_directory {directory}: there is no such folder; correct the path")
+        why = "it is a file; name its folder" if directory.exists() else why_nothing_is_found(directory)
+        raise UserError(f"--video_directory {directory}: {why}")
     videos = video_file.find(directory, None if extension == "all" else extension)
     if not videos:
         others = {video.path.suffix for video in video_file.find(directory)}
         kind = "video file" if extension == "all" else f"*.{extension.removeprefix('.')}"
-        hint = f"found *{', *'.join(sorted(others))}: give --video_extension" if others else "put videos there"
+        hint = (
+            f"found *{', *'.join(sorted(others))}: give --video_extension"
+            if others
+            else why_nothing_is_found(directory)
+        )
         raise UserError(f"{directory}: no {kind} in it or its direct sub-folders; {hint}")
     return videos
 
@@ -126,7 +132,7 @@ def main() -> int:
     videos = find_video_files(arguments.video_directory, arguments.video_extension)
     conversion = convert_sources(videos, options, arguments.output_directory, arguments.processes)
     print(describe(conversion, options, arguments.output_directory))
-    return EXIT_SKIPPED if conversion.skipped else EXIT_DONE
+    return EXIT_SKIPPED if conversion.skipped or conversion.warnings else EXIT_DONE
 
 
 def _frame_rate(text: str) -> float | None:

@@ -143,13 +143,14 @@ def _shortest_run(width: int) -> float:
 
 @dataclass(frozen=True)
 class BreakoutTracker:
-    """Finds the left end of the paddle by the published rule: the longest run of its colour in a row, if long enough.
+    """Finds the left end of the paddle: the longest run of its colour in a row, if long enough.
 
     If the published row does not show the paddle, as in frames cropped from the screen, another row is learned from
     true frames.
     """
 
     unit: ClassVar[str] = "pixels"
+    rule: ClassVar[str] = "the left end of the longest run of the paddle's colour in its row"
     sees_frames: ClassVar[bool] = True
 
     row: int
@@ -169,6 +170,27 @@ class BreakoutTracker:
         runs = Runs.of(line.reshape(-1, line.shape[-1]))
         is_found = runs.length > _shortest_run(frames.shape[3])
         return np.where(is_found, runs.start, np.nan).reshape(*line.shape[:2], 1)
+
+
+@dataclass(frozen=True)
+class PublishedBreakoutTracker:
+    """Finds the left end of the paddle exactly as the published evaluator does, for comparison with its numbers.
+
+    It is the first run from the left, in the published row, of pixels whose red alone is the paddle's, where grey walls
+    count too; the last column ends a run.
+    """
+
+    unit: ClassVar[str] = "pixels"
+    rule: ClassVar[str] = "published: the first run from the left of more than 11 pixels with the paddle's red, or grey"
+    sees_frames: ClassVar[bool] = True
+
+    def positions(self, frames: np.ndarray, _metadata: Sequence[Sequence[dict[str, Any]]], /) -> np.ndarray:
+        """Return the positions, as `Tracker.positions`: float64 (B, T, 1), x in pixels."""
+        red = frames[:, :, PUBLISHED_ROW * frames.shape[2] // PUBLISHED_HEIGHT, :, 0]  # (B, T, W)
+        is_red = (red >= DARKEST_PADDLE[0] - TOLERANCE) & (red <= BRIGHTEST_PADDLE[0] + TOLERANCE)
+        is_red[..., -1] = False
+        windows = np.lib.stride_tricks.sliding_window_view(is_red, SHORTEST_PADDLE + 1, axis=-1).all(axis=-1)
+        return np.where(windows.any(axis=-1), windows.argmax(axis=-1), np.nan)[..., np.newaxis]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from evaluation.breakout.tracking import BreakoutTracker
+from evaluation.breakout.tracking import BreakoutTracker, PublishedBreakoutTracker
 from evaluation.configuration import MovementName
 from evaluation.movement.bair import BairTracker
 from evaluation.movement.generic import GenericTracker
@@ -28,6 +28,8 @@ def select_tracker(name: MovementName, frames: np.ndarray, device: torch.device)
             return TennisTracker(load_person_detector().to(device), device)
         case "breakout":
             return BreakoutTracker.of(frames)
+        case "published_breakout":
+            return PublishedBreakoutTracker()
         case "bair":
             return BairTracker()
         case "generic":

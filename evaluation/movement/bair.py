@@ -15,6 +15,7 @@ class BairTracker:
     """Reads the position from the `state` [x, y, ...] in each frame's metadata."""
 
     unit: ClassVar[str] = "units of the state"
+    rule: ClassVar[str] = "the state in the metadata"
     sees_frames: ClassVar[bool] = False
 
     def positions(self, _frames: np.ndarray, metadata: Sequence[Sequence[dict[str, Any]]], /) -> np.ndarray:

@@ -27,6 +27,7 @@ class GenericTracker:
     """Finds the centre of the largest region that differs from the background."""
 
     unit: ClassVar[str] = "pixels"
+    rule: ClassVar[str] = "the centre of the largest region that differs from the background"
     sees_frames: ClassVar[bool] = True
 
     scene: np.ndarray

@@ -39,6 +39,7 @@ class TennisTracker:
     """Finds the centre of the tallest person on the court."""
 
     unit: ClassVar[str] = "pixels"
+    rule: ClassVar[str] = "the centre of the tallest person on the court"
     sees_frames: ClassVar[bool] = True
 
     detector: Detector

@@ -19,6 +19,10 @@ class Tracker(Protocol):
         """The unit of positions, such as "pixels"."""
 
     @property
+    def rule(self) -> str:
+        """How positions are found, in a few words, which the report says."""
+
+    @property
     def sees_frames(self) -> bool:
         """Whether positions are found in frames, rather than read from annotations, which generated frames lack."""
 

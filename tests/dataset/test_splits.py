@@ -27,6 +27,12 @@ def test_split_folders_are_listed_in_sorted_order(make_folders: MakeFolders) -> 
     assert find_split_videos(str(root), "val") == [root / "val/00002"]
 
 
+@pytest.mark.parametrize("name", ["__MACOSX", "@eaDir", ".cache"])
+def test_folders_that_systems_add_are_no_videos(make_folders: MakeFolders, name: str) -> None:
+    root = make_folders("train/a", f"train/{name}", name)
+    assert find_split_videos(root, "train") == [root / "train/a"]
+
+
 @pytest.mark.parametrize("num_videos", [3, 7, 10, 41])
 @pytest.mark.parametrize("fractions", [[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [1 / 3, 1 / 3, 1 / 3], [0.0, 0.5, 0.5]])
 def test_fractions_cut_a_flat_folder_into_consecutive_parts(

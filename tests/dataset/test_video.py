@@ -116,6 +116,16 @@ def test_folder_without_frames_is_refused(tmp_path: Path) -> None:
     assert "no frames" in refused_on_opening(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["{:05d}.png", "{:d}.png", "frame{:05d}.png"])
+def test_frames_that_count_from_one_are_told_how_to_be_numbered(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "my videos" / "a"
+    folder.mkdir(parents=True)
+    for number in range(1, 12):
+        Image.new("RGB", (8, 8)).save(folder / name.format(number))
+    told = f"they count from 1: let python -m dataset.acquisition.prepare --videos '{folder.parent}' number them, or"
+    assert (told in refused_on_opening(folder)) == (not name.startswith("frame"))
+
+
 @pytest.mark.parametrize(
     ("removed", "added", "reported"),
     [

@@ -101,6 +101,20 @@ def test_actions_are_told_by_movement_and_agree_with_the_true_ones(folder: Path)
     assert results.samples["sequences"] == NUM_SEQUENCES
 
 
+@pytest.mark.parametrize(
+    ("override", "rule"),
+    [
+        ("evaluation.movement=generic", "the centre of the largest region that differs"),
+        ("evaluation.movement=published_breakout", "published: the first run from the left"),
+    ],
+)
+def test_the_report_says_by_which_rule_movement_is_found(folder: Path, override: str, rule: str) -> None:
+    assert evaluated(folder, override).protocol["movement"].startswith(rule)
+    output = folder / "evaluation_results/square"
+    assert rule in read_results(output / DATA_FILE).protocol["movement"]
+    assert rule in (output / "report.html").read_text()
+
+
 def test_what_cannot_be_computed_is_missing_with_its_reason(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = evaluated(folder)
     for name in ("fid", "kid/mean", "inception_score/mean", "lpips/avg", "vgg_cosine_similarity/avg", "fvd"):
@@ -233,6 +247,7 @@ class _Everywhere:
     """A tracker that finds the thing where the metadata say, in true frames."""
 
     unit = "steps"
+    rule = "where it is"
     sees_frames = True
 
     def positions(self, _frames: np.ndarray, metadata: Sequence[Sequence[dict[str, Any]]], /) -> np.ndarray:

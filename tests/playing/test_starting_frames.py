@@ -153,11 +153,18 @@ def test_a_moment_of_a_film(square: Path, film: Path, time: str, greys: tuple[in
     np.testing.assert_allclose(stack.mean(axis=(1, 2, 3)), greys, atol=4)
 
 
+def test_a_film_without_a_moment_begins_at_its_first_frame(square: Path, film: Path) -> None:
+    stack = read_initial_frame(square_configuration(square, *STACKING), str(film))
+    assert stack.shape == (2, SIDE, SIDE, 3)
+    assert stack.max() <= 4
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
         ("absent.png", "absent.png: not a picture that can be read"),
         ("square.yaml", "square.yaml: not a picture that can be read"),
+        ("absent.mp4", "absent.mp4: not a video that can be read (absent.mp4: cannot be read: No such file"),
         ("absent.mp4@1s", "absent.mp4: no such file"),
         ("film.mp4@soon", "'soon' is no time; write seconds"),
         ("film.mp4@100s", "the video is shorter than 100.0 s"),

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -96,6 +97,39 @@ def test_both_serializations_are_read(tmp_path: Path, stored: bytes) -> None:
 def test_a_bare_state_dict_is_a_model(tmp_path: Path) -> None:
     torch.save(CONTENTS["model"], tmp_path / LATEST)
     assert load_checkpoint(tmp_path / LATEST).keys() == {"model"}
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+@pytest.mark.parametrize("entry", ["model", "state_dict", None])
+def test_weights_of_a_wrapped_model_have_their_own_names(tmp_path: Path, prefix: str, entry: str | None) -> None:
+    weights = {prefix + name: weight for name, weight in nn.Linear(2, 3).state_dict().items()}
+    torch.save(weights if entry is None else {entry: weights, "epoch": 3}, tmp_path / LATEST)
+    loaded = load_checkpoint(tmp_path / LATEST)
+    load_model_weights(nn.Linear(2, 3), loaded["model"], tmp_path / LATEST)
+    assert loaded.keys() == ({"model"} if entry is None else {"model", "epoch"})
+
+
+def test_a_part_of_a_model_may_be_called_module(tmp_path: Path) -> None:
+    weights = {"module.weight": torch.zeros(2), "bias": torch.zeros(2)}
+    torch.save(weights, tmp_path / LATEST)
+    assert load_checkpoint(tmp_path / LATEST)["model"].keys() == weights.keys()
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_numpy_scalars_are_read_as_numbers(tmp_path: Path, legacy: bool) -> None:
+    scalars = {"loss": np.float32(0.5), "step": np.int64(-7), "best": np.bool_(True), "big": np.array(3, ">i4")[()]}
+    (tmp_path / LATEST).write_bytes(torch_bytes({**CONTENTS, **scalars}, legacy))
+    loaded = load_checkpoint(tmp_path / LATEST)
+    numbers = {name: loaded[name] for name in scalars}
+    assert numbers == {"loss": 0.5, "step": -7, "best": True, "big": 3}
+    assert [type(number) for number in numbers.values()] == [float, int, bool, int]
+
+
+@pytest.mark.parametrize("other", [np.zeros(2, object), np.zeros(2, "f8,i4")[0], np.str_("a")])
+def test_numpy_values_that_are_no_numbers_are_refused(tmp_path: Path, other: Any) -> None:
+    torch.save({**CONTENTS, "best": other}, tmp_path / LATEST)
+    with pytest.raises(CheckpointError, match="damaged, or not a checkpoint"):
+        load_checkpoint(tmp_path / LATEST)
 
 
 @pytest.mark.parametrize("stored", [INTACT, INTACT_LEGACY], ids=["zip", "legacy"])

@@ -3,14 +3,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import ffmpeg
-import imageio_ffmpeg
 import numpy as np
 import pytest
 
 from tests.dataset.acquisition.clips import encode, number_of, numbered
 from utils import ffmpeg as module
-from utils.command import UserError
-from utils.ffmpeg import Ffmpeg, FfmpegError, FfmpegStalledError, ffmpeg_command, input_file, read_length, run_ffmpeg
+from utils.ffmpeg import Ffmpeg, FfmpegError, FfmpegStalledError, input_file, read_length, run_ffmpeg
 
 PICTURES = ffmpeg.input("picture").output("pipe:")
 FOREVER = "while :; do {}; done"
@@ -31,7 +29,8 @@ class TestRealFfmpeg:
     def test_length_is_measured_without_a_header(self, tmp_path: Path) -> None:
         times = r"setpts=if(lt(N\,5)\,N\,3*N-10)"
         file = encode(tmp_path / "uneven.mkv", numbered(8), "-vf", times, "-c:v", "ffv1")
-        num_frames, seconds = read_length(input_file(file))
+        length = read_length(input_file(file))
+        num_frames, seconds = length.num_frames, length.seconds
         assert num_frames == 8
         assert seconds == pytest.approx(1.2, abs=0.11)
 
@@ -96,17 +95,3 @@ class TestWatchdog:
             first = next(frames)
             time.sleep(3.5)
             assert [bytes(frame) for frame in (first, *frames)] == [b"abc", b"def"]
-
-
-def test_the_ffmpeg_of_the_system_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda _: "/system/ffmpeg")
-    assert ffmpeg_command() == "/system/ffmpeg"
-    monkeypatch.setattr("shutil.which", lambda _: None)
-    assert Path(ffmpeg_command()).is_file()
-
-    def missing() -> str:
-        raise RuntimeError("no ffmpeg")
-
-    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", missing)
-    with pytest.raises(UserError, match="ffmpeg is not installed; install it"):
-        ffmpeg_command()

@@ -224,6 +224,32 @@ class TestFrames:
         local = (address,) if way == "from_disk" else (f"{urlsplit(address).scheme}://{urlsplit(address).netloc}/",)
         assert [each for each in addresses if not each.startswith((*local, "blob:", "data:"))] == []
 
+    @pytest.mark.parametrize("way", ["url", "from_disk"])
+    def test_no_code_but_the_page_s_own_runs_and_nothing_else_is_fetched(
+        self, way: str, browser: Chrome, request: pytest.FixtureRequest
+    ) -> None:
+        browser.get_log("browser")
+        open_page(browser, request.getfixturevalue(way))
+        messages = [entry["message"] for entry in browser.get_log("browser")]
+        assert [message for message in messages if "Content Security Policy" in message] == []
+        refused = browser.execute_async_script(
+            """
+            const [done] = arguments;
+            const refused = [];
+            document.addEventListener("securitypolicyviolation", (event) => {
+              refused.push(event.effectiveDirective);
+              if (refused.length === 3) done(refused);
+            });
+            const script = document.createElement("script");
+            script.textContent = "document.title = 'taken over'";
+            document.body.append(script);
+            fetch("http://127.0.0.1:9/").catch(() => {});
+            document.body.append(Object.assign(new Image(), { src: "http://127.0.0.1:9/" }));
+            """
+        )
+        assert sorted(refused) == ["connect-src", "img-src", "script-src-elem"]
+        assert browser.title != "taken over"
+
     def test_follow_the_action(self, page: Page) -> None:
         frames = {}
         for action in (0, 2):

@@ -77,6 +77,38 @@ def test_browsers_may_grant_threads(address: str, path: str) -> None:
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.parametrize(
+    ("hosts", "status"),
+    [
+        (["localhost"], 200),
+        (["LOCALHOST:8000"], 200),
+        (["127.0.0.1:9"], 200),
+        (["[::1]:8000"], 200),
+        (["example.org"], 421),
+        (["localhost.example.org:8000"], 421),
+        (["127.0.0.1.example.org"], 421),
+        (["localhost@example.org"], 421),
+        (["192.168.0.2"], 421),
+        (["[::1"], 421),
+        ([""], 421),
+        ([], 421),
+        (["localhost", "example.org"], 421),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_only_requests_for_this_host_are_answered(address: str, hosts: list[str], status: int, method: str) -> None:
+    connection = http.client.HTTPConnection(address, timeout=10)
+    connection.putrequest(method, "/page.js", skip_host=True)
+    for host in hosts:
+        connection.putheader("Host", host)
+    connection.endheaders()
+    response = connection.getresponse()
+    assert response.status == status
+    assert response.headers["Content-Security-Policy"] == "frame-ancestors 'none'"
+    assert (b"page.js" in response.read()) == (status == 200 and method == "GET")
+    connection.close()
+
+
 def test_folders_are_not_listed(address: str) -> None:
     response, contents = answer(address, "/starts/")
     assert response.status == 404

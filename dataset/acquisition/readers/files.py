@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dataset.acquisition.readers.source import SourceError
 from utils.command import UserError, one_line
+from utils.files import is_data
 
 
 def natural_key(path: Path) -> list[str | int]:
@@ -31,14 +32,14 @@ def folders_of(path: Path) -> list[Path]:
     """Return a folder and its direct sub-folders in natural order; hidden ones are ignored."""
     if not path.is_dir():
         return []
-    folders = (folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    folders = (folder for folder in path.iterdir() if folder.is_dir() and is_data(folder))
     return [path, *sorted(folders, key=natural_key)]
 
 
 def files_of(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """Return the files of a folder with one of the suffixes in natural order; hidden ones are ignored."""
     files = (file for file in folder.iterdir() if file.suffix.lower() in suffixes)
-    return sorted((file for file in files if file.is_file() and not file.name.startswith(".")), key=natural_key)
+    return sorted((file for file in files if file.is_file() and is_data(file)), key=natural_key)
 
 
 def name_of(file: Path, path: Path) -> str:

@@ -1,6 +1,6 @@
-"""Reading of numeric Parquet tables with pyarrow, an optional dependency."""
+"""Reading of Parquet tables of numbers and pictures with pyarrow, an optional dependency."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +11,12 @@ from utils.command import UserError
 
 MAX_VALUES = 2**28
 """Maximum number of values in a column of a file, which may claim any number in few bytes."""
+
+MAX_PICTURE_BYTES = 2**33
+"""Maximum number of bytes in a column of pictures."""
+
+_ROWS_AT_ONCE = 16
+"""Number of pictures that are read at a time."""
 
 
 def import_pyarrow() -> ModuleType:
@@ -57,6 +63,32 @@ def read_columns(file: Path, columns: Sequence[str], **equal: int) -> dict[str, 
     with explaining_damage(str(file)):
         table = import_pyarrow().parquet.read_table(file, columns=list(columns), filters=filters or None)
         return table.to_pydict()
+
+
+def read_pictures(file: Path, column: str, episode_index: int) -> Iterator[bytes]:
+    """Yield the encoded pictures of a column, in the rows of an episode.
+
+    Raises:
+        SourceError: there is no such column, it has too many bytes, or the table cannot be read.
+    """
+    pyarrow = import_pyarrow()
+    with explaining_damage(str(file)), pyarrow.parquet.ParquetFile(file) as table:
+        metadata = table.metadata
+        places = [
+            chunk
+            for group in range(metadata.num_row_groups)
+            for index in range(metadata.num_columns)
+            if (chunk := metadata.row_group(group).column(index)).path_in_schema == f"{column}.bytes"
+        ]
+        if not places:
+            raise SourceError(f"{file}: has no column {column} with pictures; export the data set again")
+        if sum(chunk.total_uncompressed_size for chunk in places) > MAX_PICTURE_BYTES:
+            raise SourceError(f"{file}: has more than {MAX_PICTURE_BYTES} bytes of pictures; split the table")
+        columns = ["episode_index", f"{column}.bytes"]
+        for batch in table.iter_batches(_ROWS_AT_ONCE, columns=columns):
+            for row in batch.to_pylist():
+                if row["episode_index"] == episode_index:
+                    yield row[column]["bytes"] or b""
 
 
 def _is_numeric(types: Any, type_: Any) -> bool:

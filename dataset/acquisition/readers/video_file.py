@@ -2,7 +2,7 @@
 
 Frames are delivered as they would be displayed: rotated as the file specifies, with square pixels, 8 bits per channel,
 transparency composited on white. ffmpeg recognises the file by its content, cannot open other files or URLs, and does
-not read the keyboard.
+not read the keyboard. High dynamic range is mapped to that of ordinary screens.
 
 Frames are uint8 (H, W, 3), times are seconds from the beginning of the file.
 """
@@ -11,6 +11,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from fractions import Fraction
@@ -22,10 +23,24 @@ import ffmpeg
 from dataset.acquisition.readers.files import folders_of, name_of
 from dataset.acquisition.readers.pictures import MAX_PIXELS
 from dataset.acquisition.readers.source import Probe, SourceError, SourceFrame
-from utils.ffmpeg import SILENCE_SECONDS, Ffmpeg, FfmpegError, Header, input_file, read_header, read_length
+from utils.ffmpeg import (
+    SILENCE_SECONDS,
+    TONE_FILTER,
+    Ffmpeg,
+    FfmpegError,
+    Header,
+    Length,
+    input_file,
+    read_header,
+    read_length,
+)
+from utils.files import is_data
 
 EXTENSIONS = frozenset(
-    ["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "flv", "ogv", "3gp"]
+    [
+        *("mp4", "m4v", "mov", "qt", "3gp", "3g2", "mkv", "webm", "avi", "wmv", "asf", "flv", "f4v", "ogv"),
+        *("mpg", "mpeg", "m2v", "vob", "ts", "mts", "m2ts"),
+    ]
 )
 """Recognised extensions of video files, in lower case."""
 
@@ -35,12 +50,27 @@ _CODECS_WITH_GROUPS = frozenset(["h264", "hevc", "mpeg2video"])
 _MAX_DELAY = 16
 """Maximum number of frames that a decoder holds back."""
 
-_KEEP_ALL = "setpts=N/25/TB,fps=25"
+_WHOLE = 0.95
+"""Least share of the measured duration that a header tells if time does not start again on the way."""
+
+_KEEP_ALL = "settb=1/25,setpts=N,fps=25"
 """Filter that spaces frames evenly, whatever their timestamps, so that ffmpeg neither drops nor repeats any."""
+
+_OWN_TIMES = (
+    r"setpts=if(isnan(PREV_OUTPTS)\,if(isnan(PTS)\,0\,PTS)\,"
+    r"PREV_OUTPTS+if(gte(PTS-PREV_INPTS\,0)\,st(0\,PTS-PREV_INPTS)\,ld(0)))"
+)
+"""Filter that leaves timestamps as they are; where they go back or are missing, time goes on by the last interval."""
 
 _ON_WHITE = "format=rgba,split[front],lutrgb=r=255:g=255:b=255:a=255[back];[back][front]overlay=format=rgb"
 
 _SQUARE_PIXELS = "scale=w='round(iw*sar)':h=ih:flags=bicubic,setsar=1"
+
+_TONE_MAPPED = (
+    f"{TONE_FILTER}=tin={{transfer}}:min=bt2020nc:pin=bt2020:rin=tv:t=linear:npl=100,format=gbrpf32le,"
+    f"{TONE_FILTER}=p=bt709,tonemap=hable:desat=0,{TONE_FILTER}=t=bt709:m=bt709:r=tv,format=yuv444p"
+)
+"""Filters that make footage of high dynamic range look on an ordinary screen as on its own."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +81,14 @@ class VideoFile:
     name: str
     start: float | None = None
     end: float | None = None
+    can_seek: bool = True
+    """Whether the beginning of a part is found without decoding what is before it."""
+
+    def is_video(self) -> bool:
+        """Whether ffmpeg finds a video in the file."""
+        with suppress(SourceError):
+            return bool(self._header.codec)
+        return False
 
     def probe(self) -> Probe:
         """Read the header and decode the first frame.
@@ -62,9 +100,24 @@ class VideoFile:
             SourceError: they cannot be read.
         """
         header = self._header
-        height, width, _ = next(self.frames()).pixels.shape
         if header.duration is None:
-            header = self._measured(header)
+            header = self._measured
+        return self._probe(header)
+
+    def measured(self) -> tuple["VideoFile", Probe]:
+        """Return this video with its properties, the number of frames and their rate found by reading the whole file.
+
+        Where time starts again on the way, as in joined recordings, the returned video does not seek.
+
+        Raises:
+            SourceError: it cannot be read.
+        """
+        length, told = self._length, self._header.duration
+        can_seek = length is None or _WHOLE * length.seconds <= min(length.span, told or math.inf)
+        return replace(self, can_seek=can_seek), self._probe(self._measured)
+
+    def _probe(self, header: Header) -> Probe:
+        height, width, _ = next(self.frames()).pixels.shape
         num_frames = None
         if header.duration is not None and header.frame_rate is not None:
             duration = min(header.duration, self.end or header.duration) - (self.start or 0)
@@ -91,9 +144,11 @@ class VideoFile:
                 and the last frame, which ffmpeg may have concealed errors in, is withheld.
         """
         first, length = self._part(start, end)
-        chain = [f"setpts=PTS-STARTPTS,fps={frame_rate}" if frame_rate else _KEEP_ALL]
+        chain = [f"{_OWN_TIMES},setpts=PTS-STARTPTS,fps={frame_rate}" if frame_rate else _KEEP_ALL]
         chain += [_ON_WHITE] if self._header.has_alpha else []
-        chain += [_SQUARE_PIXELS, *filters, "format=rgb24"]
+        chain += [_SQUARE_PIXELS]
+        chain += [_TONE_MAPPED.format(transfer=self._header.hdr_transfer)] if self._header.hdr_transfer else []
+        chain += [*filters, "format=rgb24"]
         num_given = 0
         for way in self._ways(first):
             if way is _Way.TOLERANT and num_given:
@@ -109,7 +164,8 @@ class VideoFile:
 
     def _ways(self, first: float) -> list["_Way"]:
         """Return the decoding strategies for a part that begins at `first` seconds; each is tried if one fails."""
-        ways = [_Way.FROM_KEYFRAME, _Way.FROM_BEGINNING] if first else [_Way.FROM_KEYFRAME]
+        ways = [_Way.FROM_KEYFRAME] if self.can_seek else []
+        ways += [_Way.FROM_BEGINNING] if first or not ways else []
         return [*ways, _Way.TOLERANT] if self._header.codec in _CODECS_WITH_GROUPS else ways
 
     def _decoded(self, filters: Sequence[str], first: float, length: float, way: "_Way") -> Iterator[SourceFrame]:
@@ -121,13 +177,16 @@ class VideoFile:
         reading: dict[str, Any] = {"threads": 1} if way is _Way.TOLERANT else {"err_detect:v": "explode"}
         silence_seconds = SILENCE_SECONDS
         if first and way is _Way.FROM_BEGINNING:
-            filters = [f"trim=start={first}", *filters]
             silence_seconds += first  # the frames before are decoded at least in real time
-            length += first
         elif first:
             reading["ss"] = first
-        if length < math.inf:
+        if way is _Way.FROM_BEGINNING:
+            until = f":end={first + length}" if length < math.inf else ""
+            filters = [f"{_OWN_TIMES},trim=start={first}{until}", *filters]
+        elif length < math.inf:
             reading["t"] = length
+        if not self._header.is_turned:  # what turns frames expects all of one size
+            reading["reinit_filter"] = 0  # time goes on, and the size stays, where the size changes on the way
         if self._header.decoder:
             reading["c:v"] = self._header.decoder
         stream = self._input(**reading).output(
@@ -177,13 +236,21 @@ class VideoFile:
         except FfmpegError as error:
             raise SourceError(f"{self.name}: holds no video that ffmpeg can read ({error})") from error
 
-    def _measured(self, header: Header) -> Header:
-        """Return the header with duration and average frame rate measured by reading the whole file, if possible."""
+    @functools.cached_property
+    def _measured(self) -> Header:
+        """The header with duration and average frame rate measured by reading the whole file, if possible."""
+        length = self._length
+        if length is None or not length.seconds:
+            return self._header
+        rate = round(Fraction(length.num_frames / length.seconds), 2)
+        return replace(self._header, duration=length.seconds, frame_rate=rate)
+
+    @functools.cached_property
+    def _length(self) -> Length | None:
         try:
-            num_frames, seconds = read_length(self._input())
+            return read_length(self._input())
         except FfmpegError:
-            return header
-        return replace(header, duration=seconds, frame_rate=round(Fraction(num_frames / seconds), 2))
+            return None
 
     def _input(self, **options: Any) -> ffmpeg.nodes.FilterableStream:
         return input_file(self.path, max_pixels=MAX_PIXELS, **options)
@@ -217,7 +284,7 @@ def find(path: Path, extension: str | None = None) -> list[VideoFile]:
     wanted = {extension.lower().removeprefix(".")} if extension else EXTENSIONS
 
     def is_video(file: Path) -> bool:
-        return file.suffix.lower().removeprefix(".") in wanted and not file.name.startswith(".") and file.is_file()
+        return file.suffix.lower().removeprefix(".") in wanted and is_data(file) and file.is_file()
 
     candidates = [path] if path.is_file() else [file for folder in folders_of(path) for file in folder.iterdir()]
     return [VideoFile(file, name_of(file, path)) for file in sorted(filter(is_video, candidates))]

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from dataset.acquisition.tennis.annotations import CLIPS_FILE, SPLITS_FILE, read_clips, read_splits
 from utils.command import CommandParser, UserError, one_line, run_command, tell
-from utils.ffmpeg import ffmpeg_command
+from utils.ffmpeg_program import ffmpeg_command
 from utils.files import only_process, replacing
 
 FORMAT = (

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.command import CommandParser, UserError, non_negative_int, run_command
+from utils.files import is_data
 
 EXAMPLE = "python -m dataset.acquisition.tennis.shift_video_ids --video_directory data/more_tennis --first_id 519"
 
@@ -20,7 +21,7 @@ def shift_video_ids(directory: Path, first_id: int) -> int:
     """
     if not directory.is_dir():
         raise UserError(f"{directory}: no such folder; give one that holds videos")
-    folders = [path for path in directory.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    folders = [path for path in directory.iterdir() if path.is_dir() and is_data(path)]
     if strange := [path.name for path in folders if not (path.name.isascii() and path.name.isdigit())]:
         raise UserError(f"{directory}: the folder '{min(strange)}' is not named by a number; move it elsewhere")
 

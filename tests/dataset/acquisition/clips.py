@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.ffmpeg import ffmpeg_command
+from utils.ffmpeg_program import ffmpeg_command
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 

@@ -85,7 +85,7 @@ def test_a_truncated_file_is_kept_with_a_warning(folder: Path, command: Command)
     file = encode(folder / "videos/b.mp4", noise, "-c:v", "libx264", "-g", "1", "-movflags", "faststart")
     file.write_bytes(file.read_bytes()[: -file.stat().st_size // 4])
     code, out, _ = command()
-    assert code == 0
+    assert code == 3
     assert "kept the intact frames of b.mp4: damaged or incomplete: " in out
     assert 5 < len(Video(folder / "out/00000")) < 20
 
@@ -94,7 +94,7 @@ def test_mistakes_end_in_one_line(folder: Path, command: Command) -> None:
     assert "no *.webm in it or its direct sub-folders; found *.MP4, *.mp4" in command.refused(
         "--video_extension", "webm"
     )
-    assert "there is no such folder" in command.refused("--video_directory", str(folder / "absent"))
+    assert "there is no such file or folder" in command.refused("--video_directory", str(folder / "absent"))
     assert "add up to 1" in command.refused("--split", "0.5", "0.1", "0.1")
     assert "is no box" in command.refused("--crop", "9", "0", "8", "8")
     assert "--fps" in command.refused("--fps", "0")

@@ -216,6 +216,55 @@ def test_an_uneven_rate_is_measured_where_the_header_tells_no_duration(tmp_path:
     assert float(probe.frame_rate or 0) == pytest.approx(30 / 11, rel=0.05)
 
 
+def joined(folder: Path, suffix: str, *coding: str) -> VideoFile:
+    """Twelve numbered frames and twelve larger ones after them, whose times start again."""
+    numbers = numbered(24, 96, 64)
+    for name, frames in (("first", numbers[:12, :32, :64]), ("second", numbers[12:])):
+        encode(folder / f"{name}.{suffix}", frames, *coding)
+    file = folder / f"joined.{suffix}"
+    file.write_bytes(b"".join((folder / f"{name}.{suffix}").read_bytes() for name in ("first", "second")))
+    return video(file)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "coding"),
+    [
+        ("ts", ("-c:v", "libx264", "-crf", "1", "-pix_fmt", "yuv420p")),
+        ("webm", ("-c:v", "libvpx", "-b:v", "2M")),
+        ("avi", ("-c:v", "mjpeg", "-q:v", "1")),
+    ],
+)
+def test_no_frame_is_lost_where_the_size_changes_and_time_starts_again(
+    tmp_path: Path, suffix: str, coding: tuple[str, ...]
+) -> None:
+    file = joined(tmp_path, suffix, *coding)
+    assert numbers(file) == list(range(24))
+    assert numbers(file, frame_rate=10) == list(range(24))
+    assert numbers(file, frame_rate=5) == list(range(0, 24, 2))
+    assert {frame.pixels.shape for frame in file.frames()} == {(32, 64, 3)}
+    whole, probe = file.measured()
+    assert (probe.num_frames, probe.frame_rate) == (24, 10)
+    assert numbers(whole, start=1.55, end=2.05) == [16, 17, 18, 19, 20]
+
+
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
+def test_high_dynamic_range_is_mapped_to_that_of_screens(tmp_path: Path, transfer: str) -> None:
+    ramp = np.linspace(0, 255, 64, dtype=np.uint8)[:, None].repeat(3, 1)
+    tags = f"setparams=color_trc={transfer}:colorspace=bt2020nc:color_primaries=bt2020:range=tv"
+    coding = ("-vf", f"scale=out_color_matrix=bt2020:out_range=tv,{tags}", "-pix_fmt", "yuv420p10le")
+    coded = ("-c:v", "libx264", "-crf", "1", "-color_trc", transfer, "-color_primaries", "bt2020")
+    frames = np.broadcast_to(ramp, (3, 32, 64, 3)).copy()
+    file = video(encode(tmp_path / "hdr.mp4", frames, *coding, *coded, "-colorspace", "bt2020nc"))
+    shown = next(file.frames()).pixels[16].astype(int)
+    assert np.abs(shown - shown[:, :1]).max() <= 6  # grey stays grey
+    assert (np.diff(shown[:, 1]) >= -1).all()
+    if transfer == "smpte2084":  # its greys end far above what screens show
+        assert shown[ramp[:, 0] > 200].min() > 245
+        assert shown[ramp[:, 0] < 60].max() < 50
+    else:
+        assert np.abs(shown - ramp).max() < 12
+
+
 def test_what_is_no_video_is_refused(tmp_path: Path, twelve: VideoFile) -> None:
     contents = {
         "empty.mp4": b"",

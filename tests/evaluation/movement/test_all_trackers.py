@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dataset.video import Video
-from evaluation.breakout.tracking import BreakoutTracker
+from evaluation.breakout.tracking import BreakoutTracker, PublishedBreakoutTracker
 from evaluation.configuration import MovementName
 from evaluation.movement import all_trackers
 from evaluation.movement.all_trackers import select_tracker
@@ -48,6 +48,31 @@ def test_breakout_follows_the_published_rule_on_whole_screens(screens: np.ndarra
     frame[0, 2, 188, 30:42] = (62, 34, 110)
     frame[0, 3, 188, 30:42] = (61, 34, 110)
     np.testing.assert_array_equal(tracker.positions(frame, UNKNOWN).ravel(), [np.nan, 30, 30, np.nan])
+
+
+def test_the_published_rule_is_followed_to_the_letter(screens: np.ndarray) -> None:
+    tracker = PublishedBreakoutTracker()
+    positions = tracker.positions(screens, UNKNOWN)
+    assert positions.shape == (6, 16, 1)
+    assert positions[0, :9, 0].tolist() == [99, 92, 71, 47, 36, 48, 71, 94, 116]
+
+    def found(*runs: tuple[int, int, int], width: int = 160, height: int = 208) -> float:
+        """The position where runs of a red from one column to another are in the row that is read."""
+        frame = np.zeros((1, 1, height, width, 3), np.uint8)
+        for first, end, red in runs:
+            frame[0, 0, 188 * height // 208, first:end] = (red, 255, 7)
+        return float(tracker.positions(frame, UNKNOWN).item())
+
+    assert np.isnan(found((30, 41, 200)))
+    assert found((30, 42, 200)) == 30
+    assert [found((30, 42, red)) for red in (62, 238)] == [30, 30]
+    assert np.isnan([found((30, 42, red)) for red in (61, 239)]).all()
+    assert found((0, 8, 142), (8, 24, 200)) == 0
+    assert found((30, 42, 200), (60, 90, 200)) == 30
+    assert found((20, 25, 200), (30, 42, 100)) == 30
+    assert found((147, 160, 142)) == 147
+    assert np.isnan(found((148, 160, 142)))
+    assert found((30, 42, 200), width=80, height=96) == 30
 
 
 def test_breakout_reads_another_row_in_frames_that_are_cut_out_of_the_screen() -> None:
@@ -181,6 +206,13 @@ def test_selection_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(all_trackers, "load_person_detector", Boxes)
     frames = drawn(CENTRES)
     kinds = [type(select_tracker(name, frames, CPU)) for name in get_args(MovementName)]
-    assert kinds == [TennisTracker, BreakoutTracker, BairTracker, GenericTracker, type(None)]
+    assert kinds == [
+        TennisTracker,
+        BreakoutTracker,
+        PublishedBreakoutTracker,
+        BairTracker,
+        GenericTracker,
+        type(None),
+    ]
     with pytest.raises(UserError, match=r"the paddle of Breakout is in 0% of the true frames"):
         select_tracker("breakout", np.stack([draw(None)] * 3), CPU)

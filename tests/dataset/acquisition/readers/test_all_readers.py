@@ -40,5 +40,25 @@ def test_a_lerobot_data_set_is_its_episodes_only(tmp_path: Path) -> None:
     assert [source.name for source in find_sources(tmp_path / "robot")] == [f"robot/episode_00000{i}" for i in range(3)]
 
 
+def test_a_file_that_is_named_itself_may_have_any_extension(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4")
+    (tmp_path / "a.mp4").rename(tmp_path / "a.download")
+    (tmp_path / "note.txt").write_text("no video")
+    assert [source.name for source in find_sources(tmp_path / "a.download")] == ["a.download"]
+    assert find_sources(tmp_path / "note.txt") == []
+    assert find_sources(tmp_path) == []
+
+
+def test_what_systems_add_is_no_data(tmp_path: Path) -> None:
+    for folder in ("__MACOSX", "@eaDir", "game"):
+        (tmp_path / folder).mkdir()
+        write_video(tmp_path / folder / "a.mp4")
+        for index in range(2):
+            Image.new("RGB", (8, 8)).save(tmp_path / folder / f"._{index}.png")
+    (tmp_path / "game/._a.mp4").write_bytes(b"Mac OS X")
+    (tmp_path / ".DS_Store").touch()
+    assert [source.name for source in find_sources(tmp_path)] == ["game/a.mp4"]
+
+
 def test_an_empty_folder_has_no_videos(tmp_path: Path) -> None:
     assert find_sources(tmp_path) == []

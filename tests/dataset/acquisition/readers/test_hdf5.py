@@ -1,3 +1,4 @@
+import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -5,9 +6,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from dataset.acquisition.readers import hdf5
-from dataset.acquisition.readers.source import Probe, SourceError
+from dataset.acquisition.readers.source import Probe, Source, SourceError
 from utils.command import UserError
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (2, 7, 10, 12, 3), np.uint8)
@@ -93,6 +95,75 @@ def test_arrays_of_another_kind_are_refused(tmp_path: Path, arrays: dict[str, An
     message = refused(write(tmp_path / "a.h5", **arrays))
     assert message.startswith("a.h5: ")
     assert reason in message
+
+
+def write_robomimic(file: Path) -> Path:
+    """Three demonstrations with two cameras each."""
+    with h5py.File(file, "w") as content:
+        for number in (0, 2, 10):
+            demo = content.create_group(f"data/demo_{number}")
+            demo["actions"] = np.full((7, 2), number, np.float32)
+            demo["obs/agentview_image"] = FRAMES[0] // (number + 1)
+            demo["obs/eye_in_hand_image"] = FRAMES[1]
+            demo["obs/eef_pos"] = np.zeros((7, 3))
+    return file
+
+
+def test_arrays_of_demonstrations_are_listed_and_chosen_by_their_path(tmp_path: Path) -> None:
+    file = write_robomimic(tmp_path / "demo.hdf5")
+    message = refused(file)
+    assert f"choose the array of the frames, as in --videos '{file}/data/*/obs/agentview_image'; " in message
+    assert message.endswith(
+        "there are data/*/obs/agentview_image (7, 10, 12, 3), data/*/obs/eye_in_hand_image (7, 10, 12, 3)"
+    )
+    sources = hdf5.find(file / "data/*/obs/agentview_image")
+    numbers = (0, 2, 10)
+    assert [source.name for source in sources] == [f"demo.hdf5/data/demo_{n}/obs/agentview_image" for n in numbers]
+    for number, source in zip(numbers, sources, strict=True):
+        assert source.probe() == Probe(12, 10, None, 7)
+        frames = list(source.frames())
+        assert np.array_equal([frame.pixels for frame in frames], FRAMES[0] // (number + 1))
+        assert frames[3].metadata == {"action": [number, number]}
+    assert len(hdf5.find(file / "data/demo_2/obs/eye_in_hand_image")) == 1
+    (missing,) = hdf5.find(file / "data/demo_2/obs/left")
+    with pytest.raises(SourceError, match="left: there is no such array; choose"):
+        missing.probe()
+
+
+def test_an_array_is_chosen_in_each_file_of_a_folder(tmp_path: Path) -> None:
+    encoded = [io.BytesIO() for _ in FRAMES[0]]
+    for frame, file in zip(FRAMES[0], encoded, strict=True):
+        Image.fromarray(frame).save(file, "PNG")
+    longest = max(file.tell() for file in encoded)
+    padded = np.stack([np.frombuffer(file.getvalue().ljust(longest, b"\0"), np.uint8) for file in encoded])
+    for number, images in enumerate((FRAMES[0], padded)):
+        with h5py.File(tmp_path / f"episode_{number}.hdf5", "w") as content:
+            content["observations/images/cam_high"] = images
+            content["action"] = np.arange(7)
+    sources = hdf5.find(tmp_path / "observations/images/cam_high")
+    assert [source.name for source in sources] == [
+        f"episode_{number}.hdf5/observations/images/cam_high" for number in range(2)
+    ]
+    for source in sources:
+        assert source.probe() == Probe(12, 10, None, 7)
+        assert np.array_equal([frame.pixels for frame in source.frames()], FRAMES[0])
+        assert [frame.action for frame in source.frames()] == list(range(7))
+    assert hdf5.find(tmp_path / "missing") == []
+    assert f"--videos '{tmp_path}/observations/images/cam_high'" in str(reason_of(hdf5.find(tmp_path)[0]))
+
+
+def reason_of(source: Source) -> SourceError:
+    with pytest.raises(SourceError) as error:
+        source.probe()
+    return error.value
+
+
+def test_links_to_other_files_cannot_be_chosen(tmp_path: Path) -> None:
+    write(tmp_path / "secret.h5", images=FRAMES[0])
+    with h5py.File(tmp_path / "link.h5", "w") as content:
+        content["group"] = h5py.ExternalLink("secret.h5", "/")
+    (source,) = hdf5.find(tmp_path / "link.h5" / "group/images")
+    assert "there is no such array; it holds no arrays at all" in str(reason_of(source))
 
 
 def test_objects_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
+import io
 import json
+import shutil
 import sys
 from contextlib import closing
 from fractions import Fraction
@@ -9,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from dataset.acquisition.readers import lerobot
 from dataset.acquisition.readers.source import Probe, SourceError
@@ -112,6 +116,86 @@ def test_actions_that_are_no_numbers_are_passed_over(tmp_path: Path) -> None:
     assert (frame.action, frame.metadata) == (None, None)
 
 
+def split_into_version_2_1(root: Path, has_videos: bool = True) -> Path:
+    """Make a data set of version 3.0 one of version 2.1, two episodes in each folder."""
+    info = json.loads((root / "meta/info.json").read_text())
+    (root / "meta/info.json").write_text(json.dumps({**info, "codebase_version": "v2.1", "chunks_size": 2}))
+    table = pq.read_table(root / "data/chunk-000/file-000.parquet")
+    lines = []
+    for episode, length in enumerate(LENGTHS):
+        file = root / f"data/chunk-{episode // 2:03d}/episode_{episode:06d}.parquet"
+        file.parent.mkdir(exist_ok=True)
+        pq.write_table(table.filter(pc.equal(table["episode_index"], episode)), file)
+        lines.append(json.dumps({"episode_index": episode, "tasks": ["push"], "length": length}) + "\n")
+        if has_videos:
+            video = root / f"videos/chunk-{episode // 2:03d}/{CAMERA}/{file.stem}.mp4"
+            video.parent.mkdir(parents=True, exist_ok=True)
+            with closing(Mp4Writer(video, FRAME_RATE)) as writer:
+                for value in BRIGHTNESS[episode == EPISODES]:
+                    writer.write(np.full((32, 48, 3), value, np.uint8))
+    (root / "meta/episodes.jsonl").write_text("".join(lines))
+    for old in ("meta/episodes", f"videos/{CAMERA}"):
+        shutil.rmtree(root / old)
+    (root / "data/chunk-000/file-000.parquet").unlink()
+    return root
+
+
+def with_pictures(root: Path) -> Path:
+    """Put the frames of a data set as pictures into its table."""
+    pictures = []
+    for value in BRIGHTNESS:
+        file = io.BytesIO()
+        Image.new("RGB", (48, 32), (value, value, value)).save(file, "PNG")
+        pictures.append({"bytes": file.getvalue(), "path": "frame.png"})
+    table = root / "data/chunk-000/file-000.parquet"
+    pq.write_table(pq.read_table(table).append_column(CAMERA, pa.array(pictures)), table, row_group_size=6)
+    info = json.loads((root / "meta/info.json").read_text())
+    info["features"] = {CAMERA: {"dtype": "image", "shape": [32, 48, 3]}}
+    (root / "meta/info.json").write_text(json.dumps(info))
+    return root
+
+
+@pytest.mark.parametrize("version", ["v3.0", "v2.1"])
+@pytest.mark.parametrize("stored", ["videos", "pictures"])
+def test_both_versions_are_read_with_videos_and_with_pictures(tmp_path: Path, version: str, stored: str) -> None:
+    root = write_dataset(tmp_path / "robot", np.arange(NUM_FRAMES))
+    if stored == "pictures":
+        with_pictures(root)
+    if version == "v2.1":
+        split_into_version_2_1(root, has_videos=stored == "videos")
+    sources = lerobot.find(root)
+    assert [source.name for source in sources] == [f"robot/episode_00000{index}" for index in range(3)]
+    assert [source.probe() for source in sources] == [Probe(48, 32, Fraction(15), length) for length in LENGTHS]
+    for episode, source in enumerate(sources):
+        frames = list(source.frames())
+        brightness = [frame.pixels.mean() for frame in frames]
+        assert np.abs(np.array(brightness) - BRIGHTNESS[episode == EPISODES]).max() < 4
+        assert [frame.action for frame in frames] == np.flatnonzero(episode == EPISODES).tolist()
+
+
+def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
+    root = with_pictures(write_dataset(tmp_path / "robot"))
+    table = pq.read_table(root / "data/chunk-000/file-000.parquet")
+    pictures = table[CAMERA].to_pylist()
+    pictures[2]["bytes"] = pictures[2]["bytes"][:40]
+    rewrite_table(root / "data/chunk-000/file-000.parquet", CAMERA, pictures)
+    frames = lerobot.find(root)[0].frames()
+    assert len([next(frames), next(frames)]) == 2
+    with pytest.raises(SourceError, match=r"^robot/episode_000000: frame 2: cannot be read"):
+        next(frames)
+
+
+@pytest.mark.parametrize("line", ["{}", '{"episode_index": 0, "length": 0}', '{"episode_index": -1, "length": 3}', "x"])
+def test_a_list_of_episodes_of_another_kind_is_refused(tmp_path: Path, line: str) -> None:
+    root = split_into_version_2_1(write_dataset(tmp_path), has_videos=False)
+    (root / "meta/episodes.jsonl").write_text(line + "\n")
+    with pytest.raises(SourceError, match=r"episodes\.jsonl: cannot be read"):
+        lerobot.find(root)
+    (root / "meta/episodes.jsonl").write_text("")
+    with pytest.raises(SourceError, match=r"episodes\.jsonl: there are no episodes"):
+        lerobot.find(root)
+
+
 def test_other_folders_are_no_data_set(tmp_path: Path) -> None:
     assert lerobot.find(tmp_path) == []
     assert lerobot.find(tmp_path / "missing") == []
@@ -120,7 +204,7 @@ def test_other_folders_are_no_data_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("info", "reason"),
     [
-        ({"codebase_version": "v2.1"}, r"is of version v2\.1, but v3\.0 is read; convert it"),
+        ({"codebase_version": "v1.6"}, r"is of version v1\.6, but v2\.1 and v3\.0 are read; convert it"),
         ({"fps": 0}, r"info\.json: cannot be read: .*greater than 0"),
         ({"features": {}}, "has no usable feature of the type video"),
         ({"features": {"../../secret": {"dtype": "video"}}}, "has no usable feature of the type video"),

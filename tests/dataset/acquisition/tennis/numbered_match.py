@@ -11,7 +11,7 @@ import ffmpeg
 import numpy as np
 from PIL import Image
 
-from utils.ffmpeg import ffmpeg_command
+from utils.ffmpeg_program import ffmpeg_command
 
 WIDTH, HEIGHT = 64, 48
 FRAME_RATE = 25

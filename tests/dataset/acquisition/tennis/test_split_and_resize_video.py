@@ -10,7 +10,7 @@ from dataset.acquisition.tennis.split_and_resize_video import split_video
 from tests.command import Command, files
 from tests.dataset.acquisition.tennis.numbered_match import NUM_FRAMES, SEGMENT_SECONDS, Label, labels_of, read_frames
 from utils.command import UserError
-from utils.ffmpeg import ffmpeg_command
+from utils.ffmpeg_program import ffmpeg_command
 
 SEGMENTS = [f"first_{number:05d}.mp4" for number in range(4)]
 
