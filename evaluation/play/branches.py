@@ -52,7 +52,9 @@ def branch(simulator: Simulator, play: TruePlay, group_size: int, seed: int) -> 
     groups = play.groups(group_size)
     parts = [_branch(simulator, group, random) for group in tqdm(groups, desc="branching", unit="batch", disable=None)]
     return Branches(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("difference", "change", "delta_psnr")),
+        difference=np.concatenate([part.difference for part in parts]),
+        change=np.concatenate([part.change for part in parts]),
+        delta_psnr=np.concatenate([part.delta_psnr for part in parts]),
         shown=np.concatenate([part.shown for part in parts], axis=1)[:, :SHOWN_STARTS],
     )
 

@@ -9,7 +9,7 @@ Dimensions: G sequences, T frames of each, F features.
 import numpy as np
 
 from evaluation.metrics.frechet_distance import GaussianStatistics, frechet_distance
-from evaluation.play.estimates import Curve, Estimate
+from evaluation.play.estimates import Estimate, Timeline
 
 WINDOW = 50
 """Number of frames of a window."""
@@ -18,7 +18,7 @@ DEVIATIONS = 1.96
 """Standard errors on either side of an estimate that make a 95% interval."""
 
 
-def distance_curve(features: np.ndarray, true: np.ndarray) -> Curve:
+def distances_of_windows(features: np.ndarray, true: np.ndarray) -> Timeline:
     """Return the distance of each whole window of generated frames from all true frames.
 
     Args:
@@ -27,7 +27,7 @@ def distance_curve(features: np.ndarray, true: np.ndarray) -> Curve:
     """
     reference = _statistics(true)
     firsts = range(0, features.shape[1] - WINDOW + 1, WINDOW) or range(1)
-    return Curve.of_estimates(
+    return Timeline.of_estimates(
         {first + 1: _distance(features[:, first : first + WINDOW], reference) for first in firsts}
     )
 

@@ -44,7 +44,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Curve:
+class Timeline:
     """Estimates by frame number, window by window; the last window may be shorter."""
 
     first_frame: list[int]
@@ -52,19 +52,21 @@ class Curve:
     estimates: list[Estimate]
 
     @classmethod
-    def of(cls, values: np.ndarray, window: int) -> "Curve":
+    def of(cls, values: np.ndarray, window: int) -> "Timeline":
         """Average values (G, T) of the frames 1 to T, NaN where unknown; windows without values are left out."""
-        found = {first + 1: Estimate.of(values[:, first : first + window]) for first in range(0, values.shape[1], window)}
+        found = {
+            first + 1: Estimate.of(values[:, first : first + window]) for first in range(0, values.shape[1], window)
+        }
         return cls.of_estimates({first: estimate for first, estimate in found.items() if estimate.samples})
 
     @classmethod
-    def of_estimates(cls, estimates: dict[int, Estimate]) -> "Curve":
-        """Make a curve of estimates by the first frame of their window."""
+    def of_estimates(cls, estimates: dict[int, Estimate]) -> "Timeline":
+        """Make a timeline of estimates by the first frame of their window."""
         return cls(list(estimates), list(estimates.values()))
 
-    def divided_by(self, divisor: float | None) -> "Curve":
-        """Return the curve as a multiple of a number."""
-        return Curve(self.first_frame, [estimate.divided_by(divisor) for estimate in self.estimates])
+    def divided_by(self, divisor: float | None) -> "Timeline":
+        """Return the timeline as a multiple of a number."""
+        return Timeline(self.first_frame, [estimate.divided_by(divisor) for estimate in self.estimates])
 
     def at(self, frame: int) -> Estimate | None:
         """Return the estimate of the window that begins last before a frame, or with it; None if none does."""

@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 
 from evaluation.play.branches import Branches
-from evaluation.play.distribution import distance_curve, true_distance
-from evaluation.play.estimates import Curve, Estimate
+from evaluation.play.distribution import distances_of_windows, true_distance
+from evaluation.play.estimates import Estimate, Timeline
 from evaluation.play.readings import Readings
 
 WINDOW = 10
-"""Number of frames averaged for a point of a curve, but for those of PSNR and SSIM, which have a point for each."""
+"""Number of frames averaged for a point of a timeline, but for those of PSNR and SSIM, which have a point for each."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Title:
 TITLES = {
     "following": Title("following"),
     "following_share": Title("... as a share of true play's"),
-    "following_true_actions": Title("following, true play's actions"),
+    "following_random_presses": Title("following, random presses"),
     "explained_movement": Title("movement explained by actions"),
     "distinctness": Title("distinctness"),
     "stillness": Title("stillness: difference, of 255", "lower"),
@@ -44,13 +44,14 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of generated play beside that of true play, and the curves of both by frame number."""
+    """A figure of generated play beside that of true play, and both by frame number."""
 
     generated: Estimate
     true: Estimate | None
     """None where true play has no such figure."""
-    curve: Curve | None
-    true_curve: Curve | None
+    timeline: Timeline | None
+    true_timeline: Timeline | None
+    """By frame number; that of distinctness and delta PSNR is by the number of steps since the branch."""
 
 
 @dataclass(frozen=True)
@@ -111,36 +112,33 @@ def figures_of(pressed: Readings, replayed: Readings, true: Readings, branches: 
         true: readings of true play.
         branches: the games that branch at the same frames.
     """
-    following, true_following = Estimate.of(pressed.followed), Estimate.of(_balanced(true))
-    sharp = Estimate.of(true.sharpness).value
+    lasting = true.actions.shape[1]
+    following = Estimate.of(_balanced(replayed.actions[:, :lasting], replayed.followed[:, :lasting]))
+    true_following = Estimate.of(_balanced(true.actions, true.followed))
+    sharp = float(true.sharpness.mean()) or np.nan
     change = float(branches.change.mean())
-    distances = distance_curve(replayed.features, true.features)
+    distances = distances_of_windows(replayed.features, true.features)
 
-    def both(values: np.ndarray, true_values: np.ndarray) -> Figure:
-        curves = Curve.of(values, WINDOW), Curve.of(true_values, WINDOW)
-        return Figure(Estimate.of(values), Estimate.of(true_values), *curves)
+    def both(values: np.ndarray, true_values: np.ndarray, *whole: Estimate) -> Figure:
+        timelines = Timeline.of(values, WINDOW), Timeline.of(true_values, WINDOW)
+        return Figure(*(whole or (Estimate.of(values), Estimate.of(true_values))), *timelines)
 
     def generated(values: np.ndarray, window: int = 1) -> Figure:
-        return Figure(Estimate.of(values), None, Curve.of(values, window), None)
+        return Figure(Estimate.of(values), None, Timeline.of(values, window), None)
 
-    still, sharpness = both(pressed.stillness, true.stillness), both(pressed.sharpness, true.sharpness)
-    explained = (_explained_movement(readings) for readings in (pressed, true))
     return {
-        "following": Figure(following, true_following, Curve.of(pressed.followed, WINDOW), None),
+        "following": both(replayed.followed, true.followed, following, true_following),
         "following_share": Figure(following.divided_by(true_following.value), None, None, None),
-        "following_true_actions": Figure(Estimate.of(_balanced(replayed)), true_following, None, None),
-        "explained_movement": Figure(*explained, None, None),
+        "following_random_presses": generated(pressed.followed, WINDOW),
+        "explained_movement": Figure(_explained_movement(pressed), _explained_movement(true), None, None),
         "distinctness": Figure(
             Estimate.of(branches.difference[:, 0]).divided_by(change),
             None,
-            Curve.of(branches.difference, 1).divided_by(change),
+            Timeline.of(branches.difference, 1).divided_by(change),
             None,
         ),
-        "stillness": still,
-        "sharpness": Figure(
-            *(part and part.divided_by(sharp) for part in (sharpness.generated, sharpness.true)),
-            *(part and part.divided_by(sharp) for part in (sharpness.curve, sharpness.true_curve)),
-        ),
+        "stillness": both(pressed.stillness, true.stillness),
+        "sharpness": both(pressed.sharpness / sharp, true.sharpness / sharp),
         "psnr": generated(replayed.psnr),
         "ssim": generated(replayed.ssim),
         "delta_psnr": generated(branches.delta_psnr),
@@ -165,11 +163,11 @@ def actions_of(pressed: Readings, true: Readings, actions_count: int) -> list[Ac
     ]
 
 
-def _balanced(readings: Readings) -> np.ndarray:
-    """Return whether each step was followed (G, T), weighted so that all actions that occur count alike."""
-    taken, counts = np.unique(readings.actions, return_counts=True)
-    weights = readings.actions.size / (len(taken) * counts)
-    balanced: np.ndarray = readings.followed * weights[np.searchsorted(taken, readings.actions)]
+def _balanced(actions: np.ndarray, followed: np.ndarray) -> np.ndarray:
+    """Return whether steps were followed (G, T), weighted so that all actions that occur count alike."""
+    taken, counts = np.unique(actions, return_counts=True)
+    weights = actions.size / (len(taken) * counts)
+    balanced: np.ndarray = followed * weights[np.searchsorted(taken, actions)]
     return balanced
 
 

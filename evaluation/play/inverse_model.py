@@ -6,7 +6,9 @@ these move as true ones do.
 Dimensions: N steps, K actions, H x W pixels of a frame, h x w pixels of a reduced one.
 """
 
+import itertools
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,11 +21,13 @@ from evaluation.play.true_play import Stretch
 LONGEST_SIDE = 96
 """Pixels to which a longer side of a frame is reduced at most, by a whole factor, and averaging."""
 
-TRAINING_STEPS, BATCH_SIZE = 400, 32
+BATCH_SIZE, PASSES = 32, 20
+FEWEST_STEPS, MOST_STEPS = 50, 400
+"""The number of training steps is such that the lessons are seen `PASSES` times, within these limits."""
+
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 0.05
-BRIGHTNESS, NOISE = 0.1, 0.03
-"""Standard deviations of the random offset of a pair's colours, and of its pixels' noise, in [-1, 1], so that small
-differences in colour do not matter."""
+BRIGHTNESS = 0.1
+"""Standard deviation of the random offset of a pair's colours in [-1, 1], so that small differences do not matter."""
 
 CHUNK = 256
 """Number of pairs that are read at a time."""
@@ -37,7 +41,7 @@ class InverseModel(nn.Module):
         super().__init__()
         widths = (6, 16, 32, 64, 64)
         layers: list[nn.Module] = []
-        for index, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for index, (before, after) in enumerate(itertools.pairwise(widths)):
             side = 3 if index else 5
             layers += [nn.Conv2d(before, after, side, stride=2, padding=side // 2, bias=False)]
             layers += [nn.BatchNorm2d(after), nn.ReLU()]
@@ -88,19 +92,19 @@ def train_inverse_model(
         device: the device to train on.
         seed: seed of the weights and of all drawing.
     """
-    pairs, actions = _collect(stretches)
-    counts = torch.bincount(actions, minlength=actions_count)
+    lessons = _Lessons.of(stretches)
+    counts = torch.bincount(lessons.actions, minlength=actions_count)
+    num_steps = min(MOST_STEPS, max(FEWEST_STEPS, len(lessons.actions) * PASSES // BATCH_SIZE))
     random = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         model = InverseModel(actions_count).to(device)
         optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=TRAINING_STEPS)
-        for _ in tqdm(range(TRAINING_STEPS), desc="training the inverse model", unit="step", disable=None):
-            chosen = torch.multinomial(1 / counts[actions], BATCH_SIZE, replacement=True, generator=random)
-            loss = functional.cross_entropy(
-                model(_jittered(_scaled(pairs[chosen].to(device)))), actions[chosen].to(device)
-            )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=num_steps)
+        for _ in tqdm(range(num_steps), desc="training the inverse model", unit="step", disable=None):
+            chosen = torch.multinomial(1 / counts[lessons.actions], BATCH_SIZE, replacement=True, generator=random)
+            logits = model(_jittered(_scaled(lessons.pairs(chosen).to(device))))
+            loss = functional.cross_entropy(logits, lessons.actions[chosen].to(device))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -108,15 +112,31 @@ def train_inverse_model(
     return model.eval().requires_grad_(False)
 
 
-def _collect(stretches: Iterable[Stretch]) -> tuple[Tensor, Tensor]:
-    """Return all pairs of frames, uint8 (N, 6, h, w), and the actions (N,) between them."""
-    pairs, actions = [], []
-    for stretch in stretches:
-        for frames, taken in zip(stretch.frames, stretch.actions, strict=True):
-            reduced = reduce_frames(torch.from_numpy(frames))
-            pairs.append(torch.cat([reduced[:-1], reduced[1:]], dim=1))
-            actions.append(torch.from_numpy(taken))
-    return torch.cat(pairs), torch.cat(actions)
+@dataclass(frozen=True)
+class _Lessons:
+    """True steps with their actions; frames are kept once, and reduced."""
+
+    frames: Tensor  # uint8 (M, 3, h, w)
+    firsts: Tensor  # int64 (N,): the frame before each step; the next one is after it
+    actions: Tensor  # int64 (N,)
+
+    @classmethod
+    def of(cls, stretches: Iterable[Stretch]) -> "_Lessons":
+        """Collect the steps of stretches."""
+        frames, firsts, actions = [], [], []
+        num_frames = 0
+        for stretch in stretches:
+            for sequence, taken in zip(stretch.frames, stretch.actions, strict=True):
+                frames.append(reduce_frames(torch.from_numpy(sequence)))
+                firsts.append(num_frames + torch.arange(len(taken)))
+                actions.append(torch.from_numpy(taken))
+                num_frames += len(sequence)
+        return cls(torch.cat(frames), torch.cat(firsts), torch.cat(actions))
+
+    def pairs(self, steps: Tensor) -> Tensor:
+        """Return the frames before and after steps: uint8 (len(steps), 6, h, w)."""
+        firsts = self.firsts[steps]
+        return torch.cat([self.frames[firsts], self.frames[firsts + 1]], dim=1)
 
 
 def _scaled(pairs: Tensor) -> Tensor:
@@ -125,6 +145,5 @@ def _scaled(pairs: Tensor) -> Tensor:
 
 
 def _jittered(pairs: Tensor) -> Tensor:
-    """Shift the colours of each pair, and add noise."""
-    offsets = BRIGHTNESS * torch.randn(len(pairs), 1, 1, 1, device=pairs.device)
-    return pairs + offsets + NOISE * torch.randn_like(pairs)
+    """Shift the colours of each pair."""
+    return pairs + BRIGHTNESS * torch.randn(len(pairs), 1, 1, 1, device=pairs.device)

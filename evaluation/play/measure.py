@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from dataset.video_dataset import VideoDataset
 from evaluation.play.branches import NUM_STARTS, NUM_STEPS, Branches, branch
@@ -26,8 +25,11 @@ from utils.images import save_animation
 NUM_SEQUENCES, LONGEST_SEQUENCE = 40, 101
 """Number of held-out sequences, at most, that are the truth, and of the frames of each."""
 
-NUM_LESSONS, LESSON_LENGTH = 300, 17
+NUM_LESSONS, LESSON_LENGTH = 240, 17
 """Number of training sequences, at most, that teach the inverse model, and of the frames of each."""
+
+JUMP = 1.5
+"""Movements more than this many times as long as the longest true ones are taken for another object's."""
 
 RARE = 0.01
 """Share of the steps of true play below which an action is called rare."""
@@ -85,6 +87,8 @@ def measure_play(
     if animation:
         played[0] = _filmed(played[0], animation)
     pressed, replayed = (Readings.of(part, scene, inverse_model) for part in played)
+    limit = JUMP * true.longest_movement
+    pressed, true = pressed.without_jumps(limit), true.without_jumps(limit)
     starts = studio.true_play(held_out, min(length, NUM_STEPS + 1), NUM_STARTS)
     branches = branch(simulator, starts, num_games, seed)
 
@@ -125,7 +129,7 @@ def _lessons(studio: _Studio, true_play: TruePlay) -> tuple[TruePlay, TruePlay, 
         length = longest_length(training, LESSON_LENGTH)
         count = min(NUM_LESSONS, max(2, training.num_frames // length))
         return studio.true_play(training, length, count), true_play, []
-    remark = "there are no training videos here: the inverse model learned from the first half of the held-out sequences"
+    remark = "without training videos, the inverse model learned from the first half of the held-out sequences"
     first, second, *_ = [*true_play.groups(-(-len(true_play.keys) // 2)), true_play]
     return first, second, [remark]
 
@@ -161,8 +165,8 @@ def _remarks(scene: Scene, lessons: TruePlay, branches: Branches, actions_count:
     shares = np.bincount(lessons.actions.ravel(), minlength=actions_count) / lessons.actions.size
     if rare := [str(action + 1) for action in np.flatnonzero(shares < RARE)]:
         remarks.append(
-            f"the model infers {', '.join(rare)} in less than {RARE:.0%} of true steps, so that the inverse model hardly "
-            "knows what these keys do; they count as the others do"
+            f"actions inferred in less than {RARE:.0%} of true steps: {', '.join(rare)}; the inverse model hardly "
+            "knows what these keys do, but they count like the others"
         )
     if not scene.still.any():
         remarks.append("every pixel changes in some true sequence, so that there is no stillness to be measured")

@@ -4,7 +4,7 @@ Dimensions: G sequences, T steps of each, L frames of a stretch, H x W pixels, F
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from evaluation.play.true_play import Stretch
 
 GRID = 6
 """Rows and columns of the cells over which the features of a frame are averaged."""
+
+EXTREME = 0.99
+"""The quantile taken as the longest movement, so that a few steps in which another object is found do not set it."""
 
 NUM_FEATURES = 2 * GRID**2
 
@@ -48,6 +51,17 @@ class Readings:
     def followed(self) -> np.ndarray:
         """Whether the action that is read is the one that was taken: float64 (G, T)."""
         return (self.read == self.actions).astype(np.float64)
+
+    @property
+    def longest_movement(self) -> float:
+        """The `EXTREME` quantile of the known movements' lengths, in pixels; 0 if none is known."""
+        lengths = np.hypot(self.movements[..., 0], self.movements[..., 1])
+        return float(np.nanquantile(lengths, EXTREME)) if np.isfinite(lengths).any() else 0.0
+
+    def without_jumps(self, limit: float) -> "Readings":
+        """Return the readings with movements longer than a limit as unknown: another object was found."""
+        jumps = np.hypot(self.movements[..., 0], self.movements[..., 1]) > limit
+        return replace(self, movements=np.where(jumps[..., np.newaxis], np.nan, self.movements))
 
     @classmethod
     def joined(cls, parts: Sequence["Readings"], axis: int) -> "Readings":
@@ -141,9 +155,9 @@ def _compare(made: np.ndarray, truth: np.ndarray | None) -> dict[str, np.ndarray
     """Compare frames (L, H, W, 3) with the M true ones that there are: values (L,), NaN from frame M on."""
     found = {name: np.full(len(made), np.nan) for name in ("psnr", "ssim")}
     if truth is not None:
-        pair = [_unit(frames) for frames in (truth, made[: len(truth)])]
-        found["psnr"][: len(truth)] = psnr(*pair)[0].numpy()
-        found["ssim"][: len(truth)] = ssim(*pair)[0].numpy()
+        reference, generated = (_unit(frames) for frames in (truth, made[: len(truth)]))
+        found["psnr"][: len(truth)] = psnr(reference, generated)[0].numpy()
+        found["ssim"][: len(truth)] = ssim(reference, generated)[0].numpy()
     return found
 
 

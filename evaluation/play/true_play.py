@@ -3,7 +3,7 @@
 Dimensions: G sequences, T frames of each, L frames of a stretch, S stacked frames, H x W pixels.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from model.noise import NoNoise
 from model.playable import PlayableModel
 from playing.starting_frames import SPLITS
 from utils.command import UserError
-from utils.configuration import Configuration
+from utils.configuration import Batching, Configuration
 
 STRETCH = 50
 """Number of frames that are measured at a time, so that long sequences are never held as a whole."""
@@ -35,30 +35,31 @@ class Stretch:
     """uint8 (G, M, H, W, 3): the true frames in place of the first M after `frames[:, 0]`; None if there are none."""
 
 
-def open_held_out(config: Configuration) -> VideoDataset:
-    """Open the test split, or the validation split if there is no test split.
-
-    Raises:
-        UserError: there is neither, or it cannot be read.
-    """
+def held_out_split(config: Configuration) -> str:
+    """Return the test split, or the validation split if there is no test split."""
     for split in SPLITS[:-1]:
         try:
             find_videos(config.data, split)
         except UserError:
             continue
-        break
-    else:
-        split = SPLITS[-1]
-    batching = config.evaluation.batching.model_copy(update={"observations_count": 2})
-    return open_split(config, split, batching)
+        return split
+    return SPLITS[-1]
+
+
+def open_held_out(config: Configuration) -> VideoDataset:
+    """Open the split of `held_out_split`.
+
+    Raises:
+        UserError: it is missing, or cannot be read.
+    """
+    return open_split(config, held_out_split(config), _batching(config))
 
 
 def open_training_videos(config: Configuration) -> VideoDataset | None:
     """Open the training videos to read some of their frames; None if there are none on this machine."""
-    batching = config.evaluation.batching.model_copy(update={"observations_count": 2})
     data = config.data.model_copy(update={"cache": "none"})
     try:
-        return open_split(config.model_copy(update={"data": data}), "train", batching)
+        return open_split(config.model_copy(update={"data": data}), "train", _batching(config))
     except UserError:
         return None
 
@@ -137,14 +138,13 @@ def each_group(play: TruePlay, size: int, description: str) -> Iterator[Iterator
         yield group.stretches()
 
 
-Truth = Callable[[int, int], np.ndarray | None]
-"""Returns at most a number of true frames from a first one on, as `TruePlay.truth_of`."""
+def _batching(config: Configuration) -> Batching:
+    """Return the batching of evaluation, for sequences of any length."""
+    return config.evaluation.batching.model_copy(update={"observations_count": 2})
 
 
 @torch.inference_mode()
-def _infer(
-    model: PlayableModel, dataset: VideoDataset, keys: Sequence[SequenceKey], frames_at_once: int
-) -> np.ndarray:
+def _infer(model: PlayableModel, dataset: VideoDataset, keys: Sequence[SequenceKey], frames_at_once: int) -> np.ndarray:
     """Return the most probable actions (B, T-1) of sequences, looking at a limited number of frames together."""
     num_steps = keys[0].observations_count - 1
     window = max(1, frames_at_once // len(keys) - 1)

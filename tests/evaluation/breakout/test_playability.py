@@ -26,14 +26,13 @@ from evaluation.breakout.measures import (
 )
 from evaluation.breakout.playability import (
     Playability,
-    animated,
     learned_meanings,
     measure_playability,
-    random_script,
     table,
     true_meanings,
 )
 from evaluation.breakout.tracking import Playfield
+from evaluation.play.games import animated, random_script
 from model.caddy import Caddy
 from tests.evaluation.breakout.test_tracking import BRICKS, PADDLE_ROWS, WALL, draw, drawn
 from tests.synthetic import square_configuration
