@@ -3,7 +3,7 @@
 Dimensions: G sequences, T steps of each, K actions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -119,15 +119,15 @@ def figures_of(pressed: Readings, replayed: Readings, true: Readings, branches: 
     change = float(branches.change.mean())
     distances = distances_of_windows(replayed.features, true.features)
 
-    def both(values: np.ndarray, true_values: np.ndarray, *whole: Estimate) -> Figure:
+    def both(values: np.ndarray, true_values: np.ndarray) -> Figure:
         timelines = Timeline.of(values, WINDOW), Timeline.of(true_values, WINDOW)
-        return Figure(*(whole or (Estimate.of(values), Estimate.of(true_values))), *timelines)
+        return Figure(Estimate.of(values), Estimate.of(true_values), *timelines)
 
     def generated(values: np.ndarray, window: int = 1) -> Figure:
         return Figure(Estimate.of(values), None, Timeline.of(values, window), None)
 
     return {
-        "following": both(replayed.followed, true.followed, following, true_following),
+        "following": replace(both(replayed.followed, true.followed), generated=following, true=true_following),
         "following_share": Figure(following.divided_by(true_following.value), None, None, None),
         "following_random_presses": generated(pressed.followed, WINDOW),
         "explained_movement": Figure(_explained_movement(pressed), _explained_movement(true), None, None),

@@ -361,6 +361,7 @@ def test_the_command(breakout: Configuration, tmp_path: Path) -> None:
     assert report["benchmark"] == "playability"
     assert report["results"]["run_name"] == breakout.logging.run_name
     assert report["results"]["generated"]["paddle_found"]["samples"] == 3
+    assert report["results"]["any_footage"]["frames"] == 3
 
 
 def test_the_animation_shows_the_games_that_were_played(breakout: Configuration, tmp_path: Path) -> None:
