@@ -71,22 +71,13 @@ def measure_play(
     true_play = studio.true_play(held_out, length, min(NUM_SEQUENCES, max(2, held_out.num_frames // length)))
     lessons, true_play, remarks = _lessons(studio, true_play)
     scene, inverse_model = _learn(studio, lessons, true_play, seed)
-    true = Readings.joined(
-        [Readings.of(part, scene, inverse_model) for part in each_group(true_play, num_games, "reading true play")],
-        axis=0,
-    )
+    parts = each_group(true_play, num_games, "reading true play")
+    true = Readings.joined([Readings.of(part, scene, inverse_model) for part in parts], axis=0)
 
     games = studio.true_play(held_out, length, num_games)
-    random = np.random.default_rng(seed)
-    scripts = (
-        random_script(random, range(simulator.actions_count), len(games.keys), num_frames),
-        true_script(random, games, num_frames),
+    pressed, replayed = (
+        Readings.of(part, scene, inverse_model) for part in _play(simulator, games, num_frames, seed, animation)
     )
-    titles = ("playing random presses", "playing true actions")
-    played = [generate(simulator, games, script, title) for script, title in zip(scripts, titles, strict=True)]
-    if animation:
-        played[0] = _filmed(played[0], animation)
-    pressed, replayed = (Readings.of(part, scene, inverse_model) for part in played)
     limit = JUMP * true.longest_movement
     pressed, true = pressed.without_jumps(limit), true.without_jumps(limit)
     starts = studio.true_play(held_out, min(length, NUM_STEPS + 1), NUM_STARTS)
@@ -148,6 +139,17 @@ def _learn(studio: _Studio, lessons: TruePlay, true_play: TruePlay, seed: int) -
     device = studio.simulator.centroids.device
     inverse_model = train_inverse_model(watched, studio.simulator.actions_count, device, seed)
     return observer.scene(), inverse_model
+
+
+def _play(
+    simulator: Simulator, games: TruePlay, num_frames: int, seed: int, animation: Path | None
+) -> Iterator[Iterable[Stretch]]:
+    """Yield the games with random presses, which are filmed, and those with the actions of true play."""
+    random = np.random.default_rng(seed)
+    script = random_script(random, range(simulator.actions_count), len(games.keys), num_frames)
+    pressed = generate(simulator, games, script, "playing random presses")
+    yield _filmed(pressed, animation) if animation else pressed
+    yield generate(simulator, games, true_script(random, games, num_frames), "playing true actions")
 
 
 def _filmed(stretches: Iterable[Stretch], animation: Path) -> Iterator[Stretch]:
