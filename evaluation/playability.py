@@ -1,28 +1,76 @@
-"""Measure the playability of a trained Breakout model: the command for `evaluation.breakout.playability`.
+"""Measure how well a trained model plays: the command for `evaluation.play` and, of Breakout, `evaluation.breakout`.
 
 python -m evaluation.playability --config configs/00_breakout_demo.yaml
 """
 
+import argparse
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
-from evaluation.breakout.playability import measure_playability, table
-from playing.simulator import checkpoint_path, digest
-from utils.command import non_negative_int, positive_int, run_command
-from utils.configuration import load_configuration
+import torch
+
+from evaluation.breakout import playability as breakout
+from evaluation.breakout.held_out import shows_breakout
+from evaluation.play.measure import measure_play
+from evaluation.play.report import write_play_report
+from evaluation.play.table import table
+from playing.simulator import checkpoint_path, digest, load_simulator
+from utils.command import UserError, non_negative_int, positive_int, run_command, tell
+from utils.configuration import Configuration, load_configuration
 from utils.device import select_device
+from utils.files import require_writable
 from utils.measurement import measurement_parser, writable_file, write_report
+
+NUM_FRAMES, NUM_BREAKOUT_FRAMES = 1000, 200
+"""Number of frames generated in each game by default: for the figures of any footage, and for those of Breakout."""
 
 
 def main() -> None:
     """Run the command."""
+    arguments = _parse()
+    config = load_configuration(arguments.config, arguments.overrides)
+    report = arguments.report or config.logging.output_directory / "playability.html"
+    require_writable(report.parent, "choose another file with --report")
+    device = select_device(arguments.device)
+    simulator, _ = load_simulator(config, device)
+    with_breakout = shows_breakout(config)
+    measured = measure_play(
+        config,
+        simulator,
+        arguments.games,
+        arguments.frames or NUM_FRAMES,
+        arguments.seed,
+        None if with_breakout else arguments.animation,
+    )
+    print(table(measured.figures))
+    provenance = {
+        "run_name": config.logging.run_name,
+        "checkpoint_sha256": digest(checkpoint_path(config)),
+        "seed": arguments.seed,
+    }
+    results = provenance | (_measure_breakout(config, device, arguments) if with_breakout else {})
+    write_play_report(report, measured, provenance)
+    print(f"report written to {report}")
+    results |= {"any_footage": asdict(measured.figures)}
+    print(f"written to {write_report('playability', arguments.config, results, device, arguments.json)}")
+
+
+def _parse() -> argparse.Namespace:
     parser = measurement_parser(
-        "Measure how well a trained Breakout model can be played: plays random actions from held-out frames. Needs the "
-        "checkpoint of the run and its data set with true actions.",
+        "Measure how well a trained model can be played: plays random actions, and those of true play, from held-out "
+        "frames. Needs the checkpoint of the run and its data set. Of Breakout, if true actions are known, paddle, "
+        "ball and bricks are measured too.",
         "python -m evaluation.playability --config configs/00_breakout_demo.yaml",
     )
     add = parser.add_argument
     add("--games", type=positive_int, default=16, metavar="N", help="games played side by side (default: 16)")
-    add("--frames", type=positive_int, default=200, metavar="N", help="frames generated in each (default: 200)")
+    add(
+        "--frames",
+        type=positive_int,
+        metavar="N",
+        help=f"frames generated in each (default: {NUM_FRAMES}, and {NUM_BREAKOUT_FRAMES} for Breakout's own figures)",
+    )
     add(
         "--animation",
         type=writable_file,
@@ -30,20 +78,26 @@ def main() -> None:
         help="also write a GIF of the first games, with the actions drawn in",
     )
     add("--seed", type=non_negative_int, default=0, help="of starting frames and actions (default: 0)")
-    arguments = parser.parse_args()
-    config = load_configuration(arguments.config, arguments.overrides)
-    device = select_device(arguments.device)
-    playability = measure_playability(
-        config, device, arguments.games, arguments.frames, arguments.seed, arguments.animation
+    add(
+        "--report",
+        type=writable_file,
+        metavar="FILE.html",
+        help="where the report with curves goes (default: playability.html among the results of the run)",
     )
-    print(table(playability))
-    results = {
-        "run_name": config.logging.run_name,
-        "checkpoint_sha256": digest(checkpoint_path(config)),
-        "seed": arguments.seed,
-        **asdict(playability),
-    }
-    print(f"written to {write_report('playability', arguments.config, results, device, arguments.json)}")
+    return parser.parse_args()
+
+
+def _measure_breakout(config: Configuration, device: torch.device, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure and print Breakout's own figures; none, with a line that says why, if they cannot be measured."""
+    animation: Path | None = arguments.animation
+    frames = arguments.frames or NUM_BREAKOUT_FRAMES
+    try:
+        found = breakout.measure_playability(config, device, arguments.games, frames, arguments.seed, animation)
+    except UserError as reason:
+        tell(f"Breakout's own figures are left out: {reason}")
+        return {}
+    print(f"\nBreakout:\n{breakout.table(found)}")
+    return asdict(found)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class Curve:
 
     values: np.ndarray  # (P,), NaN where unknown
     intervals: np.ndarray | None = None  # (P, 2) low and high, NaN where unknown
+    positions: np.ndarray | None = None  # (P,) in ascending order; 1 to P by default
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> None:
@@ -153,7 +154,7 @@ def draw_per_position(runs: Mapping[str, Mapping[str, Curve]]) -> Figure:
 
 
 def _draw_curve(axes: Axes, curve: Curve, label: str, color: tuple[float, ...]) -> None:
-    positions = range(1, len(curve.values) + 1)
+    positions = range(1, len(curve.values) + 1) if curve.positions is None else curve.positions
     axes.plot(positions, curve.values, marker="o", markersize=3, label=label, color=color)
     if curve.intervals is not None:
         axes.fill_between(positions, *curve.intervals.T, alpha=0.2, color=color, linewidth=0)

@@ -104,6 +104,8 @@ class Table:
 class Report:
     """The contents of the HTML file, in order."""
 
+    kind: str
+    """What was done to what the title names, such as "Evaluation"."""
     title: str
     subtitle: str
     warnings: list[str]
@@ -133,14 +135,18 @@ def write_report(folder: Path, results: Results, evidence: Evidence) -> None:
             (folder / "plots" / f"{name}{suffix}").unlink(missing_ok=True)
     for name, figure in draw_figures(results, evidence):
         save_figure(figure, folder / "plots", name)
-        plots[name] = _plot_picture((folder / "plots" / f"{name}.png").read_bytes(), PLOT_TEXTS[name])
+        plots[name] = plot_picture((folder / "plots" / f"{name}.png").read_bytes(), PLOT_TEXTS[name])
     report = Report(
+        kind="Evaluation",
         title=str(results.provenance.get("run_name", folder.name)),
         subtitle=_subtitle(results.provenance),
         warnings=results.warnings,
         headlines=[_headline_card(results, headline) for headline in HEADLINES if headline.name in results.values],
         curves=plots.pop("per_position", None),
-        actions=[_demonstration(evidence, action, frames) for action, frames in evidence.demonstrations.items()],
+        actions=[
+            demonstration(action, frames, evidence.action_usage[action] / max(1, evidence.action_usage.sum()))
+            for action, frames in evidence.demonstrations.items()
+        ],
         plots=list(plots.values()),
         knows_movement=evidence.movements is not None,
         best=[_pair_picture(pair) for pair in evidence.best],
@@ -149,9 +155,18 @@ def write_report(folder: Path, results: Results, evidence: Evidence) -> None:
         protocol=results.protocol,
         provenance=yaml.safe_dump(results.provenance, sort_keys=False, allow_unicode=True),
     )
+    write_page(folder / "report.html", report)
+
+
+def write_page(path: Path, report: Report) -> None:
+    """Write a report as an HTML file that needs no other.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     html = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(report=report)
-    with replacing(folder / "report.html") as file:
+    with replacing(path) as file:
         file.write(html.encode())
 
 
@@ -254,11 +269,16 @@ def _action_table(results: Results) -> Table:
     return Table("By action", ["metric", *(f"action {number + 1}" for number in range(num_actions))], rows)
 
 
-def _demonstration(evidence: Evidence, action: int, frames: np.ndarray) -> ActionDemonstration:
-    """Make the pictures of an action from frames (N, T, H, W, 3)."""
+def demonstration(action: int, frames: np.ndarray, share: float) -> ActionDemonstration:
+    """Make the pictures of an action, from 0, that is repeated.
+
+    Args:
+        action: the action.
+        frames: uint8 (N, T, H, W, 3), from N starts.
+        share: share of the steps in which the action is inferred.
+    """
     frames = frames[:DEMONSTRATION_STARTS]
     shown = _evenly_spaced(frames.shape[1], DEMONSTRATION_COLUMNS)
-    share = evidence.action_usage[action] / max(1, evidence.action_usage.sum())
     name = f"action {action + 1}"
     return ActionDemonstration(
         title=f"Action {action + 1}",
@@ -318,7 +338,8 @@ def _picture(pages: list[Image.Image], alt: str, quality: int) -> Picture:
     return Picture(_data_uri("image/webp", file.getvalue()), *pages[0].size, alt)
 
 
-def _plot_picture(png: bytes, alt: str) -> Picture:
+def plot_picture(png: bytes, alt: str) -> Picture:
+    """Return a plot, a PNG file of `FILE_RESOLUTION`."""
     width, height = (side * 96 // FILE_RESOLUTION for side in Image.open(io.BytesIO(png)).size)  # browsers: 96 dpi
     return Picture(_data_uri("image/png", png), width, height, alt)
 

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from dataset.batching import Batch, evaluation_keys, in_batches, make_loader
-from dataset.open import find_videos, open_split
 from dataset.video_dataset import SequenceKey, VideoDataset
 from evaluation.breakout.ball import Drawn, measure_drawn
-from evaluation.breakout.tracking import Playfield
+from evaluation.breakout.tracking import NUM_TYPICAL_FRAMES, Playfield
+from evaluation.play.true_play import held_out_split
+from evaluation.play.true_play import open_held_out as open_any_held_out
 from model.noise import Noise
 from model.playable import Rollout, most_probable_actions
 from playing.simulator import Simulator
-from playing.starting_frames import SPLITS
 from utils.command import UserError
 from utils.configuration import Configuration
 from utils.images import to_uint8
@@ -56,26 +56,33 @@ class Foresight:
     """Frames generated from `CONTEXT` true ones and then the model's own, by their number after the context, from 1."""
 
 
+def shows_breakout(config: Configuration) -> bool:
+    """Whether the held-out frames of a data set show the paddle of Breakout.
+
+    Raises:
+        UserError: there are none.
+    """
+    dataset = open_any_held_out(config)
+    keys = evaluation_keys(dataset, 2, NUM_TYPICAL_FRAMES)
+    frames = np.concatenate([dataset[[key]].frames[:, -1] for key in keys])
+    try:
+        Playfield.of(frames)
+    except UserError:
+        return False
+    return True
+
+
 def open_held_out(config: Configuration) -> VideoDataset:
     """Open the test split, or the validation split if there is no test split.
 
     Raises:
-        UserError: there is neither, or its actions are unknown.
+        UserError: there is none, or its actions are unknown.
     """
-    for split in SPLITS[:-1]:
-        try:
-            find_videos(config.data, split)
-        except UserError:
-            continue
-        break
-    else:
-        split = SPLITS[-1]
-    batching = config.evaluation.batching.model_copy(update={"observations_count": 2})
-    dataset = open_split(config, split, batching)
+    dataset = open_any_held_out(config)
     if not dataset.knows_actions:
         raise UserError(
-            f"{config.data.data_root}: the videos of the split '{split}' have no true actions, by which playability "
-            "is measured; annotate them, or let data.data_root name a recording that has them"
+            f"{config.data.data_root}: the videos of the split '{held_out_split(config)}' have no true actions, by "
+            "which playability is measured; annotate them, or let data.data_root name a recording that has them"
         )
     return dataset
 

@@ -38,20 +38,11 @@ from evaluation.breakout.measures import (
 from evaluation.breakout.physics import BallLaws, Physics, measure_physics
 from evaluation.breakout.tracking import Playfield
 from evaluation.metrics.action_accuracy import confusion_matrix, hungarian_accuracy, match_actions, movement_accuracy
+from evaluation.play.games import FRAME_MILLISECONDS, animated, random_script
 from playing.simulator import Simulator, load_simulator, play_games
 from utils.command import UserError
 from utils.configuration import Configuration
-from utils.images import enlarge, labelled, save_animation, tile
-
-LONGEST_HOLD = 4
-"""Maximum number of steps for which an action is held."""
-
-ANIMATED_GAMES, ANIMATED_FRAMES = 4, 40
-"""Number of games that an animation shows side by side, and number of its frames."""
-
-ANIMATION_HEIGHT = 192
-FRAME_MILLISECONDS = 130
-"""Height of an animation in pixels, and the time for which it shows each frame."""
+from utils.images import save_animation
 
 
 @dataclass(frozen=True)
@@ -172,35 +163,6 @@ def learned_meanings(held_out: HeldOut, meanings_of_true: dict[int, int], action
     matches = match_actions(_confusion(held_out, actions_count))
     true = np.unique(held_out.actions)
     return {action: meanings_of_true[int(true[column])] for action, column in matches.items()}
-
-
-def random_script(random: np.random.Generator, actions: Sequence[int], num_games: int, num_frames: int) -> np.ndarray:
-    """Draw actions uniformly, each held for 1 to `LONGEST_HOLD` steps: (num_games, num_frames)."""
-    games = []
-    for _ in range(num_games):
-        holds = random.integers(1, LONGEST_HOLD, num_frames, endpoint=True)
-        games.append(np.repeat(random.choice(actions, num_frames), holds)[:num_frames])
-    return np.stack(games)
-
-
-def animated(frames: np.ndarray, script: np.ndarray) -> np.ndarray:
-    """Draw some games side by side, enlarged, with the number of the action that led to each frame.
-
-    Args:
-        frames: uint8 (G, T, H, W, 3).
-        script: (G, T-1) actions from 0 to K - 1.
-
-    Returns:
-        uint8 (frames, height, width, 3).
-    """
-    frames = frames[:ANIMATED_GAMES, 1 : 1 + ANIMATED_FRAMES]
-    large = enlarge(frames, max(1, ANIMATION_HEIGHT // frames.shape[2]))
-    steps = zip(large.swapaxes(0, 1), script.T, strict=False)
-    pages = []
-    for step, actions in steps:
-        row = [labelled(frame, str(action + 1)) for frame, action in zip(step, actions, strict=False)]
-        pages.append(tile(np.array([row])))
-    return np.stack(pages)
 
 
 def _translate(actions: np.ndarray, meanings: dict[int, int]) -> np.ndarray:

@@ -26,14 +26,13 @@ from evaluation.breakout.measures import (
 )
 from evaluation.breakout.playability import (
     Playability,
-    animated,
     learned_meanings,
     measure_playability,
-    random_script,
     table,
     true_meanings,
 )
 from evaluation.breakout.tracking import Playfield
+from evaluation.play.games import animated, random_script
 from model.caddy import Caddy
 from tests.evaluation.breakout.test_tracking import BRICKS, PADDLE_ROWS, WALL, draw, drawn
 from tests.synthetic import square_configuration
@@ -362,6 +361,7 @@ def test_the_command(breakout: Configuration, tmp_path: Path) -> None:
     assert report["benchmark"] == "playability"
     assert report["results"]["run_name"] == breakout.logging.run_name
     assert report["results"]["generated"]["paddle_found"]["samples"] == 3
+    assert report["results"]["any_footage"]["frames"] == 3
 
 
 def test_the_animation_shows_the_games_that_were_played(breakout: Configuration, tmp_path: Path) -> None:
