@@ -304,7 +304,7 @@ class Caddy(PlayableModel):
         return gumbel_softmax(inferred.log_probabilities, temperature, self.action_config.hard_gumbel, noise)
 
     def _some_at_random(self, actions: Tensor, noise: Noise) -> Tensor:
-        """Replace a share `training.random_actions` of the actions (B, T-1, K) by random ones, in training mode only."""
+        """Replace a share `training.random_actions` of actions (B, T-1, K) by random ones, in training mode only."""
         if not (self.training and self.random_actions):
             return actions
         replaced = (-noise.exponential_like(actions[..., :1])).exp() < self.random_actions

@@ -52,15 +52,17 @@ def small_recipe(num_cores: int) -> Recipe:
             "model.action_network.initial_direction_variance": Choice(
                 0.005, "little noise, so that a movement shows before its direction is learned well"
             ),
+            "model.action_network.fixed_variance": Choice(True, "and no more later, which would make actions random"),
             "model.action_network.initial_classifier_spread": Choice(
                 2.0, "the actions begin side by side, from left to right"
             ),
             "training.trainer": Choice("training.smooth_mi_trainer", "remembers actions beyond the small batch"),
             "training.learning_rate": Choice(0.001, "a short training needs long steps ..."),
-            "training.lr_schedule": Choice([2000, 2600], "... and shorter ones at its end"),
+            "training.lr_schedule": Choice(list(range(1200, 3000, 150)), "... and ever shorter ones later"),
+            "training.lr_gamma": Choice(0.8),
             "training.pretraining_steps": Choice(0, "this decoder needs no start of its own"),
             "training.pretraining_frames": Choice("predicted", "if it were given one, it had to see no newer frame"),
-            "training.max_steps": Choice(3000, "twice the demo's, since the footage is unknown; raise it to go on"),
+            "training.max_steps": Choice(3000, "more than the demo's, since the footage is unknown; raise it to go on"),
             "training.save_freq": Choice(500),
             "training.gumbel_temperature_steps": Choice(1500, "actions are told apart clearly after half the training"),
             "training.use_motion_weights": Choice(True, "what moves may be few pixels of many"),
