@@ -58,8 +58,25 @@ class InferredActions:
 class ActionNetwork(nn.Module):
     """Action network A of the paper, section 3.2 (docs/method.md#action-network)."""
 
-    def __init__(self, config: ActionNetworkConfiguration, state_features: int, actions_count: int) -> None:
+    region: Tensor | None  # (h, w)
+
+    def __init__(
+        self,
+        config: ActionNetworkConfiguration,
+        state_features: int,
+        actions_count: int,
+        region: Tensor | None = None,
+    ) -> None:
+        """Create the network.
+
+        Args:
+            config: its section of the configuration.
+            state_features: channels F of a state.
+            actions_count: number of actions K.
+            region: factors (h, w) of the attention, 0 to 1, where only a part of the frame is played.
+        """
         super().__init__()
+        self.register_buffer("region", region, persistent=False)
         dimension = config.action_space_dimension
         self.residuals = nn.Sequential(
             ResidualBlock(state_features, 2 * state_features, downscale=2),
@@ -84,6 +101,8 @@ class ActionNetwork(nn.Module):
             attention: (B, T, 1, h, w) in [0, 1].
             noise: randomness of the samples, global by default.
         """
+        if self.region is not None:
+            attention = attention * self.region
         features = self._features(states * attention)
         with torch.autocast(features.device.type, enabled=False):
             return self._infer(features.to(self.mean_fc.weight.dtype), noise)

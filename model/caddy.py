@@ -102,8 +102,11 @@ class Caddy(PlayableModel):
         self.stack_shape = (stacking, 8 * height, 8 * width, 3)
 
         self.state_to_hidden_state_layer = nn.Sequential(conv3x3(features, hidden_features, bias=True))
+        region = config.play_region
+        shares = None if region is None else torch.tensor(region.cell_shares(height, width))
         self.action_network = nn.ModuleList(
-            ActionNetwork(self.action_config, features, actions_count) for _ in range(self.action_config.ensamble_size)
+            ActionNetwork(self.action_config, features, actions_count, shares)
+            for _ in range(self.action_config.ensamble_size)
         )
         self.dynamics_network = DynamicsNetwork(
             features,

@@ -8,6 +8,7 @@ from preparation.choices import Choice, Choices, chosen_values
 from preparation.costs import training_memory
 from preparation.footage import Footage, choose_size
 from preparation.machine import Machine
+from preparation.played_part import WHOLE_FRAME, PlayedPart
 from preparation.recipes import MAIN_RECIPE, REDUCED_RECIPE, Recipe, small_recipe
 from preparation.survey import (
     DEFAULT_ACTIONS,
@@ -53,6 +54,7 @@ class Plan:
     skip_frames: Choice = field(default_factory=lambda: Choice(0))
     fitting_observations: int = MAIN_RECIPE.evaluated_observations
     """Number of observations for which most videos are long enough."""
+    part: PlayedPart = WHOLE_FRAME
 
     def after(self, survey: Survey, wanted_actions: int | None) -> "Plan":
         """Return the plan with the choices made from the converted data set.
@@ -93,8 +95,10 @@ class Plan:
             "data.data_root": Choice(str(self.data_root)),
             "data.crop": Choice([0, 0, width, height], "all of a frame, as it was converted"),
             "data.actions_count": self.actions_count,
+            "data.play_region": self.part.region,
             "data.ground_truth_available": self.knows_actions,
             **self.recipe.settings,
+            "training.action_directions_motion_source": self.part.source,
             "model.representation_network.target_input_size": self.size,
             "model.representation_network.state_resolution": Choice(
                 [height // 8, width // 8], "[h, w]: an eighth of it"
@@ -110,6 +114,7 @@ class Plan:
             "training.batching.observations_count_start": Choice(shortest.value, "it grows from"),
             "training.batching.skip_frames": self.skip_frames,
             "training.batching.num_workers": self.num_workers,
+            **self._camera_weights(),
             "training.loss_weights.perceptual_loss_lambda": self.perceptual_weight,
             "training.loss_weights.perceptual_loss_lambda_pretraining": Choice(self.perceptual_weight.value),
             "evaluation.ground_truth_observations": Choice(context, "as the evaluation data set, below"),
@@ -146,6 +151,13 @@ class Plan:
             ),
             "evaluation.batching.skip_frames": Choice(self.skip_frames.value, "as generated"),
         }
+
+    def _camera_weights(self) -> Choices:
+        """Choose the weights of the term by which actions follow the camera, if they do and the recipe has none."""
+        key = "training.loss_weights.action_directions_motion_lambda"
+        if self.part.source.value != "camera" or key in self.recipe.settings:
+            return {}
+        return {key: Choice(0.1, "directions follow the camera"), f"{key}_pretraining": Choice(0.1)}
 
     def _observations(self, wanted: int) -> Choice:
         """Choose the number of observations in a sequence: as many as wanted, or as fit into the videos."""

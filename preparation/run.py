@@ -6,7 +6,7 @@ import shlex
 import shutil
 import statistics
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +15,8 @@ import numpy as np
 from PIL import Image
 
 from dataset.acquisition.conversion import Conversion, ConversionOptions, convert_sources
+from dataset.splits import find_split_videos
+from dataset.video import Video
 from preparation.choices import to_yaml
 from preparation.costs import checkpoints_size, seconds_per_step, training_memory
 from preparation.footage import (
@@ -28,14 +30,28 @@ from preparation.footage import (
     share_out,
 )
 from preparation.machine import Machine, find_machine
+from preparation.moving_regions import find_movement
 from preparation.plan import Plan, draft_plan
+<<<<<<< HEAD
 from preparation.survey import MIN_OBSERVATIONS, MOVING_SHARE, Survey, survey
+=======
+from preparation.played_part import StoredFrame, Wanted, choose_part, describe_movement, draw_regions
+from preparation.survey import MIN_OBSERVATIONS, Survey, survey
+>>>>>>> region
 from utils.command import EXIT_DONE, EXIT_SKIPPED, UserError, tell
 from utils.files import replacing, require_writable
 
 NUM_SAMPLED_VIDEOS = 4
 SAMPLED_FRAME = 30
 """Index of the frame from which the size of PNG files is estimated; by then most titles have faded in."""
+
+KEYS_OF_PLAY = (
+    b"play_region",
+    b"action_directions_motion_source",
+    b"action_directions_motion_lambda",
+    b"action_directions_motion_lambda_pretraining",
+)
+"""Keys of a configuration that depend on what is played; the same command may choose it anew."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +68,23 @@ class Request:
     """Frames a second to keep; None chooses them from the footage."""
     device: str
     processes: int
+    play: Wanted = None
 
     @property
     def command(self) -> str:
         """The command line with the options that influence the result."""
+        match self.play:
+            case None:
+                return self.command_without_play
+            case "camera":
+                return f"{self.command_without_play} --play camera"
+            case tuple():
+                return f"{self.command_without_play} --play_region {','.join(map(str, self.play))}"
+        return f"{self.command_without_play} --play_region {self.play}"
+
+    @property
+    def command_without_play(self) -> str:
+        """The command line without the options that choose what is played, which may be chosen anew."""
         options = ["--videos", _argument(self.videos), "--name", self.name, "--data_root", _argument(self.data_root)]
         if self.actions_count is not None:
             options += ["--actions", str(self.actions_count)]
@@ -94,11 +123,14 @@ def prepare(request: Request) -> int:
     frame_rate = Fraction(request.frame_rate) if request.frame_rate else choose_frame_rate(footage)
     _require_length(request, footage, frame_rate)
     draft = draft_plan(request.name, request.data_root, footage, machine)
+    frame = _stored_frame(request, footage, draft)
+    if isinstance(request.play, tuple):
+        frame.stored(request.play)
     _tell_conversion(request, footage, frame_rate, draft)
 
     conversion = _convert(request, footage, frame_rate, draft)
     found = survey(request.data_root)
-    plan = draft.after(found, request.actions_count)
+    plan = _with_part(request, draft.after(found, request.actions_count), frame)
     _write(request, plan, machine)
     _tell_result(request, found, plan, machine)
     skipped = footage.skipped | conversion.skipped
@@ -114,6 +146,34 @@ def prepare(request: Request) -> int:
     return EXIT_SKIPPED if skipped or conversion.warnings else EXIT_DONE
 
 
+def _stored_frame(request: Request, footage: Footage, plan: Plan) -> StoredFrame:
+    """Describe how most frames of the footage are stored."""
+    width, height = plan.size.value
+    crop = request.crop or (0, 0, *footage.size)
+    return StoredFrame.of(crop, (width, height), needs_cropping(footage, (width, height)))
+
+
+def _with_part(request: Request, plan: Plan, frame: StoredFrame) -> Plan:
+    """Return the plan with the part that is played, after telling and drawing what moves.
+
+    Raises:
+        UserError: nothing moves, or the part that is wanted cannot be played.
+    """
+    videos = [Video(path) for path in find_split_videos(request.data_root, "train")]
+    movement = find_movement(videos, plan.skip_frames.value + 1)
+    if movement.is_still:
+        raise UserError(f"{request.videos}: nothing moves in the frames that were compared; give footage of movement")
+    part = choose_part(request.play, movement, frame)
+    picture = request.data_root / "play_regions.png"
+    draw_regions(picture, videos, movement.regions, part.region.value)
+    for index, line in enumerate(describe_movement(movement, frame)):
+        print(f"{'' if index else 'moves':<11} {line}")
+    taken = "the camera" if part.source.value == "camera" else part.region.why
+    others = "--play camera" if movement.camera_moves else "--play_region 2" if len(movement.regions) > 1 else ""
+    print(f"played      {taken} ({picture}{f'; {others} takes another' if others and request.play is None else ''})")
+    return replace(plan, part=part)
+
+
 def _require_free(request: Request) -> None:
     """Check that configurations with this name do not exist, or were written by the same command.
 
@@ -125,8 +185,23 @@ def _require_free(request: Request) -> None:
         raise UserError(f"{request.data_root}: not a name in UTF-8, as configurations need; choose another --data_root")
     for path in (request.config, request.evaluation_config):
         require_writable(path.parent, "go to a folder where you may write")
-        if path.exists() and f"# {request.command}".encode() not in path.read_bytes().splitlines():
+        if path.exists() and not any(_is_command(request, line) for line in path.read_bytes().splitlines()):
             raise UserError(f"{path}: exists, from elsewhere or from other options; choose another --name or remove it")
+
+
+def _is_command(request: Request, line: bytes) -> bool:
+    """Whether a line of a configuration holds the command, perhaps with another choice of what is played."""
+    command = f"# {request.command_without_play}".encode()
+    return line == command or line.startswith(command + b" --play")
+
+
+def _without_play(request: Request, text: bytes) -> list[bytes]:
+    """The lines of a configuration that do not depend on what is played."""
+    return [
+        line
+        for line in text.splitlines()
+        if not _is_command(request, line) and line.partition(b":")[0].strip() not in KEYS_OF_PLAY
+    ]
 
 
 def _require_length(request: Request, footage: Footage, frame_rate: Fraction | None) -> None:
@@ -206,7 +281,7 @@ def _write(request: Request, plan: Plan, machine: Machine) -> None:
         ),
     }
     for path, text in texts.items():
-        if path.exists() and path.read_bytes() != text.encode():
+        if path.exists() and _without_play(request, path.read_bytes()) != _without_play(request, text.encode()):
             raise UserError(f"{path}: was changed since this command wrote it; choose another --name or remove it")
     for path, text in texts.items():
         with replacing(path) as file:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.action import Gaussian
+from training.camera_motion import camera_movement
 from utils import ranks
 
 MINIMUM_KL_VARIANCE = 0.05
@@ -89,11 +90,10 @@ def kl_between_action_states(reconstructed: Gaussian, true: Gaussian) -> Tensor:
 
 
 def motion_alignment_loss(direction_means: Tensor, frames: Tensor) -> Tensor:
-    """Squared distance of the directions' first axes from the visible movement: initialises the action network.
+    """`alignment_loss` with the visible movement of things: initialises the action network.
 
     The movement between two frames is estimated without labels as the change of the brightness's first moments: how far
-    bright objects moved times their size, divided by its root mean square over the batch of all ranks. Objects that
-    stand still add nothing, however large. The axes are x and y, or x alone in one dimension.
+    bright objects moved times their size. Objects that stand still add nothing, however large.
 
     Objects that appear or vanish, such as a brick that is hit, have no movement that could be estimated. The larger
     their share of all change, the less the directions are constrained.
@@ -105,8 +105,31 @@ def motion_alignment_loss(direction_means: Tensor, frames: Tensor) -> Tensor:
     Returns:
         The mean squared distance, each weighted by the share of the change that is movement.
     """
+    return alignment_loss(direction_means, *_visible_movement(frames))
+
+
+def camera_alignment_loss(direction_means: Tensor, frames: Tensor) -> Tensor:
+    """`alignment_loss` of directions (B, T-1, D) with the camera's movement between frames (B, T, C, H, W)."""
+    movement = camera_movement(frames)
+    return alignment_loss(direction_means, movement, torch.ones_like(movement))
+
+
+def alignment_loss(direction_means: Tensor, movement: Tensor, share: Tensor) -> Tensor:
+    """Squared distance of the directions' first axes from a movement.
+
+    The movement is divided by its root mean square over the batch of all ranks. Its axes are x and y, or x alone in one
+    dimension.
+
+    Args:
+        direction_means: (B, T-1, D).
+        movement: (B, T-1, 2).
+        share: (B, T-1, 2) weights of the distances, 0 to 1.
+
+    Returns:
+        The mean weighted squared distance.
+    """
     num_axes = min(direction_means.shape[-1], 2)
-    movement, share = (values[..., :num_axes] for values in _visible_movement(frames))
+    movement, share = movement[..., :num_axes], share[..., :num_axes]
     scale = ranks.mean(movement.square().mean(dim=(0, 1))).sqrt().clamp_min(torch.finfo(movement.dtype).eps)
     return (share * (direction_means[..., :num_axes] - movement / scale).square()).mean()
 

@@ -64,6 +64,7 @@ class Objective(nn.Module):
         """
         super().__init__()
         self.settings = config.training
+        self.play_region = config.play_region
         keys = self.settings.loss_weights.in_phase(pretraining=False).keys()
         assert {term.key for term in TERMS} == keys, "every term has a weight, and every weight a term"
         self.perceptual_loss: PerceptualLoss | None = None
@@ -236,8 +237,14 @@ def _entropy(comparison: Comparison, _: Objective) -> Tensor:
     return losses.entropy(comparison.rollout.inferred_actions.probabilities)
 
 
-def _action_directions_motion(comparison: Comparison, _: Objective) -> Tensor:
-    return losses.motion_alignment_loss(comparison.rollout.inferred_actions.directions.mean, comparison.true_frames)
+def _action_directions_motion(comparison: Comparison, objective: Objective) -> Tensor:
+    directions, frames = comparison.rollout.inferred_actions.directions.mean, comparison.true_frames
+    if objective.settings.action_directions_motion_source == "camera":
+        return losses.camera_alignment_loss(directions, frames)
+    if objective.play_region is not None:
+        rows, columns = objective.play_region.pixels
+        frames = frames[..., rows, columns]
+    return losses.motion_alignment_loss(directions, frames)
 
 
 def _hidden_states(comparison: Comparison, _: Objective) -> Tensor | None:

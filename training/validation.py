@@ -205,6 +205,8 @@ class Evaluator:
                 rows += [true_row, torch.cat([true_row[:1], row])]
             pictures[f"reconstruction_{name}"] = grid(rows)
         attention = rollout.attention[:NUM_PICTURED_SEQUENCES]
+        if (region := self.config.play_region) is not None:
+            attention = attention * attention.new_tensor(region.cell_shares(*attention.shape[-2:]))
         pictures["attention"] = grid([overlay(row, heat) for row, heat in zip(true_frames, attention, strict=True)])
         training = self.config.training
         motion = losses.motion_weights(

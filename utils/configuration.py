@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from utils.model_configuration import Model
+from utils.play_region import CELL, PlayRegion
 from utils.sections import (
     Fraction,
     NonNegativeFloat,
@@ -93,11 +94,15 @@ class DataSource(Section):
 class Data(DataSource):
     """The data set, and what is known of it.
 
+    `play_region`: the box of the stored frame, inside the crop, from which alone actions are inferred; None: all of it.
+    The whole frame is generated all the same.
+
     Of a data set in shards each process keeps `local_shards` at a time in `shard_directory`, by default a folder in the
     user's cache. Half of them are shuffled together, so that their number decides the order too.
     """
 
     actions_count: Annotated[int, Field(ge=2)]
+    play_region: Crop | None = None
     ground_truth_available: bool = False
     cache: Cache = "none"
     local_shards: Annotated[int, Field(ge=2)] = 8
@@ -199,7 +204,8 @@ class Training(Section):
     predicts, always from true observations. `fed_back_noise` is the standard deviation of noise on generated frames, in
     [-1, 1], before these drive the next step of training. `random_actions` is the share of training's actions that are
     drawn at random in place of the inferred ones. `motion_weights_reconstruction_share` multiplies what the weights see
-    in the reconstruction.
+    in the reconstruction. `action_directions_motion_source` is what the term of that name follows: the movement of
+    things, in `data.play_region` if there is one, or that of the camera.
     """
 
     trainer: Literal["training.trainer", "training.smooth_mi_trainer"]
@@ -236,6 +242,7 @@ class Training(Section):
     motion_weights_reconstruction_share: Fraction = 1.0
     motion_weights_dilation: PositiveInt = 1
     motion_weights_limit: PositiveFloat | None = None
+    action_directions_motion_source: Literal["things", "camera"] = "things"
     action_direction_plotting_freq: PositiveInt = 1000
     batching: Batching
     loss_weights: LossWeights = LossWeights()
@@ -311,6 +318,7 @@ class Configuration(Section):
                 f"evaluation.batching.observation_stacking must be {stacking}, as in training.batching: "
                 "the network has one input size"
             )
+        self._check_play_region()
         context = self.evaluation_dataset.ground_truth_observations_init
         if context >= self.evaluation.batching.observations_count:
             raise ValueError(
@@ -318,6 +326,29 @@ class Configuration(Section):
                 f"of {self.evaluation.batching.observations_count} observations (evaluation.batching)"
             )
         return self
+
+    def _check_play_region(self) -> None:
+        box, crop, region = self.data.play_region, self.data.crop, self.play_region
+        if box is None or region is None:
+            return
+        if not (crop[0] <= box[0] < box[2] <= crop[2] and crop[1] <= box[1] < box[3] <= crop[3]):
+            raise ValueError(
+                f"data.play_region is [left, top, right, bottom] in pixels of the stored frame, and {box} does not lie "
+                f"inside data.crop {crop}"
+            )
+        if region.is_smaller_than_a_cell:
+            raise ValueError(
+                f"data.play_region {box} is too small: of the model's frame it takes {region.right - region.left:.3g}x"
+                f"{region.bottom - region.top:.3g} pixels, and a cell of the state has {CELL}x{CELL}; enlarge it"
+            )
+
+    @property
+    def play_region(self) -> PlayRegion | None:
+        """`data.play_region` in pixels of the model's frame; None for all of it."""
+        if self.data.play_region is None:
+            return None
+        size = self.model.representation_network.target_input_size
+        return PlayRegion.scaled(self.data.play_region, self.data.crop, size)
 
     def to_yaml(self) -> str:
         """The configuration in force, every default written out; loads back to an equal configuration."""

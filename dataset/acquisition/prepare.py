@@ -30,6 +30,15 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         metavar=("L", "T", "R", "B"),
         help="box to use of the videos, in their pixels: where what shall be played is alone (default: all)",
     )
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument(
+        "--play_region",
+        type=_play_region,
+        metavar="L,T,R,B|N|all",
+        help="what is played: a box of the videos, in their pixels; the number of a region that moves by itself, as "
+        "the command lists them; or all of the frame (default: as it says)",
+    )
+    part.add_argument("--play", choices=["camera"], help="what is played: the movement of the camera")
     add("--fps", type=positive_float, metavar="F", help="frames per second to keep (default: about 10)")
     add("--data_root", type=Path, metavar="DIR", help="new folder for the data set (default: data/NAME)")
     parser.add_device("train on later")
@@ -41,6 +50,15 @@ def _actions_count(text: str) -> int:
     if not (text.isdecimal() and int(text) >= 2):
         raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 2")
     return int(text)
+
+
+def _play_region(text: str) -> "tuple[int, ...] | int | str":
+    if text == "all":
+        return text
+    numbers = text.split(",")
+    if len(numbers) not in (1, 4) or not all(number.isdecimal() for number in numbers):
+        raise argparse.ArgumentTypeError(f"{text} is no box L,T,R,B in pixels, no number of a region, and not 'all'")
+    return tuple(map(int, numbers)) if len(numbers) == 4 else int(text)
 
 
 def main() -> int:
@@ -64,6 +82,7 @@ def main() -> int:
             frame_rate=arguments.fps,
             device=arguments.device,
             processes=arguments.processes,
+            play=arguments.play or arguments.play_region,
         )
     )
 

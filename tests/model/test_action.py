@@ -3,7 +3,7 @@ import torch
 
 from model.action import ActionNetwork, Gaussian
 from model.build import build_model
-from model.noise import Noise
+from model.noise import Noise, NoNoise
 from tests.configurations import small_configuration
 from training.objective import Objective
 from training.state import TrainingState
@@ -120,3 +120,31 @@ def test_a_spread_classifier_tells_actions_along_the_first_axis() -> None:
 def test_only_what_starts_somewhere_can_be_fixed(key: str, start: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"{key} keeps {start}, which is not set: set it to"):
         small_configuration(f"model.action_network.{key}=true")
+
+
+@torch.no_grad()
+def test_what_lies_outside_of_the_region_is_not_seen() -> None:
+    torch.manual_seed(0)
+    config = small_configuration("data.play_region=[0, 0, 80, 208]")
+    model = build_model(config)
+    network = model.action_network[0].eval()  # type: ignore[index,operator,union-attr]
+    assert network.region.tolist() == [[1, 1, 0, 0]] * 2
+    assert "action_network.0.region" not in model.state_dict()
+    states, attention = torch.rand(2, 3, 8, 2, 4), torch.rand(2, 3, 1, 2, 4)
+    outside, inside = states.clone(), states.clone()
+    outside[..., 2:] += 5
+    inside[..., :2] += 5
+    means = network(states, attention).action_states.mean
+    assert torch.equal(network(outside, attention).action_states.mean, means)
+    assert not torch.equal(network(inside, attention).action_states.mean, means)
+
+
+@torch.no_grad()
+def test_the_whole_frame_as_region_changes_nothing() -> None:
+    inferred = []
+    observations = torch.rand(1, 3, 3, 16, 32)
+    for region in ("null", "[0, 0, 160, 208]"):
+        torch.manual_seed(0)
+        model = build_model(small_configuration(f"data.play_region={region}")).eval()
+        inferred.append(model.infer_actions(observations, NoNoise()).logits)
+    assert torch.equal(*inferred)

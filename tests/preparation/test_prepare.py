@@ -706,6 +706,73 @@ def test_a_box_and_a_frame_rate_that_the_user_chooses(videos: Path, command: Com
     assert "--crop 0 0 64 16: no video holds it; most are 32x32 pixels" in refusal
 
 
+@pytest.fixture(scope="module")
+def two_bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a video in which two bars move, each by itself."""
+    folder = tmp_path_factory.mktemp("bars")
+    random = np.random.default_rng(0)
+    frames, places = [], np.array([20, 20])
+    for _ in range(100):
+        frame = np.full((64, 80, 3), 40, np.uint8)
+        places = [
+            int(np.clip(place + step, 2, 46)) for place, step in zip(places, random.integers(-4, 5, 2), strict=True)
+        ]
+        for place, left in zip(places, (8, 64), strict=True):
+            frame[place : place + 14, left : left + 6] = 220
+        frames.append(frame)
+    write_mp4(folder / "bars.mp4", frames, 10)
+    return folder
+
+
+@pytest.mark.usefixtures("_uncounted")
+def test_the_part_that_is_played_is_proposed_and_may_be_chosen_anew(two_bars: Path, command: Command) -> None:
+    code, out, err = command(*options(two_bars))
+    assert code == 0, err
+    listed = re.findall(r"^(?:moves)? +(\d)  (.*), up and down, in \d+% of the steps: ([\d,]+)$", out, re.MULTILINE)
+    assert {place for _, place, _ in listed} == {"left", "right"}
+    assert "played      of 2 regions that move by themselves the one that moves most" in out
+    assert "--play_region 2 takes another" in out
+    assert (command.folder / "data/my_game/play_regions.png").stat().st_size
+    boxes = {number: [int(side) for side in box.split(",")] for number, _, box in listed}
+    assert load_configuration("configs/my_game.yaml").data.play_region == boxes["1"]
+    for chosen, region in (("2", boxes["2"]), ("0,0,40,64", [0, 0, 40, 64]), ("all", None)):
+        code, _, err = command(*options(two_bars), "--play_region", chosen)
+        assert code == 0, err
+        assert load_configuration("configs/my_game.yaml").data.play_region == region
+        assert f"--play_region {chosen}" in (command.folder / "configs/my_game.yaml").read_text()
+    assert command(*options(two_bars), "--play", "camera")[0] == 0
+    config = load_configuration("configs/my_game.yaml")
+    assert config.data.play_region is None
+    assert config.training.action_directions_motion_source == "camera"
+    edited = command.folder / "configs/my_game.yaml"
+    edited.write_text(edited.read_text().replace("max_steps: 3000", "max_steps: 9000"))
+    code, _, err = command(*options(two_bars), "--play_region", "1")
+    assert code == 2
+    assert "was changed since this command wrote it" in err
+
+
+@pytest.mark.usefixtures("_uncounted")
+@pytest.mark.parametrize(
+    ("region", "reason"),
+    [
+        ("1,2,3", "1,2,3 is no box L,T,R,B in pixels"),
+        ("0,0,100,64", "--play_region 0,0,100,64: is no box inside of what is used of the frames"),
+        ("0,0,4,64", "--play_region 0,0,4,64: is too small"),
+    ],
+)
+def test_a_part_that_cannot_be_played(region: str, reason: str, two_bars: Path, command: Command) -> None:
+    assert reason in command.refused(*options(two_bars), "--play_region", region)
+
+
+@pytest.mark.usefixtures("_uncounted")
+def test_footage_in_which_nothing_moves(tmp_path: Path, command: Command) -> None:
+    write_mp4(tmp_path / "still/still.mp4", [np.full((32, 32, 3), 90, np.uint8)] * 60, 10)
+    code, _, err = command(*options(tmp_path / "still"))
+    assert code == 2
+    assert "error: " in err
+    assert "nothing moves in the frames that were compared" in err
+
+
 @pytest.mark.usefixtures("_uncounted")
 def test_footage_in_which_nothing_moves_is_told(tmp_path: Path, command: Command) -> None:
     for number in range(5):

@@ -370,3 +370,17 @@ def test_the_entropy_lambda_weighs_marginals(frames: Tensor) -> None:
     )
     expected = losses.mutual_information(joint, entropy_lambda=1.5).detach()
     torch.testing.assert_close(term["action_mutual_information"], expected)
+
+
+@pytest.mark.parametrize("source", ["things", "camera"])
+@pytest.mark.parametrize("region", ["null", "[0, 0, 80, 208]"])
+def test_the_movement_that_directions_follow(source: str, region: str, frames: Tensor) -> None:
+    overrides = [f"data.play_region={region}", f"training.action_directions_motion_source={source}"]
+    rollout = roll(frames, False, *overrides)
+    loss = build(*overrides, weight("action_directions_motion_lambda", 1))(rollout, frames, pretraining=False)
+    means = rollout.inferred_actions.directions.mean
+    if source == "camera":
+        expected = losses.camera_alignment_loss(means, frames)
+    else:
+        expected = losses.motion_alignment_loss(means, frames if region == "null" else frames[..., :16])
+    torch.testing.assert_close(loss.terms["action_directions_motion"], expected.detach())
