@@ -15,7 +15,6 @@ from PIL import Image, ImageOps
 
 from dataset.acquisition.readers.pictures import require_bearable_size, upright_pixels
 from dataset.acquisition.readers.source import SourceError
-from dataset.acquisition.readers.video_file import NoFramesError, VideoFile
 from dataset.open import find_videos
 from dataset.transforms import FrameTransform
 from dataset.video import Video
@@ -135,6 +134,8 @@ def _video_frames(path: Path, seconds: float, count: int) -> list[Image.Image]:
     """
     if not path.is_file():
         raise UserError(f"--initial_frame {path}: no such file")
+    from dataset.acquisition.readers.video_file import NoFramesError, VideoFile  # needs ffmpeg, which training does not
+
     start = max(0.0, seconds - SECONDS_BEFORE)
     video = VideoFile(path, path.name)
     try:
