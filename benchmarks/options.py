@@ -124,17 +124,34 @@ def measure(config: Configuration, device: torch.device, num_steps: int, rates: 
     gflop = num_operations(config) / 1e9
     row = {"peak_gib": round(peak_memory(config) / 2**30, 2), "gflop": round(gflop, 1)}
     if num_steps and 2 * gflop / rates.matrix_gflop_per_second < LONGEST_STEP:
-        seconds, waiting = _timed(config, device, num_steps)
-        batching = config.training.batching
-        row |= {
-            "milliseconds": round(1000 * seconds, 1),
-            "frames_per_second": round(batching.batch_size * batching.observations_count / seconds, 2),
-            "share_of_matrix_rate": round(gflop / (rates.matrix_gflop_per_second * seconds), 3),
-            "share_of_copy_rate": round(num_moved_bytes(config) / 1e9 / (rates.copied_gb_per_second * seconds), 3),
-            "share_waiting_for_data": round(waiting, 4),
-        }
-        if device.type == "cuda":
-            row["allocated_gib"] = round(torch.cuda.max_memory_allocated(device) / 2**30, 2)
+        row |= timing(config, device, num_steps, gflop, rates.matrix_gflop_per_second)
+        moved = num_moved_bytes(config) / 1e6 / row["milliseconds"]
+        row["share_of_copy_rate"] = round(moved / rates.copied_gb_per_second, 3)
+    return row
+
+
+def timing(
+    config: Configuration, device: torch.device, num_steps: int, gflop: float, matrix_gflop_per_second: float
+) -> Row:
+    """Time steps, and on CUDA read the peak of the allocator.
+
+    Args:
+        config: the configuration.
+        device: the device to compute on.
+        num_steps: number of steps to time.
+        gflop: the operations of a step, in billions.
+        matrix_gflop_per_second: the device's rate of products of large matrices.
+    """
+    seconds, waiting = _timed(config, device, num_steps)
+    batching = config.training.batching
+    row = {
+        "milliseconds": round(1000 * seconds, 1),
+        "frames_per_second": round(batching.batch_size * batching.observations_count / seconds, 2),
+        "share_of_matrix_rate": round(gflop / (matrix_gflop_per_second * seconds), 3),
+        "share_waiting_for_data": round(waiting, 4),
+    }
+    if device.type == "cuda":
+        row["allocated_gib"] = round(torch.cuda.max_memory_allocated(device) / 2**30, 2)
     return row
 
 

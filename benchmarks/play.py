@@ -8,6 +8,7 @@ python -m benchmarks.play --config configs/02_breakout.yaml
 
 import itertools
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,6 +33,9 @@ NUM_RUNS = 5
 
 WARM_UP_STEPS = 3
 MATRIX_SIDE = 2048
+CUDA_MATRIX_SIDE = 8192
+"""Large enough that starting a product, and waiting for it, takes no part of its time."""
+
 PERCENTILES = (50, 95, 99)
 
 
@@ -106,16 +110,23 @@ class PlainSimulator:
         return Moment(imagined.observation, imagined.state)
 
 
-def measure(config: Configuration, device: torch.device, num_steps: int) -> dict[str, Any]:
+def measure(
+    config: Configuration,
+    device: torch.device,
+    num_steps: int,
+    others: Mapping[str, Callable[[Simulator], "Player"]] | None = None,
+) -> dict[str, Any]:
     """Play the same game with both variants, `NUM_RUNS` times in turn, after a short warm-up.
 
-    A step ends when the pixels of its frame are in memory. Frames a second are the median over whole runs; latencies
-    are percentiles over the steps of all runs, in milliseconds.
+    `others` are made of ours and take their turns too, under their names. A step ends when the pixels of its frame are
+    in memory. Frames a second are the median over whole runs; latencies are percentiles over the steps of all runs, in
+    milliseconds.
     """
     torch.manual_seed(config.training.seed)
     ours, weights = trained_or_random(config, device)
     plain = PlainSimulator(config, ours.model.state_dict(), device)
     players: dict[str, Player] = {"plain": plain, "ours": ours}
+    players |= {name: make(ours) for name, make in (others or {}).items()}
     random = np.random.default_rng(config.training.seed)
     width, height = config.model.representation_network.target_input_size
     stacking = config.evaluation.batching.observation_stacking
@@ -174,14 +185,15 @@ def summary(runs: list[np.ndarray], limit: float) -> dict[str, Any]:
     }
 
 
-def matrix_rate(device: torch.device, num_products: int = 3) -> float:
-    """Measure the best rate of a few products of large float32 matrices, in GFLOP/s."""
-    matrix = torch.rand(MATRIX_SIDE, MATRIX_SIDE, device=device)
+def matrix_rate(device: torch.device, num_products: int = 3, dtype: torch.dtype = torch.float32) -> float:
+    """Measure the best rate of a few products of large matrices, in GFLOP/s."""
+    side = CUDA_MATRIX_SIDE if device.type == "cuda" else MATRIX_SIDE
+    matrix = torch.rand(side, side, device=device, dtype=dtype)
     times = [time.perf_counter()]
     for _ in range(num_products):
         torch.mm(matrix, matrix)[0, 0].item()  # waits for the device
         times.append(time.perf_counter())
-    return 2 * MATRIX_SIDE**3 / min(after - before for before, after in itertools.pairwise(times)) / 1e9
+    return 2 * side**3 / min(after - before for before, after in itertools.pairwise(times)) / 1e9
 
 
 def step_gflop(player: Player, stacks: np.ndarray, actions: np.ndarray) -> float:

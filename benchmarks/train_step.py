@@ -51,7 +51,9 @@ def main() -> None:
     device = select_device(arguments.device)
     torch.set_num_threads(arguments.threads)
 
-    results = measure(config, device, arguments.steps)
+    needs_network = config.training.loss_weights.need_perceptual_network
+    network = load_perceptual_network().to(device) if needs_network else None
+    results = measure(config, device, arguments.steps, network)
     for name in ("plain", "ours"):
         phases = ", ".join(f"{phase} {results[name]['milliseconds'][phase]:.0f}" for phase in PHASES)
         print(
@@ -62,16 +64,21 @@ def main() -> None:
     print(f"written to {write_report('train_step', arguments.config, results, device, arguments.json)}")
 
 
-def measure(config: Configuration, device: torch.device, num_steps: int) -> dict[str, Any]:
+def measure(
+    config: Configuration, device: torch.device, num_steps: int, perceptual_network: PerceptualNetwork | None
+) -> dict[str, Any]:
     """Time steps of the full pass, with both variants taking turns after a warm-up of two steps each.
+
+    Args:
+        config: the configuration.
+        device: the device to compute on.
+        num_steps: number of steps of each variant.
+        perceptual_network: on the device; None if the loss needs none.
 
     Returns:
         Per variant, the medians in milliseconds of each phase and of the whole step, true frames a second, and memory;
         and the speedup of ours over the plain variant (median of the ratios of neighbouring steps).
     """
-    perceptual_network = None
-    if config.training.loss_weights.need_perceptual_network:
-        perceptual_network = load_perceptual_network().to(device)
     batches, origin = _batches(config, device)
     steppers = {
         "plain": _Stepper(config, plain_model(config), perceptual_network, device, is_plain=True),

@@ -32,12 +32,8 @@ from preparation.footage import (
 from preparation.machine import Machine, find_machine
 from preparation.moving_regions import find_movement
 from preparation.plan import Plan, draft_plan
-<<<<<<< HEAD
-from preparation.survey import MIN_OBSERVATIONS, MOVING_SHARE, Survey, survey
-=======
 from preparation.played_part import StoredFrame, Wanted, choose_part, describe_movement, draw_regions
-from preparation.survey import MIN_OBSERVATIONS, Survey, survey
->>>>>>> region
+from preparation.survey import MIN_OBSERVATIONS, MOVING_SHARE, Survey, survey
 from utils.command import EXIT_DONE, EXIT_SKIPPED, UserError, tell
 from utils.files import replacing, require_writable
 

@@ -13,7 +13,7 @@ from torch.utils._triton import has_triton
 
 from model.playable import PlayableModel
 from training.objective import Objective
-from utils.command import UserError, one_line, tell
+from utils.command import UserError, one_line
 from utils.configuration import Configuration
 
 MAX_VARIANTS = 64
@@ -23,10 +23,8 @@ MAX_VARIANTS = 64
 def resolve_auto(config: Configuration, device: torch.device) -> Configuration:
     """Replace `auto` in `training.precision` and `training.compile` by what the device supports.
 
-    On CUDA the precision becomes `bf16` if the device supports bfloat16, else `tf32`, and networks are compiled if
-    nothing that compilation needs is missing. Elsewhere the precision becomes `tf32`, and nothing is compiled. On CPUs
-    bfloat16 and compiled training were measured to learn nearly what plain float32 training learns
-    (`benchmarks.equal_learning`).
+    On every device the precision becomes `tf32`, and nothing is compiled. bfloat16 and compiled networks may become
+    defaults on CUDA once a run there has shown that they learn the same (`benchmarks.gpu`); a test holds that.
 
     Raises:
         UserError: `training.cuda_graphs` is true, but networks are not compiled for CUDA.
@@ -35,13 +33,9 @@ def resolve_auto(config: Configuration, device: torch.device) -> Configuration:
     settings = config.training
     changes: dict[str, object] = {}
     if settings.precision == "auto":
-        uses_bf16 = on_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
-        changes["precision"] = "bf16" if uses_bf16 else "tf32"
+        changes["precision"] = "tf32"
     if settings.compile == "auto":
-        missing = _missing_for_compilation(device)
-        if on_cuda and missing:
-            tell(f"networks are not compiled, which needs {missing}")
-        changes["compile"] = on_cuda and missing is None
+        changes["compile"] = False
     settings = settings.model_copy(update=changes)
     if settings.cuda_graphs and not (on_cuda and settings.compile):
         raise UserError(

@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import torch
@@ -85,11 +86,21 @@ def step_seconds(
     return [after - before for before, after in itertools.pairwise(moments)]
 
 
+def random_perceptual_network() -> PerceptualNetwork:
+    """Return the perceptual network with random weights, which costs what the trained one does and is no download."""
+    return PerceptualNetwork(_random_vgg19_weights())
+
+
+@cache
+def _random_vgg19_weights() -> dict[str, Tensor]:
+    """Return random weights of the features of VGG19, always the same: drawing them takes seconds."""
+    weights: dict[str, Tensor] = vgg19().features.state_dict(prefix="features.")
+    return weights
+
+
 def _build(config: Configuration) -> TrainingStep:
     """Return a step in training mode, with random weights."""
-    network = None
-    if config.training.loss_weights.need_perceptual_network:
-        network = PerceptualNetwork(vgg19().state_dict())
+    network = random_perceptual_network() if config.training.loss_weights.need_perceptual_network else None
     return TrainingStep(build_model(config).train(), Objective(config, network))
 
 

@@ -53,7 +53,7 @@ def write_report(
     each machine replaces the previous one.
     """
     machine = describe_machine(device)
-    name = ".".join((benchmark, Path(configuration).stem, _slug(machine["device"]), "json"))
+    name = ".".join((benchmark, Path(configuration).stem, slug(machine["device"]), "json"))
     path = Path(path) if path else RESULTS_DIRECTORY / name
     report = {
         "benchmark": benchmark,
@@ -84,5 +84,6 @@ def _processor() -> str:
     return model[1] if model else platform.processor() or platform.machine()
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """Return a text as part of a file's name: lower case letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -20,15 +20,13 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 @pytest.fixture(name="machine")
 def _machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """A machine whose GPU may know bfloat16 and Triton, and what is installed there."""
+    """A machine whose GPU may know Triton, and what is installed there."""
 
     def build(
-        knows_bf16: bool = True,
         has_triton: bool = True,
         compilers: tuple[str, ...] = ("gcc", "g++"),
         has_headers: bool = True,
     ) -> None:
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: knows_bf16)
         monkeypatch.setattr(compilation, "has_triton", lambda: has_triton)
         monkeypatch.setattr(compilation.shutil, "which", lambda name: name if name in compilers else None)
         monkeypatch.setattr(compilation.sysconfig, "get_path", lambda _: str(tmp_path))
@@ -50,36 +48,9 @@ def test_cpus_are_left_as_they_are(machine: Callable[..., None]) -> None:
     assert chosen(CPU) == ("tf32", False)
 
 
-@pytest.mark.parametrize(
-    ("gpu", "expected"),
-    [
-        ({}, ("bf16", True)),
-        ({"knows_bf16": False}, ("tf32", True)),
-        ({"has_triton": False}, ("bf16", False)),
-        ({"compilers": ("g++",)}, ("bf16", False)),
-        ({"compilers": ("clang",)}, ("bf16", True)),
-        ({"has_headers": False}, ("bf16", False)),
-    ],
-)
-def test_cuda_computes_in_bfloat16_and_compiled_where_it_can(
-    machine: Callable[..., None],
-    gpu: dict[str, object],
-    expected: tuple[str, object],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    machine(**gpu)
-    assert chosen(CUDA) == expected
-    assert ("networks are not compiled, which needs" in capsys.readouterr().out) == (expected[1] is False)
-
-
-def test_a_compiler_may_be_named(machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    machine(compilers=("my-cc",))
-    assert chosen(CUDA) == ("bf16", False)
-    monkeypatch.setenv("CC", "my-cc")
-    assert chosen(CUDA) == ("bf16", True)
-    machine(compilers=("gcc",))
-    monkeypatch.setenv("CC", "my-cc")  # what is named is used, whatever else is there
-    assert chosen(CUDA) == ("bf16", False)
+def test_cuda_is_left_as_it_is_too_whatever_it_could(machine: Callable[..., None]) -> None:
+    machine()
+    assert chosen(CUDA) == ("tf32", False)
 
 
 @pytest.mark.parametrize("device", [CPU, CUDA], ids=str)
@@ -91,8 +62,9 @@ def test_what_was_chosen_stays(machine: Callable[..., None], device: torch.devic
 
 def test_cuda_graphs_need_networks_compiled_for_cuda(machine: Callable[..., None]) -> None:
     machine()
-    assert resolve_auto(small_configuration("training.cuda_graphs=true"), CUDA).training.cuda_graphs
-    for device, compiled in ((CPU, "true"), (CPU, "auto"), (CUDA, "false")):
+    compiled_for_cuda = small_configuration("training.cuda_graphs=true", "training.compile=true")
+    assert resolve_auto(compiled_for_cuda, CUDA).training.cuda_graphs
+    for device, compiled in ((CPU, "true"), (CPU, "auto"), (CUDA, "auto"), (CUDA, "false")):
         config = small_configuration("training.cuda_graphs=true", f"training.compile={compiled}")
         with pytest.raises(UserError, match=r"^training\.cuda_graphs: .* set it to false"):
             resolve_auto(config, device)
@@ -115,6 +87,24 @@ def test_a_missing_compiler_is_named(
     config = small_configuration("training.compile=true")
     with pytest.raises(UserError, match=f"^training.compile: needs {named}.*; set it to false without that$"):
         compile_networks(Caddy(config), Objective(config), device)
+
+
+def test_a_compiler_may_be_named(machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small_configuration("training.compile=true")
+    monkeypatch.setattr(nn.Module, "compile", lambda *_, **__: None)
+
+    def compile_for_cuda() -> None:
+        compile_networks(Caddy(config), Objective(config), CUDA)
+
+    machine(compilers=("my-cc",))
+    with pytest.raises(UserError, match="needs a C compiler"):
+        compile_for_cuda()
+    monkeypatch.setenv("CC", "my-cc")
+    compile_for_cuda()
+    machine(compilers=("gcc",))
+    monkeypatch.setenv("CC", "my-cc")  # what is named is used, whatever else is there
+    with pytest.raises(UserError, match="needs a C compiler"):
+        compile_for_cuda()
 
 
 def test_a_compiler_that_fails_is_told_in_one_line() -> None:
