@@ -127,7 +127,7 @@ def test_what_lies_outside_of_the_region_is_not_seen() -> None:
     torch.manual_seed(0)
     config = small_configuration("data.play_region=[0, 0, 80, 208]")
     model = build_model(config)
-    network = model.action_network[0].eval()  # type: ignore[index,operator,union-attr]
+    network = model.action_network[0].eval()  # type: ignore[index,union-attr]
     assert network.region.tolist() == [[1, 1, 0, 0]] * 2
     assert "action_network.0.region" not in model.state_dict()
     states, attention = torch.rand(2, 3, 8, 2, 4), torch.rand(2, 3, 1, 2, 4)

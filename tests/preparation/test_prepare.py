@@ -705,15 +705,11 @@ def test_a_box_and_a_frame_rate_that_the_user_chooses(videos: Path, command: Com
 def two_bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a video in which two bars move, each by itself."""
     folder = tmp_path_factory.mktemp("bars")
-    random = np.random.default_rng(0)
-    frames, places = [], np.array([20, 20])
-    for _ in range(100):
+    frames = []
+    for time in range(200):
         frame = np.full((64, 80, 3), 40, np.uint8)
-        places = [
-            int(np.clip(place + step, 2, 46)) for place, step in zip(places, random.integers(-4, 5, 2), strict=True)
-        ]
-        for place, left in zip(places, (8, 64), strict=True):
-            frame[place : place + 14, left : left + 6] = 220
+        for place, left in ((abs(3 * time % 88 - 44), 8), (abs(5 * time % 100 - 50), 64)):
+            frame[place + 2 : place + 12, left : left + 6] = 220
         frames.append(frame)
     write_mp4(folder / "bars.mp4", frames, 10)
     return folder
