@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from utils.action_names import MAX_NAME_LENGTH, is_action_name
 from utils.checkpoint import CheckpointError
 from utils.command import UserError
-from utils.configuration import MAX_NAME_LENGTH, is_action_name
 
 ACTION_NAMES = "action_names"
 """The checkpoint entry with the names of the actions: a list of K strings, in the order of the keys."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
+from utils.action_names import require_names_of_all
 from utils.model_configuration import Model
 from utils.play_region import CELL, PlayRegion
 from utils.sections import (
@@ -91,14 +92,6 @@ class DataSource(Section):
         return self
 
 
-MAX_NAME_LENGTH = 32
-
-
-def is_action_name(value: Any) -> bool:
-    """Whether a value can name an action: a text of 1 to `MAX_NAME_LENGTH` printable characters, not all spaces."""
-    return isinstance(value, str) and len(value) <= MAX_NAME_LENGTH and value.isprintable() and bool(value.strip())
-
-
 class Data(DataSource):
     """The data set, and what is known of it.
 
@@ -120,12 +113,7 @@ class Data(DataSource):
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
-        names = self.action_names
-        if names is not None and not (len(names) == self.actions_count and all(map(is_action_name, names))):
-            raise ValueError(
-                f"action_names must be {self.actions_count} names, as many as actions_count, of 1 to {MAX_NAME_LENGTH} "
-                f"printable characters, not {names}"
-            )
+        require_names_of_all(self.action_names, self.actions_count)
         return self
 
 
