@@ -151,7 +151,7 @@ def prepare(request: Request) -> int:
             "something that moves, or let --crop choose the part where it does"
         )
     for name, problem in conversion.warnings.items():
-        print(f"warning: {name}: {problem}; the frames before were kept")
+        print(f"warning: {name}: {problem}; the intact frames were kept")
     for name, reason in skipped.items():
         print(f"skipped {name}: {reason}")
     return EXIT_SKIPPED if skipped or conversion.warnings else EXIT_DONE

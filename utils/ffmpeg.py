@@ -8,7 +8,7 @@ that are rotated, have non-square pixels, or change their size on the way.
 """
 
 import io
-import math
+import itertools
 import os
 import re
 import selectors
@@ -289,23 +289,54 @@ def read_length(file: ffmpeg.nodes.FilterableStream) -> Length:
     Raises:
         FfmpegError: there are no frames.
     """
-    stream = file.output("pipe:", map="0:V:0", vcodec="copy", format="framecrc")
-    num_frames, begin, end, repeated, time_base = 0, math.inf, -math.inf, 0, Fraction(1)
-    decoded = None
+    packets, time_base = read_packets(file)
+    begin, end = min(packet.time for packet in packets), max(packet.time + packet.duration for packet in packets)
+    repeated = sum(later.duration for packet, later in itertools.pairwise(packets) if later.order == packet.order)
+    span = end - begin
+    return Length(len(packets), (span + repeated) * float(time_base), span * float(time_base))
+
+
+@dataclass(frozen=True)
+class Packet:
+    """A frame in a file, or a decoded one; times are counted in a time base."""
+
+    order: int
+    """Its place in the order of decoding, as a time."""
+    time: int
+    """When it is shown."""
+    duration: int
+    is_key: bool
+    """Whether it is decoded without others."""
+
+
+def read_packets(
+    file: ffmpeg.nodes.FilterableStream, decoded_in: Fraction | None = None
+) -> tuple[list[Packet], Fraction]:
+    """Return the frames of an input's first video stream in the order of the file, and the seconds of a unit of time.
+
+    The whole file is read. Nothing is decoded, unless a time base is given for the decoded frames.
+
+    Raises:
+        FfmpegError: there are no frames.
+    """
+    how: dict[str, Any] = {"vcodec": "copy"}
+    if decoded_in is not None:
+        how = {"vf": "scale=16:16", "vcodec": "rawvideo", "enc_time_base": str(decoded_in)}
+    stream = file.output("pipe:", map="0:V:0", format="framecrc", **how)
+    packets, time_base = [], Fraction(1)
     with Ffmpeg(stream.global_args("-nostdin", "-loglevel", "error")) as process:
         for line in process.lines():
             if line.startswith(b"#tb 0:"):
                 time_base = Fraction(line.partition(b":")[2].strip().decode())
             elif not line.startswith(b"#"):
-                before = decoded
-                decoded, shown, duration = map(int, line.split(b",")[1:4])
-                num_frames, begin, end = num_frames + 1, min(begin, shown), max(end, shown + duration)
-                repeated += duration if decoded == before else 0
+                fields = line.split(b",")
+                flags = next((int(field.partition(b"=")[2], 16) for field in fields[6:] if b"F=" in field), 1)
+                order, shown, duration = map(int, fields[1:4])
+                packets.append(Packet(order, shown, duration, is_key=bool(flags & 1)))
         process.finish()
-        if not num_frames:
+        if not packets:
             raise FfmpegError(process.last_words)
-    span = end - begin
-    return Length(num_frames, (span + repeated) * float(time_base), span * float(time_base))
+    return packets, time_base
 
 
 HDR_TRANSFERS = ("smpte2084", "arib-std-b67")

@@ -53,11 +53,16 @@ def main() -> int:
     )
     tell_obstacles(setting)
     if not arguments.rehearse and not obstacles(STAGES[0], setting):
-        from utils.device import select_device  # imported here since it takes seconds
+        from model.perceptual import VGG19  # imported here since it takes seconds
+        from utils.device import select_device
 
         select_device("cuda")
+        if not VGG19.path.exists():
+            print(f"long_training is without the perceptual loss: lacks {VGG19.path}")
     arguments.output.mkdir(parents=True, exist_ok=True)
     records = run(setting)
+    if arguments.rehearse:
+        print("\na rehearsal, whose figures mean nothing:")
     print(f"\n{tables({record['stage']: record for record in records})}\n\nwritten to {arguments.output}")
     return EXIT_DONE if are_whole(records) else EXIT_SKIPPED
 

@@ -14,7 +14,7 @@ TESTS = (
     "tests/training/test_losses.py",
     "tests/model/test_gradients.py",
 )
-MINIATURE_TESTS = TESTS[:2]
+MINIATURE_TESTS = ("tests/model/layers/test_centroid_estimator.py",)
 
 VERDICT = re.compile(r"^(tests/\S+) (PASSED|FAILED|ERROR|SKIPPED)")
 

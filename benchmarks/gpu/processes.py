@@ -11,6 +11,9 @@ from pathlib import Path
 MARK = "GPU_BENCHMARK_STAGE"
 """Environment variable by which the children of a process are found, in whatever session they are."""
 
+SECONDS_TO_END = 1.0
+"""Time to wait for a process that was killed: one that hangs in the driver may never end."""
+
 
 def run_limited(command: list[str], seconds: float, log: Path, folder: Path) -> int | None:
     """Run a command in a folder, and end whatever it has started when it ends or its time is over.
@@ -42,13 +45,17 @@ def run_limited(command: list[str], seconds: float, log: Path, folder: Path) -> 
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(SECONDS_TO_END)
         _end_marked(mark.encode())
 
 
 def _end_marked(mark: bytes) -> None:
     """End all processes with a mark, where the system tells them (Linux); they may start others until they are."""
+    given_up = time.monotonic() + SECONDS_TO_END
     while found := [pid for pid in _processes() if mark in _environment(pid)]:
+        if time.monotonic() > given_up:
+            return
         for pid in found:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

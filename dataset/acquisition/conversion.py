@@ -2,6 +2,7 @@
 
     DIR/00000/00000.png ...           without splits; DIR/{train,val,test}/00000/00000.png ... with them
     DIR/00000_000/00000.png ...       with cut detection: one folder per scene of the source with the number 00000
+    DIR/00000_001/00000.png ...       without, of a damaged source: what follows a damaged part
     DIR/conversion.json               the options
     DIR/sources.jsonl                 a line for each converted source: its name, its videos, what was wrong
 
@@ -19,7 +20,7 @@ import math
 import operator
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -32,7 +33,7 @@ from dataset.acquisition.claim import claim_folder
 from dataset.acquisition.parallel import run_in_parallel, stop_if_given_up
 from dataset.acquisition.readers.source import Source, SourceError, SourceFrame
 from dataset.acquisition.readers.video_file import VideoFile
-from dataset.acquisition.scene_cuts import SceneFrame, number_scenes
+from dataset.acquisition.scene_cuts import number_parts, number_scenes
 from dataset.splits import SPLITS
 from dataset.video import VideoWriter
 from utils.command import UserError, one_line
@@ -169,10 +170,10 @@ def convert_source(directory: Path, options: ConversionOptions, source: Source, 
     """
     problems: list[str] = []
     frames = itertools.islice(_readable(source, options, problems), options.max_frames)
-    scenes = number_scenes(frames) if options.detect_cuts else (SceneFrame(frame, 0) for frame in frames)
+    scenes = number_scenes(frames) if options.detect_cuts else number_parts(frames)
     videos, num_frames = [], 0
     for scene, scene_frames in itertools.groupby(scenes, operator.attrgetter("scene")):
-        videos.append(f"{place}_{scene:03d}" if options.detect_cuts else place)
+        videos.append(f"{place}_{scene:03d}" if options.detect_cuts or scene else place)
         path = directory / videos[-1]
         shutil.rmtree(path, ignore_errors=True)  # left by a run that was killed before it could log it
         with VideoWriter(path) as writer:
@@ -196,10 +197,7 @@ def converted_frames(source: Source, options: ConversionOptions) -> Iterator[Sou
         _require_inside(source, options.crop)
     if isinstance(source, VideoFile):
         return source.frames(options.frame_rate, _ffmpeg_filters(options), options.start, options.end)
-    return (
-        SourceFrame(_reshaped(frame.pixels, options), frame.action, frame.metadata)
-        for frame in _retimed(source, options)
-    )
+    return (replace(frame, pixels=_reshaped(frame.pixels, options)) for frame in _retimed(source, options))
 
 
 def _readable(source: Source, options: ConversionOptions, problems: list[str]) -> Iterator[SourceFrame]:
@@ -265,12 +263,15 @@ def _retimed(source: Source, options: ConversionOptions) -> Iterator[SourceFrame
         yield from source.frames()
         return
     target = target or rate
-    start, end = Fraction(options.start or 0), options.end
+    start, end, follows_gap = Fraction(options.start or 0), options.end, False
     for index, frame in enumerate(source.frames()):
         if end is not None and index / rate >= end:
             return
         first, after = (max(0, math.ceil((shown / rate - start) * target)) for shown in (index, index + 1))
-        yield from itertools.repeat(frame, after - first)
+        follows_gap = follows_gap or frame.follows_gap
+        for _ in range(first, after):
+            yield replace(frame, follows_gap=follows_gap)
+            follows_gap = False
 
 
 def _places(names: Sequence[str], splits: tuple[float, float, float] | None) -> dict[str, str]:

@@ -3,6 +3,7 @@
 Frames are compared as thumbnails, in which noise and small movements vanish. There is a cut before frame t if both
 frames before it differ from both t and t + 1 by much more than consecutive frames differ nearby, so that neither a
 flash nor a fast pan counts as a cut. Scenes of a single frame are not detected.
+A scene ends where frames are missing.
 """
 
 import statistics
@@ -53,10 +54,18 @@ def number_scenes(frames: Iterable[SourceFrame]) -> Iterator[SceneFrame]:
         if before:
             difference = min(old.difference(new) for old in before for new in (seen, following))
             usual = max(statistics.median(changes), following.difference(seen))
-            scene += difference > max(_MIN_DIFFERENCE, _MIN_RATIO * usual)
+            scene += seen.frame.follows_gap or difference > max(_MIN_DIFFERENCE, _MIN_RATIO * usual)
             changes.append(seen.difference(before[-1]))
         before.append(seen)
         yield SceneFrame(seen.frame, scene)
+
+
+def number_parts(frames: Iterable[SourceFrame]) -> Iterator[SceneFrame]:
+    """Yield each frame with a number that changes where frames are missing, whatever the frames show."""
+    part = 0
+    for frame in frames:
+        part += frame.follows_gap
+        yield SceneFrame(frame, part)
 
 
 def _see(frame: SourceFrame) -> _Seen:

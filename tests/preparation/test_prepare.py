@@ -800,15 +800,6 @@ def test_labels_that_cannot_be_used(text: str, reason: str, videos: Path, tmp_pa
 
 
 @pytest.mark.usefixtures("_uncounted")
-def test_footage_in_which_nothing_moves_is_told(tmp_path: Path, command: Command) -> None:
-    for number in range(5):
-        write_mp4(tmp_path / f"videos/{number}.mp4", [np.full((32, 32, 3), 100, np.uint8)] * 12, 10)
-    code, out, _ = command(*options(tmp_path / "videos"))
-    assert code == 0
-    assert "warning: hardly anything moves in this footage" in out
-
-
-@pytest.mark.usefixtures("_uncounted")
 def test_footage_that_cannot_be_used(tmp_path: Path, command: Command) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     assert "none of the 1 videos can be read; text.mp4: " in command.refused(*options(tmp_path))

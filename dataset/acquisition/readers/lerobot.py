@@ -168,11 +168,12 @@ class LeRobotEpisode:
         Raises:
             SourceError: it cannot be read.
         """
-        known = {"frame_rate": self.frame_rate, "num_frames": self.episode.num_frames}
         if self.episode.video_file is not None:
-            return replace(self._video(self.episode.video_file).probe(), **known)
-        height, width, _ = next(self._pictures()).pixels.shape
-        return Probe(width, height, **known)
+            probe = self._video(self.episode.video_file).probe()
+            width, height = probe.width, probe.height
+        else:
+            height, width, _ = next(self._pictures()).pixels.shape
+        return Probe(width, height, self.frame_rate, self.episode.num_frames)
 
     def frames(self) -> Iterator[SourceFrame]:
         """Yield the frames with their actions.

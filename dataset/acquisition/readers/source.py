@@ -45,6 +45,8 @@ class SourceFrame:
     """The action taken at the frame, if the source has discrete actions."""
     metadata: dict[str, Any] | None = None
     """JSON values, such as a continuous `action` or a `state`."""
+    follows_gap: bool = False
+    """Whether frames before it are missing, so that it begins a new video."""
 
 
 class Source(Protocol):

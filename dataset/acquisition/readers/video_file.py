@@ -20,6 +20,7 @@ from typing import Any
 
 import ffmpeg
 
+from dataset.acquisition.readers.damage import intact_runs
 from dataset.acquisition.readers.files import folders_of, name_of
 from dataset.acquisition.readers.pictures import MAX_PIXELS
 from dataset.acquisition.readers.source import Probe, SourceError, SourceFrame
@@ -33,6 +34,7 @@ from utils.ffmpeg import (
     input_file,
     read_header,
     read_length,
+    read_packets,
 )
 from utils.files import is_data
 
@@ -46,6 +48,9 @@ EXTENSIONS = frozenset(
 
 _CODECS_WITH_GROUPS = frozenset(["h264", "hevc", "mpeg2video"])
 """Codecs whose recordings may begin in the middle of a group of pictures."""
+
+_MAX_RUNS = 256
+"""Maximum number of intact runs of frames of a damaged file; nothing is kept after the first damage of others."""
 
 _MAX_DELAY = 16
 """Maximum number of frames that a decoder holds back."""
@@ -61,6 +66,9 @@ _OWN_TIMES = (
     r"PREV_OUTPTS+if(gte(PTS-PREV_INPTS\,0)\,st(0\,PTS-PREV_INPTS)\,ld(0)))"
 )
 """Filter that leaves timestamps as they are; where they go back or are missing, time goes on by the last interval."""
+
+_STRICTLY = {"err_detect:v": "explode"}
+"""Options with which damaged frames are not decoded."""
 
 _ON_WHITE = "format=rgba,split[front],lutrgb=r=255:g=255:b=255:a=255[back];[back][front]overlay=format=rgb"
 
@@ -141,18 +149,14 @@ class VideoFile:
 
         Raises:
             SourceError: there are no such frames, or ffmpeg reported damage. It is then raised after the intact frames,
-                and the last frame, which ffmpeg may have concealed errors in, is withheld.
+                of which those after a gap are marked, and the last frame, in which ffmpeg may have concealed errors, is
+                withheld.
         """
         first, length = self._part(start, end)
-        chain = [f"{_OWN_TIMES},setpts=PTS-STARTPTS,fps={frame_rate}" if frame_rate else _KEEP_ALL]
-        chain += [_ON_WHITE] if self._header.has_alpha else []
-        chain += [_SQUARE_PIXELS]
-        chain += [_TONE_MAPPED.format(transfer=self._header.hdr_transfer)] if self._header.hdr_transfer else []
-        chain += [*filters, "format=rgb24"]
+        timing = f"{_OWN_TIMES},setpts=PTS-STARTPTS,fps={frame_rate}" if frame_rate else _KEEP_ALL
+        chain = [timing, *self._shown(filters)]
         num_given = 0
         for way in self._ways(first):
-            if way is _Way.TOLERANT and num_given:
-                break
             try:
                 for frame in itertools.islice(self._decoded(chain, first, length, way), num_given, None):
                     yield frame
@@ -160,13 +164,62 @@ class VideoFile:
                 return
             except _DamageError as error:
                 damage = error
+        for frame in self._around_damage(damage, chain, first, length, frame_rate, num_given):
+            yield frame
+            num_given += 1
+        if not num_given and self._header.codec in _CODECS_WITH_GROUPS:
+            yield from self._decoded(chain, first, length, _Way.TOLERANT)
         raise damage
+
+    def _shown(self, filters: Sequence[str]) -> list[str]:
+        """Return the filters that make frames as they are shown, and those given."""
+        chain = [_ON_WHITE] if self._header.has_alpha else []
+        chain += [_SQUARE_PIXELS]
+        chain += [_TONE_MAPPED.format(transfer=self._header.hdr_transfer)] if self._header.hdr_transfer else []
+        return [*chain, *filters, "format=rgb24"]
+
+    def _around_damage(
+        self,
+        damage: "_DamageError",
+        chain: Sequence[str],
+        first: float,
+        length: float,
+        frame_rate: float | None,
+        num_given: int,
+    ) -> Iterator[SourceFrame]:
+        """Yield the intact frames of a damaged part after those that were given already, if they are known.
+
+        Raises:
+            _DamageError: the same damage, and how many frames are left out; raised after the frames.
+        """
+        try:
+            packets, time_base = read_packets(self._input())
+            decoded, _ = read_packets(self._input(**_STRICTLY), time_base)
+        except FfmpegError:
+            return
+        found = intact_runs(packets, decoded, time_base)
+        if found is None:
+            return
+        part = found.within(first, first + length)
+        runs, is_continued = part.after(num_given, frame_rate)
+        if not 0 < len(runs.times) <= _MAX_RUNS:
+            return
+        runs_of_frames = runs.ticks(frame_rate) if frame_rate else runs.numbers
+        before = 0 if is_continued or not num_given else None
+        with suppress(_DamageError, NoFramesError):
+            for index, frame in enumerate(self._decoded([runs.selection, *chain], 0, math.inf, _Way.AROUND)):
+                run = runs_of_frames.get(index)
+                if run is not None:
+                    yield replace(frame, follows_gap=run != before)
+                    before = run
+        num_frames = sum(first <= packet.time * time_base < first + length for packet in packets)
+        left_out = f"{num_frames - part.num_frames} of the {num_frames} frames still there are left out"
+        raise _DamageError(f"{damage}; {left_out}") from damage
 
     def _ways(self, first: float) -> list["_Way"]:
         """Return the decoding strategies for a part that begins at `first` seconds; each is tried if one fails."""
         ways = [_Way.FROM_KEYFRAME] if self.can_seek else []
-        ways += [_Way.FROM_BEGINNING] if first or not ways else []
-        return [*ways, _Way.TOLERANT] if self._header.codec in _CODECS_WITH_GROUPS else ways
+        return [*ways, _Way.FROM_BEGINNING] if first or not ways else ways
 
     def _decoded(self, filters: Sequence[str], first: float, length: float, way: "_Way") -> Iterator[SourceFrame]:
         """Yield the frames of a part of the file.
@@ -174,7 +227,7 @@ class VideoFile:
         Raises:
             _DamageError: ffmpeg reported damage; raised after the frames, of which the last one is withheld.
         """
-        reading: dict[str, Any] = {"threads": 1} if way is _Way.TOLERANT else {"err_detect:v": "explode"}
+        reading: dict[str, Any] = {"threads": 1} if way is _Way.TOLERANT else dict(_STRICTLY)
         silence_seconds = SILENCE_SECONDS
         if first and way is _Way.FROM_BEGINNING:
             silence_seconds += first  # the frames before are decoded at least in real time
@@ -202,6 +255,8 @@ class VideoFile:
                         num_heard = process.num_heard
                     elif way is _Way.TOLERANT and process.num_heard > num_heard:
                         raise FfmpegError(process.complaint or process.last_words)
+                    if way in _STRICT and process.num_heard and process.complaint:
+                        raise FfmpegError(process.complaint)
                     if last is not None:
                         yield SourceFrame(last)
                     last = pixels
@@ -273,6 +328,11 @@ class _Way(Enum):
     """From the beginning of the file, since frames may refer to others before a keyframe, up to the first damage."""
     TOLERANT = auto()
     """From the first keyframe, whose neighbours may refer to missing frames, up to the first damage after that."""
+    AROUND = auto()
+    """From the beginning to the end of the file, whatever is damaged."""
+
+
+_STRICT = (_Way.FROM_KEYFRAME, _Way.FROM_BEGINNING)
 
 
 def find(path: Path, extension: str | None = None) -> list[VideoFile]:

@@ -41,6 +41,7 @@ class Frames:
     rate: int | None = 10
     damaged_from: int | None = None
     interrupted_at: int | None = None
+    gap_before: int | None = None
 
     def probe(self) -> Probe:
         _, height, width, _ = self.pixels.shape
@@ -52,7 +53,7 @@ class Frames:
                 raise SourceError(f"{self.name}: is damaged")
             if index == self.interrupted_at:
                 raise KeyboardInterrupt
-            yield SourceFrame(pixels, index, {"index": index})
+            yield SourceFrame(pixels, index, {"index": index}, follows_gap=index == self.gap_before)
 
 
 def sources(*names: str, **facts: Any) -> list[Frames]:
@@ -187,6 +188,24 @@ class TestDataSet:
         assert (found.num_videos, found.num_frames) == (2, 9)
         assert [len(Video(tmp_path / name)) for name in ("00000_000", "00000_001")] == [5, 4]
         assert Video(tmp_path / "00000_001").annotations.actions == [5, 6, 7, 8]
+
+    @pytest.mark.parametrize("detect_cuts", [False, True])
+    def test_a_video_begins_where_frames_are_missing(self, tmp_path: Path, detect_cuts: bool) -> None:
+        source = Frames("a", numbered(9), gap_before=5)
+        found = convert_sources([source], replace(OPTIONS, detect_cuts=detect_cuts), tmp_path, processes=1)
+        assert (found.num_videos, found.num_frames) == (2, 9)
+        first = "00000_000" if detect_cuts else "00000"
+        assert [len(Video(tmp_path / name)) for name in (first, "00000_001")] == [5, 4]
+        assert Video(tmp_path / "00000_001").annotations.actions == [5, 6, 7, 8]
+        before = contents(tmp_path)
+        convert_sources([source], replace(OPTIONS, detect_cuts=detect_cuts), tmp_path, processes=1)
+        assert contents(tmp_path) == before
+
+    @pytest.mark.parametrize(("frame_rate", "lengths"), [(20, [10, 8]), (5, [3, 2])])
+    def test_a_gap_is_one_at_another_rate_too(self, tmp_path: Path, frame_rate: float, lengths: list[int]) -> None:
+        source = Frames("a", numbered(9), gap_before=5)
+        convert_sources([source], replace(OPTIONS, frame_rate=frame_rate), tmp_path, processes=1)
+        assert [len(Video(tmp_path / name)) for name in videos(tmp_path)] == lengths
 
     def test_unreadable_sources_leave_their_number_until_they_are_mended(self, tmp_path: Path) -> None:
         given = sources("a", "b", "c")

@@ -1,3 +1,4 @@
+import itertools
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset.acquisition.readers.source import SourceError
+from dataset.acquisition.readers.source import SourceError, SourceFrame
 from dataset.acquisition.readers.video_file import VideoFile, find
 from tests.dataset.acquisition.clips import (
     BLUE,
@@ -179,6 +180,43 @@ def test_frames_that_are_damaged_on_the_way_are_left_out(tmp_path: Path) -> None
     assert 15 < len(intact) < 24
     assert all(frame in originals for frame in intact)
     assert problem.startswith("damaged.mp4: damaged or incomplete: ")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "coding"),
+    [
+        ("mp4", ("-c:v", "libx264", "-g", "20", "-pix_fmt", "yuv420p")),
+        ("ts", ("-c:v", "libx264", "-g", "20", "-pix_fmt", "yuv420p")),
+        ("avi", ("-c:v", "mjpeg", "-q:v", "2")),
+        ("webm", ("-c:v", "libvpx", "-b:v", "1M", "-g", "20")),
+    ],
+)
+def test_what_follows_a_damaged_part_is_intact_and_marked(tmp_path: Path, suffix: str, coding: tuple[str, ...]) -> None:
+    whole = video(encode(tmp_path / f"whole.{suffix}", moving(80), *coding, frame_rate=30))
+    data = bytearray(whole.path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 1500] = bytes(byte ^ 0x5A for byte in data[middle : middle + 1500])
+    damaged = video(tmp_path / f"damaged.{suffix}")
+    damaged.path.write_bytes(data)
+    originals = [hash(frame.pixels.tobytes()) for frame in whole.frames()]
+    for rate in (None, 30, 10):
+        frames: list[SourceFrame] = []
+        with pytest.raises(
+            SourceError, match=r"damaged or incomplete: .*; \d+ of the \d\d frames still there are left out$"
+        ):
+            frames.extend(damaged.frames(rate))
+        numbers = [originals.index(hash(frame.pixels.tobytes())) for frame in frames]
+        assert numbers == sorted(set(numbers))
+        assert min(numbers) < 3
+        assert max(numbers) > 74
+        assert len(numbers) > 32 / 30 * (rate or 30)
+        steps = [later - number for number, later in itertools.pairwise(numbers)]
+        follow_gaps = [frame.follows_gap for frame in frames[1:]]
+        assert any(follow_gaps)
+        assert not frames[0].follows_gap
+        assert all(
+            step <= 30 / (rate or 30) + 1 for step, follows in zip(steps, follow_gaps, strict=True) if not follows
+        )
 
 
 OPEN_GROUPS = ("-c:v", "libx264", "-x264-params", "open-gop=1:keyint=20:scenecut=0:bframes=3:b-pyramid=normal:ref=4")
