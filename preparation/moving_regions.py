@@ -89,6 +89,8 @@ class Movement:
 
     regions: list[MovingRegion]
     """Those that move most come first; none are looked for if the camera moves."""
+    is_still: bool
+    """Whether nothing moves at all."""
     camera_share: float
     """Share of the pairs in which the camera moves."""
     camera_shift: float
@@ -108,6 +110,7 @@ def find_movement(videos: Sequence[Video], stride: int) -> Movement:
     changes = np.stack([_changed(*pair) for pair in zip(before, after, shifts, strict=True)])
     return Movement(
         regions=[] if moved.mean() >= MIN_CAMERA_SHARE else _regions(changes, _foreground(before)),
+        is_still=not changes.any() and not moved.any(),
         camera_share=float(moved.mean()),
         camera_shift=float(np.median(np.hypot(*shifts[moved].T))) if moved.any() else 0.0,
     )

@@ -168,10 +168,12 @@ def _with_part(request: Request, plan: Plan, frame: StoredFrame) -> Plan:
     """Return the plan with the part that is played, after telling and drawing what moves.
 
     Raises:
-        UserError: the part that is wanted cannot be played.
+        UserError: nothing moves, or the part that is wanted cannot be played.
     """
     videos = [Video(path) for path in find_split_videos(request.data_root, "train")]
     movement = find_movement(videos, plan.skip_frames.value + 1)
+    if movement.is_still:
+        raise UserError(f"{request.videos}: nothing moves in the frames that were compared; give footage of movement")
     part = choose_part(request.play, movement, frame)
     picture = request.data_root / "play_regions.png"
     draw_regions(picture, videos, movement.regions, part.region.value)

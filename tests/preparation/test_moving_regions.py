@@ -52,6 +52,7 @@ def test_two_paddles_are_apart_and_the_ball_is_neither(tmp_path: Path) -> None:
         assert top <= 8
         assert bottom >= 56
         assert 0.4 < paddles[place].share < 0.9
+    assert not movement.is_still
     assert not movement.camera_moves
 
 
@@ -65,9 +66,10 @@ def test_things_that_move_together_are_one(tmp_path: Path) -> None:
     assert region.box[1] <= 20 < 40 <= region.box[3]
 
 
-def test_footage_that_stands_still_has_no_regions(tmp_path: Path) -> None:
+def test_footage_that_stands_still_is_still(tmp_path: Path) -> None:
     frames = 100 + default_rng(0).integers(0, 10, (20, HEIGHT, WIDTH, 3), np.uint8)
     movement = find_movement(write(tmp_path / "still", frames), stride=1)
+    assert movement.is_still
     assert movement.regions == []
 
 

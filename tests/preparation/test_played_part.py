@@ -12,7 +12,7 @@ FRAME = StoredFrame.of((0, 0, 160, 210), (80, 96), keeps_aspect=False)
 
 
 def movement(*regions: MovingRegion, camera_share: float = 0.0) -> Movement:
-    return Movement(list(regions), camera_share=camera_share, camera_shift=2.0)
+    return Movement(list(regions), is_still=False, camera_share=camera_share, camera_shift=2.0)
 
 
 @pytest.mark.parametrize(

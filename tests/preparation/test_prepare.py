@@ -800,6 +800,15 @@ def test_labels_that_cannot_be_used(text: str, reason: str, videos: Path, tmp_pa
 
 
 @pytest.mark.usefixtures("_uncounted")
+def test_footage_in_which_nothing_moves(tmp_path: Path, command: Command) -> None:
+    write_mp4(tmp_path / "still/still.mp4", [np.full((32, 32, 3), 90, np.uint8)] * 60, 10)
+    code, _, err = command(*options(tmp_path / "still"))
+    assert code == 2
+    assert "error: " in err
+    assert "nothing moves in the frames that were compared" in err
+
+
+@pytest.mark.usefixtures("_uncounted")
 def test_footage_that_cannot_be_used(tmp_path: Path, command: Command) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     assert "none of the 1 videos can be read; text.mp4: " in command.refused(*options(tmp_path))
