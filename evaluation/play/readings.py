@@ -8,9 +8,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from evaluation.metrics.frame_errors import psnr
+from evaluation.metrics.frame_errors import psnr, unit_frames
 from evaluation.metrics.structural_similarity import ssim
 from evaluation.play.inverse_model import InverseModel
 from evaluation.play.scene import Scene
@@ -162,12 +161,8 @@ def _compare(made: np.ndarray, truth: np.ndarray | None) -> dict[str, np.ndarray
     """Compare frames (L, H, W, 3) with the M true ones that there are: values (L,), NaN from frame M on."""
     found = {name: np.full(len(made), np.nan) for name in ("psnr", "ssim")}
     if truth is not None:
-        reference, generated = (_unit(frames) for frames in (truth, made[: len(truth)]))
+        pair = (truth, made[: len(truth)])
+        reference, generated = (unit_frames(torch.from_numpy(frames)[np.newaxis]) for frames in pair)
         found["psnr"][: len(truth)] = psnr(reference, generated)[0].numpy()
         found["ssim"][: len(truth)] = ssim(reference, generated)[0].numpy()
     return found
-
-
-def _unit(frames: np.ndarray) -> Tensor:
-    """Convert frames uint8 (L, H, W, 3) to float (1, L, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(frames)[np.newaxis].movedim(-1, 2).float() / 255
