@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluation.configuration import EvaluationConfiguration
+from evaluation.metrics.frame_errors import unit_frames
 from evaluation.results import Results
 from evaluation.sequence_pairs import Pairs, SequencePairs
 from utils.command import UserError
@@ -31,8 +32,7 @@ class PairBatch:
     def of(cls, pairs: Pairs, device: torch.device) -> "PairBatch":
         """Move the frames of pairs to a device."""
         frames = (torch.from_numpy(frames).to(device) for frames in (pairs.reference, pairs.generated))
-        reference, generated = (frames.movedim(-1, 2).float() / 255 for frames in frames)
-        return cls(pairs, reference, generated)
+        return cls(pairs, *map(unit_frames, frames))
 
 
 class Metric(ABC):

@@ -5,7 +5,6 @@ python -m evaluation.playability --config configs/00_breakout_demo.yaml
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,8 +21,9 @@ from utils.device import select_device
 from utils.files import require_writable
 from utils.measurement import measurement_parser, writable_file, write_report
 
-NUM_FRAMES, NUM_BREAKOUT_FRAMES = 1000, 200
-"""Number of frames generated in each game by default: for the figures of any footage, and for those of Breakout."""
+NUM_GAMES, NUM_FRAMES = 8, 1000
+NUM_BREAKOUT_GAMES, NUM_BREAKOUT_FRAMES = 16, 200
+"""Number of games and of frames generated in each by default: for the figures of any footage, and for Breakout's."""
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     measured = measure_play(
         config,
         simulator,
-        arguments.games,
+        arguments.games or NUM_GAMES,
         arguments.frames or NUM_FRAMES,
         arguments.seed,
         None if with_breakout else arguments.animation,
@@ -64,7 +64,12 @@ def _parse() -> argparse.Namespace:
         "python -m evaluation.playability --config configs/00_breakout_demo.yaml",
     )
     add = parser.add_argument
-    add("--games", type=positive_int, default=16, metavar="N", help="games played side by side (default: 16)")
+    add(
+        "--games",
+        type=positive_int,
+        metavar="N",
+        help=f"games played side by side (default: {NUM_GAMES}, and {NUM_BREAKOUT_GAMES} for Breakout's own figures)",
+    )
     add(
         "--frames",
         type=positive_int,
@@ -89,10 +94,9 @@ def _parse() -> argparse.Namespace:
 
 def _measure_breakout(config: Configuration, device: torch.device, arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure and print Breakout's own figures; none, with a line that says why, if they cannot be measured."""
-    animation: Path | None = arguments.animation
-    frames = arguments.frames or NUM_BREAKOUT_FRAMES
+    games, frames = arguments.games or NUM_BREAKOUT_GAMES, arguments.frames or NUM_BREAKOUT_FRAMES
     try:
-        found = breakout.measure_playability(config, device, arguments.games, frames, arguments.seed, animation)
+        found = breakout.measure_playability(config, device, games, frames, arguments.seed, arguments.animation)
     except UserError as reason:
         tell(f"Breakout's own figures are left out: {reason}")
         return {}

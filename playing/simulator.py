@@ -81,7 +81,7 @@ class Simulator:
         return Moment(imagined.observation, imagined.state)
 
 
-def play_games(simulator: Simulator, stacks: np.ndarray, script: np.ndarray) -> np.ndarray:
+def play_games(simulator: Simulator, stacks: np.ndarray, script: np.ndarray, shows_progress: bool = True) -> np.ndarray:
     """Play scripts of actions (G, T-1) from stacks of frames (G, S, H, W, 3), side by side.
 
     Returns:
@@ -89,7 +89,7 @@ def play_games(simulator: Simulator, stacks: np.ndarray, script: np.ndarray) -> 
     """
     moment = simulator.start(stacks)
     frames = [moment.frames]
-    for actions in tqdm(script.T, desc="playing", unit="frame", disable=None):
+    for actions in tqdm(script.T, desc="playing", unit="frame", disable=None if shows_progress else True):
         moment = simulator.step(moment, actions)
         frames.append(moment.frames)
     return np.stack(frames, axis=1)

@@ -94,9 +94,9 @@ def read_initial_frame(config: Configuration, text: str) -> np.ndarray:
     path, at, time = text.rpartition("@")
     stacking = config.evaluation.batching.observation_stacking
     if not at or Path(text).exists():
-        if Path(text).suffix.lower().removeprefix(".") in EXTENSIONS:
-            return np.repeat(_fitted(config, _first_frame(Path(text)))[np.newaxis], stacking, axis=0)
-        return np.repeat(_fitted(config, _open_picture(Path(text)))[np.newaxis], stacking, axis=0)
+        is_video = Path(text).suffix.lower().removeprefix(".") in EXTENSIONS
+        picture = _first_frame(Path(text)) if is_video else _open_picture(Path(text))
+        return np.repeat(_fitted(config, picture)[np.newaxis], stacking, axis=0)
     match = re.fullmatch(r"(\d+(?:\.\d+)?)s?", time)
     if match is None:
         raise UserError(f"--initial_frame {text}: '{time}' is no time; write seconds, such as {path}@12.5s")

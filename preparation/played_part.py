@@ -159,12 +159,12 @@ def _with_boxes(frame: Image.Image, regions: Sequence[MovingRegion], taken: Sequ
     factor = -(-SHEET_SIDE // max(frame.size))
     picture = Image.fromarray(enlarge(np.asarray(frame), factor))
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=14)
-    for number, region in enumerate(regions, start=1):
-        colour = TAKEN if taken is not None and region.box == tuple(taken) else LEFT
-        left, top, right, bottom = (side * factor for side in region.box)
+    names = [(list(region.box), str(number)) for number, region in enumerate(regions, start=1)]
+    if taken is not None and list(taken) not in [box for box, _ in names]:
+        names.append((list(taken), ""))
+    for box, name in names:
+        colour = TAKEN if taken is not None and box == list(taken) else LEFT
+        left, top, right, bottom = (side * factor for side in box)
         draw.rectangle((left, top, right - 1, bottom - 1), outline=colour)
-        draw.text((left + 3, top + 1), str(number), font=font, fill=colour)
-    if taken is not None and tuple(taken) not in [region.box for region in regions]:
-        left, top, right, bottom = (side * factor for side in taken)
-        draw.rectangle((left, top, right - 1, bottom - 1), outline=TAKEN)
+        draw.text((left + 3, top + 1), name, font=font, fill=colour)
     return np.asarray(picture)

@@ -9,6 +9,11 @@ import torch
 from torch import Tensor
 
 
+def unit_frames(frames: Tensor) -> Tensor:
+    """Convert frames uint8 (B, T, H, W, 3) to those that are measured: (B, T, 3, H, W) in [0, 1]."""
+    return frames.movedim(-1, 2).float() / 255
+
+
 def mse(reference: Tensor, generated: Tensor) -> Tensor:
     """Return the mean squared error of each frame: (B, T)."""
     return (reference - generated).square().mean(dim=(2, 3, 4))

@@ -5,14 +5,15 @@ Dimensions: G starts, K actions, P steps, H x W pixels.
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from evaluation.metrics.frame_errors import psnr
+from evaluation.metrics.frame_errors import psnr, unit_frames
 from evaluation.play.true_play import TruePlay
-from playing.simulator import Simulator
+from playing.simulator import Simulator, play_games
 
 NUM_STARTS = 64
 """Number of true frames, at most, at which games branch."""
@@ -62,27 +63,18 @@ def branch(simulator: Simulator, play: TruePlay, group_size: int, seed: int) -> 
 def _branch(simulator: Simulator, play: TruePlay, random: np.random.Generator) -> Branches:
     stacks = play.stacks()
     num_games, num_steps = play.actions.shape
-    held = [_games(simulator, stacks, np.full((num_games, num_steps), k)) for k in range(simulator.actions_count)]
+    games = partial(play_games, simulator, stacks, shows_progress=False)
+    held = [games(np.full((num_games, num_steps), action)) for action in range(simulator.actions_count)]
     true = play.frames(0, num_steps + 1)
-    right = _games(simulator, stacks, play.actions)
-    wrong = _games(simulator, stacks, random.integers(simulator.actions_count, size=(num_games, num_steps)))
+    right = games(play.actions)
+    wrong = games(random.integers(simulator.actions_count, size=(num_games, num_steps)))
     pairs = [_difference(a[:, 1:], b[:, 1:]) for a, b in itertools.combinations(held, 2)]
     return Branches(
         difference=np.mean(pairs, axis=0),
         change=_difference(true[:, 1:], true[:, :-1]),
         delta_psnr=_psnr(true, right) - _psnr(true, wrong),
-        shown=np.stack([games[:SHOWN_STARTS] for games in held]),
+        shown=np.stack([frames[:SHOWN_STARTS] for frames in held]),
     )
-
-
-def _games(simulator: Simulator, stacks: np.ndarray, script: np.ndarray) -> np.ndarray:
-    """Play short scripts (G, P): uint8 (G, P+1, H, W, 3)."""
-    moment = simulator.start(stacks)
-    frames = [moment.frames]
-    for actions in script.T:
-        moment = simulator.step(moment, actions)
-        frames.append(moment.frames)
-    return np.stack(frames, axis=1)
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -93,6 +85,6 @@ def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _psnr(true: np.ndarray, made: np.ndarray) -> np.ndarray:
     """Return the PSNR of the frames after the first: (G, P)."""
-    pair = (torch.from_numpy(frames[:, 1:]).movedim(-1, 2).float() / 255 for frames in (true, made))
+    pair = (unit_frames(torch.from_numpy(frames[:, 1:])) for frames in (true, made))
     ratio: np.ndarray = psnr(*pair).double().numpy()
     return ratio

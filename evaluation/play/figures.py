@@ -113,8 +113,8 @@ def figures_of(pressed: Readings, replayed: Readings, true: Readings, branches: 
         branches: the games that branch at the same frames.
     """
     lasting = true.actions.shape[1]
-    following = Estimate.of(_balanced(replayed.actions[:, :lasting], replayed.followed[:, :lasting]))
-    true_following = Estimate.of(_balanced(true.actions, true.followed))
+    following = _balanced(replayed.actions[:, :lasting], replayed.followed[:, :lasting])
+    true_following = _balanced(true.actions, true.followed)
     sharp = float(true.sharpness.mean()) or np.nan
     change = float(branches.change.mean())
     distances = distances_of_windows(replayed.features, true.features)
@@ -163,12 +163,14 @@ def actions_of(pressed: Readings, true: Readings, actions_count: int) -> list[Ac
     ]
 
 
-def _balanced(actions: np.ndarray, followed: np.ndarray) -> np.ndarray:
-    """Return whether steps were followed (G, T), weighted so that all actions that occur count alike."""
+def _balanced(actions: np.ndarray, followed: np.ndarray) -> Estimate:
+    """Return the share of the steps (G, T) that were followed, weighted so that all actions that occur count alike.
+
+    It is estimated by the weighted errors, so that its interval ends at 1.
+    """
     taken, counts = np.unique(actions, return_counts=True)
     weights = actions.size / (len(taken) * counts)
-    balanced: np.ndarray = followed * weights[np.searchsorted(taken, actions)]
-    return balanced
+    return Estimate.of((1 - followed) * weights[np.searchsorted(taken, actions)]).subtracted_from(1.0)
 
 
 def _movement(readings: Readings, action: int) -> Movement:

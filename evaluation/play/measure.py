@@ -47,7 +47,7 @@ class MeasuredPlay:
 def measure_play(
     config: Configuration,
     simulator: Simulator,
-    num_games: int = 16,
+    num_games: int = 8,
     num_frames: int = 1000,
     seed: int = 0,
     animation: Path | None = None,

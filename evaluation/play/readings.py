@@ -8,9 +8,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from evaluation.metrics.frame_errors import psnr
+from evaluation.metrics.frame_errors import psnr, unit_frames
 from evaluation.metrics.structural_similarity import ssim
 from evaluation.play.inverse_model import InverseModel
 from evaluation.play.scene import Scene
@@ -129,7 +128,7 @@ def gradient_energy(frames: np.ndarray, where: np.ndarray) -> np.ndarray:
         frames: uint8 (N, H, W, 3).
         where: bool (H, W): the pixels that are averaged over; those of the last row and column never are.
     """
-    grey = frames.mean(axis=-1, dtype=np.float32)
+    grey = _grey(frames)
     energy = np.square(grey[:, :-1, 1:] - grey[:, :-1, :-1]) + np.square(grey[:, 1:, :-1] - grey[:, :-1, :-1])
     mean: np.ndarray = energy[:, where[:-1, :-1]].mean(axis=1, dtype=np.float64)
     return mean
@@ -144,23 +143,26 @@ def appearance(frames: np.ndarray) -> np.ndarray:
     Returns:
         float32 (N-1, `NUM_FEATURES`) in 0..255, averages of cells.
     """
-    grey = torch.from_numpy(frames.mean(axis=-1, dtype=np.float32))
+    grey = torch.from_numpy(_grey(frames))
     parts = (grey[1:], grey.diff(dim=0).abs())
     cells = [torch.nn.functional.adaptive_avg_pool2d(part[:, None], GRID).flatten(1) for part in parts]
     features: np.ndarray = torch.cat(cells, dim=1).numpy()
     return features
 
 
+def _grey(frames: np.ndarray) -> np.ndarray:
+    """Return the means of the colours of frames (N, H, W, 3): float32 (N, H, W)."""
+    red, green, blue = np.moveaxis(frames, -1, 0)
+    grey: np.ndarray = (red.astype(np.float32) + green + blue) / 3
+    return grey
+
+
 def _compare(made: np.ndarray, truth: np.ndarray | None) -> dict[str, np.ndarray]:
     """Compare frames (L, H, W, 3) with the M true ones that there are: values (L,), NaN from frame M on."""
     found = {name: np.full(len(made), np.nan) for name in ("psnr", "ssim")}
     if truth is not None:
-        reference, generated = (_unit(frames) for frames in (truth, made[: len(truth)]))
+        pair = (truth, made[: len(truth)])
+        reference, generated = (unit_frames(torch.from_numpy(frames)[np.newaxis]) for frames in pair)
         found["psnr"][: len(truth)] = psnr(reference, generated)[0].numpy()
         found["ssim"][: len(truth)] = ssim(reference, generated)[0].numpy()
     return found
-
-
-def _unit(frames: np.ndarray) -> Tensor:
-    """Convert frames uint8 (L, H, W, 3) to float (1, L, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(frames)[np.newaxis].movedim(-1, 2).float() / 255

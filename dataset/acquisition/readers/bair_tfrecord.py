@@ -7,17 +7,15 @@ which becomes `action` there.
 Dimensions: H x W pixels.
 """
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from dataset.acquisition.readers.files import explaining_damage, find_files, name_of
-from dataset.acquisition.readers.pictures import require_bearable_size, upright_pixels
+from dataset.acquisition.readers.pictures import decoded_pixels
 from dataset.acquisition.readers.source import Probe, Source, SourceError, SourceFrame
 from dataset.acquisition.readers.tfrecords import Feature, parse_example, read_record, record_offsets
 
@@ -101,9 +99,7 @@ class _Record:
         encoded = feature[0] if isinstance(feature, list) else b""
         if len(encoded) in RAW_SHAPES and not encoded.startswith(_JPEG_START):
             return np.frombuffer(encoded, np.uint8).reshape(RAW_SHAPES[len(encoded)])
-        with explaining_damage(name), Image.open(io.BytesIO(encoded), formats=["JPEG", "PNG"]) as image:
-            require_bearable_size(name, *image.size)
-            return upright_pixels(image)
+        return decoded_pixels(name, encoded)
 
     def metadata(self, index: int) -> dict[str, list[float]]:
         """Return the `state` and `action` of frame `index`, where present."""

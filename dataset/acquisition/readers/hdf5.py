@@ -13,7 +13,6 @@ Dimensions: N videos, T frames in each, A dimensions of an action, H x W pixels.
 """
 
 import fnmatch
-import io
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -24,10 +23,9 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from dataset.acquisition.readers.files import explaining_damage, find_files, name_of, natural_key
-from dataset.acquisition.readers.pictures import require_bearable_size, upright_pixels
+from dataset.acquisition.readers.pictures import decoded_pixels, require_bearable_size
 from dataset.acquisition.readers.source import Probe, Source, SourceError, SourceFrame
 from utils.command import UserError
 
@@ -178,10 +176,7 @@ class Hdf5Video:
         """Decode a frame that is stored as a picture."""
         if frame.ndim == 3:
             return frame
-        name = f"{self.name}: frame {number}"
-        with explaining_damage(name), Image.open(io.BytesIO(frame.tobytes()), formats=["JPEG", "PNG"]) as image:
-            require_bearable_size(name, *image.size)
-            return upright_pixels(image)
+        return decoded_pixels(f"{self.name}: frame {number}", frame.tobytes())
 
 
 def _block_length(frames: Any) -> int:

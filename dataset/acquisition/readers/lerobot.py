@@ -17,7 +17,6 @@ numeric `action` goes to the metadata.
 Dimensions: T frames in an episode, A dimensions of an action.
 """
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -25,12 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from pydantic import BaseModel, Field
 
 from dataset.acquisition.readers.files import explaining_damage
 from dataset.acquisition.readers.parquet import numeric_columns, read_columns, read_pictures
-from dataset.acquisition.readers.pictures import require_bearable_size, upright_pixels
+from dataset.acquisition.readers.pictures import decoded_pixels
 from dataset.acquisition.readers.source import Probe, Source, SourceError, SourceFrame
 from dataset.acquisition.readers.video_file import VideoFile
 from utils.command import UserError
@@ -202,11 +200,7 @@ class LeRobotEpisode:
         """Yield the pictures in the table of frames."""
         file = self.root / self.episode.data_file
         for number, encoded in enumerate(read_pictures(file, self.camera, self.episode.index)):
-            name = f"{self.name}: frame {number}"
-            with explaining_damage(name), Image.open(io.BytesIO(encoded), formats=["PNG", "JPEG"]) as image:
-                require_bearable_size(name, *image.size)
-                pixels = upright_pixels(image)
-            yield SourceFrame(pixels)
+            yield SourceFrame(decoded_pixels(f"{self.name}: frame {number}", encoded))
 
     def _annotations(self) -> list[dict[str, Any]]:
         """Return the known fields of each frame's `SourceFrame`."""

@@ -3,9 +3,12 @@
 Dimensions: H x W pixels.
 """
 
+import io
+
 import numpy as np
 from PIL import Image, ImageOps
 
+from dataset.acquisition.readers.files import explaining_damage
 from dataset.acquisition.readers.source import SourceError
 from dataset.video import to_rgb
 
@@ -32,6 +35,17 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 def upright_pixels(image: Image.Image) -> np.ndarray:
     """Return an image as RGB uint8 (H, W, 3), with transparency on white and photographs rotated according to EXIF."""
     return np.asarray(to_rgb(ImageOps.exif_transpose(image) if image.format == "JPEG" else image))
+
+
+def decoded_pixels(name: str, encoded: bytes) -> np.ndarray:
+    """Return a JPEG or PNG picture, as it is stored in other files, as `upright_pixels`.
+
+    Raises:
+        SourceError: it is damaged, or too large.
+    """
+    with explaining_damage(name), Image.open(io.BytesIO(encoded), formats=["JPEG", "PNG"]) as image:
+        require_bearable_size(name, *image.size)
+        return upright_pixels(image)
 
 
 _ORIENTATION = 0x0112

@@ -84,7 +84,7 @@ def test_timelines(perfect: MeasuredPlay) -> None:
     assert figures["following"].generated.samples == GAMES * 20
     assert figures["following_random_presses"].generated.samples == GAMES * FRAMES
     low, high = figures["following"].generated.interval or (0, 0)
-    assert 0 < low <= value(perfect.figures, "following") <= high
+    assert 0 < low <= value(perfect.figures, "following") <= high <= 1
 
 
 def test_a_model_that_ignores_its_actions(folder: Path) -> None:

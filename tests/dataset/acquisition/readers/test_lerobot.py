@@ -2,6 +2,7 @@ import io
 import json
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
 from functools import cache
@@ -17,7 +18,7 @@ import pytest
 from PIL import Image
 
 from dataset.acquisition.readers import lerobot
-from dataset.acquisition.readers.source import Probe, SourceError
+from dataset.acquisition.readers.source import Probe, Source, SourceError, SourceFrame
 from utils.command import UserError
 from utils.mp4_writer import Mp4Writer
 
@@ -73,14 +74,20 @@ def rewrite_table(file: Path, column: str, values: Any) -> None:
     pq.write_table(table.set_column(table.schema.get_field_index(column), column, pa.array(values)), file)
 
 
-def test_episodes_are_cut_out_of_their_file(tmp_path: Path) -> None:
-    sources = lerobot.find(write_dataset(tmp_path / "robot"))
+def frames_of_episodes(sources: Sequence[Source]) -> Iterator[list[SourceFrame]]:
+    """The frames of each episode of the data set, once its name, its size and what it shows were checked."""
     assert [source.name for source in sources] == [f"robot/episode_00000{index}" for index in range(3)]
     assert [source.probe() for source in sources] == [Probe(48, 32, Fraction(15), length) for length in LENGTHS]
     for episode, source in enumerate(sources):
         frames = list(source.frames())
         brightness = [frame.pixels.mean() for frame in frames]
         assert np.abs(np.array(brightness) - BRIGHTNESS[episode == EPISODES]).max() < 4
+        yield frames
+
+
+def test_episodes_are_cut_out_of_their_file(tmp_path: Path) -> None:
+    sources = lerobot.find(write_dataset(tmp_path / "robot"))
+    for frames in frames_of_episodes(sources):
         assert all(frame.action is None and frame.metadata is None for frame in frames)
 
 
@@ -164,12 +171,7 @@ def test_both_versions_are_read_with_videos_and_with_pictures(tmp_path: Path, ve
     if version == "v2.1":
         split_into_version_2_1(root, has_videos=stored == "videos")
     sources = lerobot.find(root)
-    assert [source.name for source in sources] == [f"robot/episode_00000{index}" for index in range(3)]
-    assert [source.probe() for source in sources] == [Probe(48, 32, Fraction(15), length) for length in LENGTHS]
-    for episode, source in enumerate(sources):
-        frames = list(source.frames())
-        brightness = [frame.pixels.mean() for frame in frames]
-        assert np.abs(np.array(brightness) - BRIGHTNESS[episode == EPISODES]).max() < 4
+    for episode, frames in enumerate(frames_of_episodes(sources)):
         assert [frame.action for frame in frames] == np.flatnonzero(episode == EPISODES).tolist()
 
 
