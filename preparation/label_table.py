@@ -17,6 +17,10 @@ from utils.command import UserError, one_line
 
 COLUMNS = ("video", "frame", "action")
 
+MAX_ACTIONS = 256
+
+MAX_FRAME_DIGITS = 12
+
 PART = re.compile(r"(.*) \[(\d+):\d+\]", re.DOTALL)
 """The name of a part of a video, as `preparation.footage.Piece` names it."""
 
@@ -77,7 +81,7 @@ def read_labels(file: Path, wanted_actions: int | None) -> Labels:
             for row in rows:
                 video, frame, action = ((row[column] or "").strip() for column in COLUMNS)
                 place = f"{file}, line {rows.line_num}"
-                if not frame.isdecimal():
+                if not frame.isdecimal() or len(frame) > MAX_FRAME_DIGITS:
                     raise UserError(f"{place}: the frame is {frame!r}; give its number, from 0 on")
                 if not is_action_name(action):
                     raise UserError(
@@ -95,6 +99,8 @@ def read_labels(file: Path, wanted_actions: int | None) -> Labels:
         raise UserError(f"{file}: holds no labels; give lines such as game.mp4,120,left")
     numbers, names = _numbered(list(texts.values()))
     num_found = max(numbers.values()) + 1
+    if num_found > MAX_ACTIONS:
+        raise UserError(f"{file}: has an action {num_found - 1}; number the actions from 0 on, without gaps")
     actions_count = max(wanted_actions or 0, num_found, 2)
     if wanted_actions is not None and wanted_actions < num_found:
         raise UserError(f"{file}: has {num_found} actions, which are more than --actions {wanted_actions}")

@@ -786,6 +786,8 @@ def test_labels_are_stored_and_name_the_actions(videos: Path, tmp_path: Path, co
         ("frame,action\n1,left\n", "has no column video; its first line must be video,frame,action"),
         ("video,frame,action\n", "holds no labels"),
         ("video,frame,action\n0.mp4,x,left\n", "line 2: the frame is 'x'"),
+        (f"video,frame,action\n0.mp4,{'9' * 5000},left\n", "line 2: the frame is '99"),
+        (f"video,frame,action\n0.mp4,1,{'9' * 30}\n", f"has an action {'9' * 30}; number the actions from 0 on"),
         ("video,frame,action\n0.mp4,1,\n", "line 2: the action is ''"),
         ("video,frame,action\n0.mp4,1,a\n0.mp4,1,b\n", "line 3: frame 1 of 0.mp4 is b, in line 2 a; keep one"),
         ("video,frame,action\nother.mp4,1,a\n", "line 2: there is no readable video other.mp4; the first is 0.mp4"),
