@@ -48,6 +48,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--headless", action="store_true", help="play --actions without a screen")
     add("--actions", metavar="KEYS", help="with --headless: actions from 1, 0 for a new start, such as 1,1,2,3x10,0")
     add("--replay", type=Path, metavar="FILE", help="play the play.json of a recording again, without a screen")
+    help_text = "show what each action does, ask for its name, and store the names with the checkpoint"
+    add("--name_actions", action="store_true", help=help_text)
     add("--no_recording", action="store_true", help="keep nothing")
     return parser.parse_args()
 
@@ -58,6 +60,12 @@ def main() -> int:
     config = load_configuration(arguments.config, arguments.overrides)
     if arguments.headless != (arguments.actions is not None):
         raise UserError("--headless and --actions belong together: --headless --actions 1,1,2x10")
+
+    if arguments.name_actions:
+        from playing.naming import name_actions
+
+        name_actions(config, options_from(arguments, PlayOptions))
+        return EXIT_DONE
 
     from playing.run import play  # imported here since it takes seconds
 

@@ -44,6 +44,8 @@ class Batch:
     """bool (B, T)."""
     positions: Tensor | None
     """float32 (B, T, 2): x, y as in the metadata, NaN where unknown; None if unknown in the whole dataset."""
+    labels: Tensor | None = None
+    """int64 (B, T): the actions that are known, -1 for others; None if no frame has a label."""
 
     @classmethod
     def of(cls, samples: Samples) -> Self:
@@ -55,6 +57,7 @@ class Batch:
             rewards=torch.from_numpy(samples.rewards),
             dones=torch.from_numpy(samples.dones),
             positions=None if samples.positions is None else torch.from_numpy(samples.positions),
+            labels=None if samples.labels is None else torch.from_numpy(samples.labels),
         )
 
     def observations(self) -> Tensor:

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from dataset.annotations import Annotations
 from dataset.frame_cache import open_frames
+from dataset.labels import labels_of
 from dataset.transforms import FrameTransform
 from dataset.video import Video
 from utils.command import UserError, tell
@@ -46,6 +47,8 @@ class Samples:
     """bool (B, T)."""
     positions: np.ndarray | None
     """float32 (B, T, 2): x, y as in the metadata, NaN where unknown; None if unknown in the whole dataset."""
+    labels: np.ndarray | None = None
+    """int64 (B, T): the actions that are known, -1 for others (`dataset.labels`); None if no frame has a label."""
 
 
 class VideoDataset(Dataset[Samples]):
@@ -59,6 +62,7 @@ class VideoDataset(Dataset[Samples]):
     Attributes:
         knows_actions: whether the true actions of all videos are known.
         is_decoded: whether all frames are cached.
+        labels: the label of each frame, int64, -1 without one; None if no frame has a label (`dataset.labels`).
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class VideoDataset(Dataset[Samples]):
         columns = zip(*map(_annotation_arrays, annotations), strict=True)
         self._actions, self._rewards, self._dones, positions = map(np.concatenate, columns)
         self._positions = None if np.isnan(positions).all() else positions
+        self.labels = labels_of(annotations)
         self._frames = open_frames(videos, FrameTransform.of(crop, size), cache)
 
     @property
@@ -160,6 +165,7 @@ class VideoDataset(Dataset[Samples]):
             rewards=self._rewards[rows],
             dones=self._dones[rows],
             positions=None if self._positions is None else self._positions[rows],
+            labels=None if self.labels is None else self.labels[rows],
         )
 
     def _ends(self, observations_count: int) -> list[int]:

@@ -4,10 +4,11 @@ Configurations written for the authors' code load unchanged. Keys that only this
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from utils.action_names import require_names_of_all
 from utils.configuration import Batching, DataSource, RunName
 from utils.sections import Section, load_sections
 
@@ -39,8 +40,15 @@ class Data(Section):
     target_input_size: Annotated[list[Annotated[int, Field(ge=16)]], Field(min_length=2, max_length=2)]
     """[width, height] at which frames are compared, in pixels."""
     actions_count: Annotated[int, Field(ge=2)]
+    action_names: list[str] | None = None
+    """What the actions are called in the report, in the order of the keys."""
     ground_truth_available: bool = False
     """Whether the reference data have true actions."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_names_of_all(self.action_names, self.actions_count)
+        return self
 
 
 class Evaluation(Section):

@@ -8,6 +8,7 @@ Dimensions: B sequences in a batch, T frames of each, H x W pixels, K actions.
 
 import datetime
 import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def evaluate_dataset(config: EvaluationConfiguration, device_name: str, *, requi
     results.samples["sequences"] = len(pairs)
     results.provenance = _provenance(config, pairs, device)
     evidence = measurements.evidence(Path(config.generated_data.data_root) / ACTIONS)
+    evidence = replace(evidence, action_names=config.data.action_names)
     with only_process(folder, "logging.run_name"):
         write_report(folder, results, evidence)
         write_results(folder / DATA_FILE, results)

@@ -144,7 +144,12 @@ def write_report(folder: Path, results: Results, evidence: Evidence) -> None:
         headlines=[_headline_card(results, headline) for headline in HEADLINES if headline.name in results.values],
         curves=plots.pop("per_position", None),
         actions=[
-            demonstration(action, frames, evidence.action_usage[action] / max(1, evidence.action_usage.sum()))
+            demonstration(
+                action,
+                frames,
+                evidence.action_usage[action] / max(1, evidence.action_usage.sum()),
+                evidence.action_names[action] if evidence.action_names else None,
+            )
             for action, frames in evidence.demonstrations.items()
         ],
         plots=list(plots.values()),
@@ -269,19 +274,20 @@ def _action_table(results: Results) -> Table:
     return Table("By action", ["metric", *(f"action {number + 1}" for number in range(num_actions))], rows)
 
 
-def demonstration(action: int, frames: np.ndarray, share: float) -> ActionDemonstration:
+def demonstration(action: int, frames: np.ndarray, share: float, called: str | None = None) -> ActionDemonstration:
     """Make the pictures of an action, from 0, that is repeated.
 
     Args:
         action: the action.
         frames: uint8 (N, T, H, W, 3), from N starts.
         share: share of the steps in which the action is inferred.
+        called: its name, if it has one.
     """
     frames = frames[:DEMONSTRATION_STARTS]
     shown = _evenly_spaced(frames.shape[1], DEMONSTRATION_COLUMNS)
-    name = f"action {action + 1}"
+    name = f"action {action + 1}{f': {called}' if called else ''}"
     return ActionDemonstration(
-        title=f"Action {action + 1}",
+        title=f"A{name[1:]}",
         caption=f"Inferred in {share:.1%} of the steps. A row is a start; frames {', '.join(map(str, shown))}.",
         animation=_animation(frames, f"animation of {name}, repeated from {len(frames)} starts"),
         strip=_strip(frames[:, shown], f"frames of {name}, repeated from {len(frames)} starts, one row each"),

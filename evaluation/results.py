@@ -152,6 +152,8 @@ class Evidence:
     worst: list[SequencePair]
     demonstrations: dict[int, np.ndarray]
     """By action: uint8 (starts, T, H, W, 3), the action repeated from several starts; frame 0 is the true start."""
+    action_names: list[str] | None = None
+    """What the K actions are called, if they have names."""
 
 
 def entry(entries: Mapping[str, Entry], name: str) -> Entry | None:

@@ -1,6 +1,7 @@
 """Hints of a checkpoint on how to play it: the names of its actions, and the frame rate of real time.
 
-Both are optional: `training.release` stores them, checkpoints of training and of the authors have none.
+Both are optional: `training.release` stores them. Checkpoints of training have the names of `data.action_names`, or
+those given to `play.py --name_actions`.
 
 Dimensions: K actions.
 """
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from utils.action_names import MAX_NAME_LENGTH, is_action_name
 from utils.checkpoint import CheckpointError
 from utils.command import UserError
 
@@ -19,7 +21,6 @@ ACTION_NAMES = "action_names"
 REAL_TIME_FPS = "real_time_fps"
 """The checkpoint entry of a model that is best played in real time: its frames a second, above 0, up to 60."""
 
-MAX_NAME_LENGTH = 32
 MAX_REAL_TIME_FPS = 60
 
 STANDING_STILL = ("stay", "none", "noop", "idle", "wait")
@@ -51,7 +52,7 @@ def read_hints(checkpoint: dict[str, Any], path: Path, actions_count: int) -> Hi
     """
     names, fps = checkpoint.get(ACTION_NAMES), checkpoint.get(REAL_TIME_FPS)
     if names is not None and not (
-        isinstance(names, list) and len(names) == actions_count and all(map(_is_name, names))
+        isinstance(names, list) and len(names) == actions_count and all(map(is_action_name, names))
     ):
         raise CheckpointError(
             f"{path}: its {ACTION_NAMES} are not {actions_count} names of 1 to {MAX_NAME_LENGTH} printable characters; "
@@ -75,14 +76,10 @@ def require_action_names(names: Sequence[str], actions_count: int) -> None:
         raise UserError(
             f"--{ACTION_NAMES}: {len(names)} names for the {actions_count} actions of this model; give {actions_count}"
         )
-    if unfit := [name for name in names if not _is_name(name)]:
+    if unfit := [name for name in names if not is_action_name(name)]:
         raise UserError(f"--{ACTION_NAMES}: {unfit[0]!a} is no name of 1 to {MAX_NAME_LENGTH} printable characters")
 
 
 def is_real_time_fps(value: Any) -> bool:
     """Whether a value is a number above 0, up to 60."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= MAX_REAL_TIME_FPS
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= MAX_NAME_LENGTH and value.isprintable() and bool(value.strip())

@@ -7,6 +7,7 @@ from model.perceptual import VGG19
 from preparation.choices import Choice, Choices, chosen_values
 from preparation.costs import training_memory
 from preparation.footage import Footage, choose_size
+from preparation.label_table import Labels
 from preparation.machine import Machine
 from preparation.played_part import WHOLE_FRAME, PlayedPart
 from preparation.recipes import MAIN_RECIPE, REDUCED_RECIPE, Recipe, small_recipe
@@ -55,6 +56,7 @@ class Plan:
     fitting_observations: int = MAIN_RECIPE.evaluated_observations
     """Number of observations for which most videos are long enough."""
     part: PlayedPart = WHOLE_FRAME
+    labels: Labels | None = None
 
     def after(self, survey: Survey, wanted_actions: int | None) -> "Plan":
         """Return the plan with the choices made from the converted data set.
@@ -95,6 +97,7 @@ class Plan:
             "data.data_root": Choice(str(self.data_root)),
             "data.crop": Choice([0, 0, width, height], "all of a frame, as it was converted"),
             "data.actions_count": self.actions_count,
+            **self._names(),
             "data.play_region": self.part.region,
             "data.ground_truth_available": self.knows_actions,
             **self.recipe.settings,
@@ -115,6 +118,7 @@ class Plan:
             "training.batching.skip_frames": self.skip_frames,
             "training.batching.num_workers": self.num_workers,
             **self._camera_weights(),
+            **self._label_weights(),
             "training.loss_weights.perceptual_loss_lambda": self.perceptual_weight,
             "training.loss_weights.perceptual_loss_lambda_pretraining": Choice(self.perceptual_weight.value),
             "evaluation.ground_truth_observations": Choice(context, "as the evaluation data set, below"),
@@ -136,6 +140,7 @@ class Plan:
             "logging.run_name": Choice(self.name),
             "data.target_input_size": Choice([width, height], "as stored"),
             "data.actions_count": Choice(self.actions_count.value, "as in training"),
+            **self._names(),
             "data.ground_truth_available": self.knows_actions,
             "reference_data.data_root": Choice(str(self.data_root), "its split test"),
             "reference_data.crop": crop,
@@ -158,6 +163,19 @@ class Plan:
         if self.part.source.value != "camera" or key in self.recipe.settings:
             return {}
         return {key: Choice(0.1, "directions follow the camera"), f"{key}_pretraining": Choice(0.1)}
+
+    def _names(self) -> Choices:
+        """Choose the names of the actions, if the labels have names."""
+        if not (self.labels and self.labels.action_names):
+            return {}
+        return {"data.action_names": Choice(self.labels.action_names, "as the labels call them")}
+
+    def _label_weights(self) -> Choices:
+        """Choose the weights of the term by which actions agree with the labels, if there are any."""
+        if not self.labels:
+            return {}
+        key = "training.loss_weights.action_supervision_lambda"
+        return {key: Choice(1.0, "labelled steps name the actions"), f"{key}_pretraining": Choice(1.0)}
 
     def _observations(self, wanted: int) -> Choice:
         """Choose the number of observations in a sequence: as many as wanted, or as fit into the videos."""

@@ -17,7 +17,7 @@ from PIL import Image
 from dataset.acquisition.conversion import Conversion, ConversionOptions, convert_sources
 from dataset.splits import find_split_videos
 from dataset.video import Video
-from preparation.choices import to_yaml
+from preparation.choices import Choice, to_yaml
 from preparation.costs import checkpoints_size, seconds_per_step, training_memory
 from preparation.footage import (
     FEWEST_VIDEOS,
@@ -29,6 +29,7 @@ from preparation.footage import (
     needs_cropping,
     share_out,
 )
+from preparation.label_table import read_labels, store_labels
 from preparation.machine import Machine, find_machine
 from preparation.moving_regions import find_movement
 from preparation.plan import Plan, draft_plan
@@ -65,6 +66,8 @@ class Request:
     device: str
     processes: int
     play: Wanted = None
+    labels: Path | None = None
+    """A table of labels: video, frame, action."""
 
     @property
     def command(self) -> str:
@@ -88,6 +91,8 @@ class Request:
             options += ["--crop", *map(str, self.crop)]
         if self.frame_rate is not None:
             options += ["--fps", np.format_float_positional(self.frame_rate, trim="-")]
+        if self.labels is not None:
+            options += ["--labels", _argument(self.labels)]
         words = ["python", "-m", "dataset.acquisition.prepare", *options, "--device", self.device]
         return " ".join(map(_quoted, words))
 
@@ -112,6 +117,7 @@ def prepare(request: Request) -> int:
         UserError: there is no usable footage, no disk space for it, or the name is taken.
     """
     _require_free(request)
+    labels = read_labels(request.labels, request.actions_count) if request.labels else None
     machine = find_machine(request.device)
     footage = look_at(request.videos)
     if request.crop:
@@ -120,13 +126,22 @@ def prepare(request: Request) -> int:
     _require_length(request, footage, frame_rate)
     draft = draft_plan(request.name, request.data_root, footage, machine)
     frame = _stored_frame(request, footage, draft)
+    if labels:
+        labels.require_frames(footage)
     if isinstance(request.play, tuple):
         frame.stored(request.play)
     _tell_conversion(request, footage, frame_rate, draft)
 
     conversion = _convert(request, footage, frame_rate, draft)
     found = survey(request.data_root)
-    plan = _with_part(request, draft.after(found, request.actions_count), frame)
+    plan = draft.after(found, labels.actions_count if labels else request.actions_count)
+    if labels:
+        num_labelled, num_contradicting = store_labels(labels, footage, frame_rate, request.data_root)
+        left_out = f"; {num_contradicting} left out, on which two labels fall" if num_contradicting else ""
+        print(f"labels      {num_labelled} of {found.num_frames} frames, {labels.described}{left_out}")
+        count = Choice(labels.actions_count, "as many as the labels have, or as asked for with --actions")
+        plan = replace(plan, labels=labels, actions_count=count)
+    plan = _with_part(request, plan, frame)
     _write(request, plan, machine)
     _tell_result(request, found, plan, machine)
     skipped = footage.skipped | conversion.skipped

@@ -330,6 +330,8 @@ def test_a_text_in_a_file_is_told_how_to_write(tmp_path: Path) -> None:
         ("model.representation_network.state_resolution=[32, 16]", "state_resolution", "set it to [32, 32]"),
         ("data.crop=[0, 0, 256]", "data.crop", "at least 4"),
         ("data.crop=[9, 0, 9, 256]", "crop", "[left, top, right, bottom]"),
+        ("data.action_names=[a, b]", "action_names", "must be 7 names, as many as actions_count"),
+        ("data.action_names=[a, b, c, d, e, f, '']", "action_names", "1 to 32 printable characters"),
         ("data.play_region=[0, 0, 64]", "data.play_region", "at least 4"),
         ("data.play_region=[0, 0, 300, 256]", "data.play_region", "does not lie inside data.crop [0, 0, 256, 256]"),
         ("data.play_region=[64, 0, 64, 256]", "data.play_region", "does not lie inside"),

@@ -134,6 +134,22 @@ def alignment_loss(direction_means: Tensor, movement: Tensor, share: Tensor) -> 
     return (share * (direction_means[..., :num_axes] - movement / scale).square()).mean()
 
 
+def supervision_loss(log_probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy in nats of the inferred actions and the known ones, the mean over labelled steps of all ranks.
+
+    Args:
+        log_probabilities: (B, T-1, K).
+        labels: (B, T-1) known actions, negative where they are unknown.
+
+    Returns:
+        A scalar, 0 if no step is labelled.
+    """
+    is_labelled = labels >= 0
+    surprise = -log_probabilities.gather(-1, labels.clamp_min(0).unsqueeze(-1)).squeeze(-1)
+    count = ranks.mean(is_labelled.sum().to(surprise.dtype))
+    return torch.where(is_labelled, surprise, 0).sum() / count.clamp_min(torch.finfo(surprise.dtype).eps)
+
+
 def _visible_movement(frames: Tensor) -> tuple[Tensor, Tensor]:
     """The movement between consecutive frames along x and y, and its share of all change: (B, T-1, 2) each."""
     change = frames.detach().mean(dim=2).diff(dim=1)

@@ -40,6 +40,7 @@ class Comparison:
     """The frames at each resolution, the largest first."""
     perceptual_levels: list[float]
     """Weights of the five levels of the perceptual network."""
+    labels: Tensor | None = None  # (B, T-1) known actions, negative where unknown; None if no step has one
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,19 @@ class Objective(nn.Module):
                     key = f"training.loss_weights.{term.key}{'_pretraining' if pretraining else ''}"
                     raise UserError(f"{key}: {obstacle}, or set it to 0")
 
-    def forward(self, rollout: Rollout, true_frames: Tensor, pretraining: bool) -> Loss:
-        """Return the loss of a rollout, given its true frames (B, T, 3, H, W) in [-1, 1]."""
+    def forward(self, rollout: Rollout, true_frames: Tensor, pretraining: bool, labels: Tensor | None = None) -> Loss:
+        """Return the loss of a rollout, given its true frames (B, T, 3, H, W) in [-1, 1].
+
+        The labels (B, T-1) are the actions that are known, and negative where they are not; None if no step has one.
+        """
         loss_weights = self.settings.loss_weights
         weights = loss_weights.in_phase(pretraining)
         comparison = Comparison(
-            rollout, true_frames, self._resolutions(rollout, true_frames), loss_weights.perceptual_levels(pretraining)
+            rollout,
+            true_frames,
+            self._resolutions(rollout, true_frames),
+            loss_weights.perceptual_levels(pretraining),
+            labels,
         )
         terms: dict[str, Tensor] = {}
         weighted: list[Tensor] = []
@@ -247,6 +255,12 @@ def _action_directions_motion(comparison: Comparison, objective: Objective) -> T
     return losses.motion_alignment_loss(directions, frames)
 
 
+def _action_supervision(comparison: Comparison, _: Objective) -> Tensor | None:
+    if comparison.labels is None:
+        return None
+    return losses.supervision_loss(comparison.rollout.inferred_actions.log_probabilities, comparison.labels)
+
+
 def _hidden_states(comparison: Comparison, _: Objective) -> Tensor | None:
     encoded = comparison.rollout.encoded_hidden_states
     return None if encoded is None else losses.states_loss(comparison.rollout.hidden_states, encoded[:, 1:])
@@ -281,6 +295,7 @@ TERMS: tuple[Term, ...] = (
     ),
     Term("entropy", "entropy_lambda", _entropy, is_always_logged=True),
     Term("action_directions_motion", "action_directions_motion_lambda", _action_directions_motion),
+    Term("action_supervision", "action_supervision_lambda", _action_supervision),
     Term("hidden_states", "hidden_states_rec_lambda", _hidden_states, is_always_logged=True),
     Term("perceptual", "perceptual_loss_lambda", _perceptual),
 )

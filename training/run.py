@@ -4,6 +4,7 @@ from contextlib import ExitStack, closing
 
 import torch
 
+from dataset.folders import TrainingVideos
 from dataset.formats import require_known_actions
 from dataset.open import open_split, open_training_data, require_splits
 from model.build import build_model
@@ -87,6 +88,11 @@ def _train(
     if config.training.use_ground_truth_actions:
         for split in (evaluator.dataset, data):
             require_known_actions(split, config.data.actions_count)
+    if isinstance(data, TrainingVideos) and data.dataset.labels is None and config.training.loss_weights.need_labels:
+        raise UserError(
+            f"training.loss_weights.action_supervision_lambda: no frame of the training videos of "
+            f"{config.data.data_root} has a label; label some, or set it to 0"
+        )
     with ExitStack() as stack:
         logger = None
         if ranks.is_main():

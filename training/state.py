@@ -18,6 +18,7 @@ class TrainingState:
 
     Attributes:
         step: number of optimiser updates so far.
+        action_names: the names of the actions in the checkpoint that was restored, if it has any.
     """
 
     def __init__(self, config: Configuration, model: PlayableModel, objective: Objective) -> None:
@@ -28,6 +29,7 @@ class TrainingState:
         self.objective = objective
         self.device = next(model.parameters()).device
         self.step = 0
+        self.action_names: list[str] | None = None
         self.optimizer = torch.optim.Adam(
             model.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
         )
@@ -101,6 +103,7 @@ class TrainingState:
         path = directory / LATEST
         checkpoint = load_checkpoint(path)
         load_model_weights(self.model, checkpoint["model"], path)
+        self.action_names = checkpoint.get("action_names")
         if "optimizer" in checkpoint:
             try:
                 self._restore(checkpoint)

@@ -55,13 +55,20 @@ class TrainingStep(nn.Module):
         self.uses_bf16 = objective.settings.precision == "bf16"
         self.uses_cuda_graphs = objective.settings.cuda_graphs
 
-    def forward(self, observations: Tensor, phase: Phase, action_sampler: ActionSampler | None = None) -> StepResult:
+    def forward(
+        self,
+        observations: Tensor,
+        phase: Phase,
+        action_sampler: ActionSampler | None = None,
+        labels: Tensor | None = None,
+    ) -> StepResult:
         """Return the loss and the actions.
 
         Args:
             observations: (B, T, 3S, height, width) in [-1, 1].
             phase: the values of the schedules.
             action_sampler: replaces the Gumbel-Softmax choice of actions.
+            labels: (B, T) actions that are known, negative where they are not; None if no frame has one.
         """
         if self.uses_cuda_graphs:  # outputs of the networks are not overwritten until the next mark
             torch.compiler.cudagraph_mark_step_begin()
@@ -74,5 +81,6 @@ class TrainingStep(nn.Module):
                 action_sampler=action_sampler,
                 noise=Noise(None, ranks.rank(), ranks.num_ranks()),
             )
-        loss = self.objective(rollout, observations[:, :, :3], phase.pretraining)
+        known = None if labels is None else labels[:, :-1]
+        loss = self.objective(rollout, observations[:, :, :3], phase.pretraining, known)
         return StepResult(loss, UsedActions.of(rollout))

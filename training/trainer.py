@@ -19,6 +19,7 @@ from dataset.batching import Batch
 from dataset.formats import TrainingData
 from evaluation.plots import plot_action_space
 from model.playable import true_actions
+from playing.hints import ACTION_NAMES
 from playing.starting_frames import STARTING_FRAMES, stored_starting_frames
 from training import schedules
 from training.compilation import num_compiled_graphs
@@ -137,6 +138,7 @@ class Trainer:
     def _train_step(self, batch: Batch) -> UsedActions:
         """Compute the loss of a batch, update the model, and return the actions of the step."""
         step = self.state.step + 1
+        self._require_possible(batch.labels)
         batch = batch.to(self.state.device)
         phase = Phase(
             schedules.is_pretraining(step, self.settings),
@@ -146,10 +148,19 @@ class Trainer:
         sampler = None
         if self.settings.use_ground_truth_actions:
             sampler = true_actions(batch.actions, self.config.data.actions_count)
-        result = self.step(batch.observations(), phase, sampler)
+        result = self.step(batch.observations(), phase, sampler, batch.labels)
         self._unread_terms.append(result.loss.terms)
         self.state.update(result.loss.total)
         return result.actions
+
+    def _require_possible(self, labels: Tensor | None) -> None:
+        """Check that labels (B, T) are actions of the model, if they are used. `UserError` if one is not."""
+        actions_count = self.config.data.actions_count
+        if labels is not None and self.settings.loss_weights.need_labels and labels.max() >= actions_count:
+            raise UserError(
+                f"a frame has the label {int(labels.max())}, but the actions are 0 to {actions_count - 1}: raise "
+                "data.actions_count, or set training.loss_weights.action_supervision_lambda to 0"
+            )
 
     def _after_step(self, actions: UsedActions, progress: "tqdm[Any]", is_last: bool) -> None:
         """Report, plot, save and evaluate what is due after this step."""
@@ -246,6 +257,8 @@ class Trainer:
         if self.logger is None:
             return
         contents = self.state.checkpoint() | {"data_state": self.data.state(), STARTING_FRAMES: self.starting_frames}
+        if names := self.config.data.action_names or self.state.action_names:
+            contents[ACTION_NAMES] = list(names)
         for name in (*other_names, LATEST):
             save_checkpoint(self.config.logging.save_directory / name, contents)
 

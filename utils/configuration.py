@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
+from utils.action_names import require_names_of_all
 from utils.model_configuration import Model
 from utils.play_region import CELL, PlayRegion
 from utils.sections import (
@@ -95,18 +96,25 @@ class Data(DataSource):
     """The data set, and what is known of it.
 
     `play_region`: the box of the stored frame, inside the crop, from which alone actions are inferred; None: all of it.
-    The whole frame is generated all the same.
+    The whole frame is generated all the same. `action_names`: what the actions are called, in the order of the keys;
+    stored with checkpoints.
 
     Of a data set in shards each process keeps `local_shards` at a time in `shard_directory`, by default a folder in the
     user's cache. Half of them are shuffled together, so that their number decides the order too.
     """
 
     actions_count: Annotated[int, Field(ge=2)]
+    action_names: list[str] | None = None
     play_region: Crop | None = None
     ground_truth_available: bool = False
     cache: Cache = "none"
     local_shards: Annotated[int, Field(ge=2)] = 8
     shard_directory: str | None = None
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        require_names_of_all(self.action_names, self.actions_count)
+        return self
 
 
 class Batching(Section):
@@ -137,9 +145,10 @@ class LossWeights(Section):
     """The weight of each term of the objective, and of its twin in the pretraining phase.
 
     A perceptual lambda that is one number multiplies `perceptual_level_weights`; a list gives the five levels' weights
-    as they are. Two are ours: `cross_entropy_lambda`, for renderers that give log-probabilities, and
+    as they are. Three are ours: `cross_entropy_lambda`, for renderers that give log-probabilities,
     `action_directions_motion_lambda`, an unsupervised start for the action network that the published objective lacks
-    (`training.losses.motion_alignment_loss`). `action_divergence_lambda` is read but unused, as published.
+    (`training.losses.motion_alignment_loss`), and `action_supervision_lambda`, for videos some of whose frames have
+    labels. `action_divergence_lambda` is read but unused, as published.
     """
 
     reconstruction_loss_lambda: NonNegativeFloat = 1.0
@@ -162,6 +171,8 @@ class LossWeights(Section):
     action_state_distribution_kl_lambda_pretraining: NonNegativeFloat = 0.0
     action_directions_motion_lambda: NonNegativeFloat = 0.0
     action_directions_motion_lambda_pretraining: NonNegativeFloat = 0.0
+    action_supervision_lambda: NonNegativeFloat = 0.0
+    action_supervision_lambda_pretraining: NonNegativeFloat = 0.0
     action_divergence_lambda: NonNegativeFloat = 0.0
     action_divergence_lambda_pretraining: NonNegativeFloat = 0.0
 
@@ -179,6 +190,11 @@ class LossWeights(Section):
         """The weights of the five levels of the perceptual loss during one of the two phases."""
         weight = self.perceptual_loss_lambda_pretraining if pretraining else self.perceptual_loss_lambda
         return weight if isinstance(weight, list) else [weight * level for level in self.perceptual_level_weights]
+
+    @property
+    def need_labels(self) -> bool:
+        """Whether either phase uses the labels of frames."""
+        return bool(self.action_supervision_lambda or self.action_supervision_lambda_pretraining)
 
     @property
     def need_perceptual_network(self) -> bool:

@@ -311,6 +311,11 @@ def _read_log(directory: Path, places: dict[str, str]) -> dict[str, ConvertedSou
     return done
 
 
+def converted_videos(directory: Path) -> dict[str, list[str]]:
+    """Return the folders of each source's videos within a converted data set, by the name of the source."""
+    return {converted.name: converted.videos for converted in _parse_log(directory / SOURCES_FILE)}
+
+
 def _parse_log(file: Path) -> Iterator[ConvertedSource]:
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     for line in lines:

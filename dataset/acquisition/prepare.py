@@ -39,6 +39,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "the command lists them; or all of the frame (default: as it says)",
     )
     part.add_argument("--play", choices=["camera"], help="what is played: the movement of the camera")
+    add("--labels", type=Path, metavar="FILE.csv", help="true actions of some frames: a table video,frame,action")
     add("--fps", type=positive_float, metavar="F", help="frames per second to keep (default: about 10)")
     add("--data_root", type=Path, metavar="DIR", help="new folder for the data set (default: data/NAME)")
     parser.add_device("train on later")
@@ -83,6 +84,7 @@ def main() -> int:
             device=arguments.device,
             processes=arguments.processes,
             play=arguments.play or arguments.play_region,
+            labels=arguments.labels,
         )
     )
 

@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import Dataset
 
 from dataset.batching import Batch, make_loader
+from dataset.labels import UNLABELLED
 from dataset.shards.local import default_directory, lock_folder
 from dataset.shards.order import SequenceWalk, ShardOrder
 from dataset.shards.prefetch import ShardCache
@@ -164,15 +165,18 @@ def _joined(keys: Sequence[SequenceKey], positions: list[list[int]], parts: list
             joined[at] = array
         return joined
 
-    unknown = np.full((1, keys[0].observations_count, 2), np.nan, np.float32)
-    knows_positions = any(part.positions is not None for part in parts)
+    def join_known(arrays: Sequence[np.ndarray | None], unknown: np.ndarray) -> np.ndarray | None:
+        if all(array is None for array in arrays):
+            return None
+        return join([unknown if array is None else array for array in arrays])
+
+    length = keys[0].observations_count
     return Samples(
         keys=keys,
         frames=join([part.frames for part in parts]),
         actions=join([part.actions for part in parts]),
         rewards=join([part.rewards for part in parts]),
         dones=join([part.dones for part in parts]),
-        positions=join([unknown if part.positions is None else part.positions for part in parts])
-        if knows_positions
-        else None,
+        positions=join_known([part.positions for part in parts], np.full((1, length, 2), np.nan, np.float32)),
+        labels=join_known([part.labels for part in parts], np.full((1, length), UNLABELLED, np.int64)),
     )

@@ -275,3 +275,12 @@ def test_a_report_of_nothing(tmp_path: Path) -> None:
     page = Page((tmp_path / "run/report.html").read_text())
     assert "Evaluation of run" in page.texts
     assert "Nothing is tracked in this evaluation, so that movements are unknown." in page.texts
+
+
+def test_actions_have_their_names(tmp_path: Path) -> None:
+    named = evidence(action_names=["left", f"<b>{ATTACK}"])
+    write_report(tmp_path, RESULTS, named)
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    texts = " ".join(Page(html).texts)
+    assert "Action 1: left" in texts
+    assert f"Action 2: <b>{ATTACK}" in texts

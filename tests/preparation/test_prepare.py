@@ -756,6 +756,52 @@ def test_a_part_that_cannot_be_played(region: str, reason: str, two_bars: Path, 
 
 
 @pytest.mark.usefixtures("_uncounted")
+def test_labels_are_stored_and_name_the_actions(videos: Path, tmp_path: Path, command: Command) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("video,frame,action\n0.mp4,2,right\n0.mp4,5,stay\n4.mp4,0,right\n")
+    for _ in range(2):
+        code, out, err = command(*options(videos), "--labels", str(table), "--actions", "3")
+        assert code == 0, err
+        assert "labels      3 of 60 frames, keys 1 right, 2 stay, 3 action 3" in out
+    config = load_configuration("configs/my_game.yaml")
+    assert config.data.action_names == ["right", "stay", "action 3"]
+    assert config.data.actions_count == 3
+    assert config.training.loss_weights.action_supervision_lambda == 1
+    evaluation = load_evaluation_configuration("configs/evaluation/my_game.yaml")
+    assert evaluation.data.action_names == ["right", "stay", "action 3"]
+    found = [
+        (path.parent.name, index, metadata["label"])
+        for split in ("train", "val", "test")
+        for path in find_videos(config.data, split)
+        for index, metadata in enumerate(Video(path).annotations.metadata)
+        if metadata
+    ]
+    assert found == [("train", 2, 0), ("train", 5, 1), ("test", 0, 0)]
+
+
+@pytest.mark.usefixtures("_uncounted")
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("frame,action\n1,left\n", "has no column video; its first line must be video,frame,action"),
+        ("video,frame,action\n", "holds no labels"),
+        ("video,frame,action\n0.mp4,x,left\n", "line 2: the frame is 'x'"),
+        (f"video,frame,action\n0.mp4,{'9' * 5000},left\n", "line 2: the frame is '99"),
+        (f"video,frame,action\n0.mp4,1,{'9' * 30}\n", f"has an action {'9' * 30}; number the actions from 0 on"),
+        ("video,frame,action\n0.mp4,1,\n", "line 2: the action is ''"),
+        ("video,frame,action\n0.mp4,1,a\n0.mp4,1,b\n", "line 3: frame 1 of 0.mp4 is b, in line 2 a; keep one"),
+        ("video,frame,action\nother.mp4,1,a\n", "line 2: there is no readable video other.mp4; the first is 0.mp4"),
+        ("video,frame,action\n0.mp4,12,a\n", "line 2: 0.mp4 has no frame 12, only 0 to 11"),
+        ("video,frame,action\n0.mp4,1,a\n0.mp4,2,b\n0.mp4,3,c\n", "has 3 actions, which are more than --actions 2"),
+    ],
+)
+def test_labels_that_cannot_be_used(text: str, reason: str, videos: Path, tmp_path: Path, command: Command) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text(text)
+    assert reason in command.refused(*options(videos), "--labels", str(table), "--actions", "2")
+
+
+@pytest.mark.usefixtures("_uncounted")
 def test_footage_in_which_nothing_moves(tmp_path: Path, command: Command) -> None:
     write_mp4(tmp_path / "still/still.mp4", [np.full((32, 32, 3), 90, np.uint8)] * 60, 10)
     code, _, err = command(*options(tmp_path / "still"))
