@@ -52,6 +52,14 @@ ADVICE = {
         "frames do not change with the action: train longer, set training.use_motion_weights=true if what moves is "
         "small, or lower training.loss_weights.action_mutual_information_lambda"
     ),
+    "actions_outside": (
+        "most of what the actions change lies outside data.play_region: choose another region, or crop the rest away "
+        "with data.crop"
+    ),
+    "actions_unmoving": (
+        "what the actions change appears or vanishes, but nothing moves: set data.play_region to what is played, or "
+        "raise training.loss_weights.action_directions_motion_lambda"
+    ),
 }
 
 
@@ -237,6 +245,7 @@ class Trainer:
         for name, pixels in evaluation.images.items():
             self.logger.log_image(step, name, pixels)
         tell(f"step {step}: {evaluation.summary()}")
+        tell(f"step {step}: {evaluation.actions_in_words}")
         for name, is_ill in symptoms.items():
             if is_ill:
                 tell(f"warning: {ADVICE[name]}")
@@ -247,6 +256,8 @@ class Trainer:
             "actions_collapsed": evaluation.has_collapsed_actions,
             "actions_ineffective": evaluation.has_ineffective_actions,
             "actions_confused": evaluation.has_confused_actions,
+            "actions_outside": evaluation.has_actions_outside,
+            "actions_unmoving": evaluation.has_unmoving_actions,
         }
         self._num_symptoms = {name: self._num_symptoms[name] + 1 if is_ill else 0 for name, is_ill in found.items()}
         return {name: number >= 2 for name, number in self._num_symptoms.items()}

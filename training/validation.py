@@ -28,18 +28,23 @@ from model.playable import (
     true_actions,
 )
 from training import losses
+from training.held_actions import HeldActions
 from utils import ranks
 from utils.command import tell
 from utils.configuration import Configuration
 from utils.images import grid, overlay
 
 NUM_PICTURED_SEQUENCES = 4
+HELD_STEPS = 3
+"""Number of steps for which each action is held to see what it does."""
 RARELY_USED = 0.01
 """Share of the steps below which an action counts as unused."""
 CONFUSED = 0.8
 """Share of the accuracy that the true movement allows below which discovered actions count as confused."""
 NO_EFFECT = 0.1
 """Change of the most changed pixel, in the range [-1, 1], below which an action counts as without effect."""
+MOSTLY = 0.75
+"""Share of the difference between actions, outside the played region or not a movement, that is too much."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class EvaluationResult:
     """uint8 (height, width, 3) each."""
     probed: dict[str, float] = field(default_factory=dict)
     """The part of `scalars` that is measured on footage of Breakout alone, by shorter names."""
+    actions_in_words: str = ""
+    """What each action does."""
 
     def summary(self) -> str:
         """The figures that matter most, in one line."""
@@ -79,6 +86,16 @@ class EvaluationResult:
     def has_ineffective_actions(self) -> bool:
         """Whether frames hardly depend on the action."""
         return self.scalars["eval/action_effect"] < NO_EFFECT
+
+    @property
+    def has_actions_outside(self) -> bool:
+        """Whether most of what the actions change lies outside `data.play_region`."""
+        return not self.has_ineffective_actions and self.scalars["eval/action_effect_outside"] > MOSTLY
+
+    @property
+    def has_unmoving_actions(self) -> bool:
+        """Whether most of what the actions change appears or vanishes, so that nothing moves."""
+        return not self.has_ineffective_actions and self.scalars["eval/action_effect_unmoved"] > MOSTLY
 
 
 class Evaluator:
@@ -134,7 +151,8 @@ class Evaluator:
             observations = batch.observations()
             noise = Noise(generator.manual_seed(self.config.training.seed + index))
             rollout = self._reconstruct(model, observations, self._action_sampler(batch), noise)
-            effects = self._action_effects(model, observations, rollout.actions, noise)
+            held = self._hold_actions(model, observations, rollout.actions, noise)
+            effects = HeldActions.of(held, observations[:, :, :3], self.config)
             one_step = partial(self._one_step_ahead, model, observations, rollout.actions, noise)
             probed = probe_breakout(
                 observations[:, :, :3],
@@ -144,7 +162,7 @@ class Evaluator:
             )
             measured[index] = _measure(batch, observations, rollout, effects, probed, self.perceptual_network)
             if index == 0:
-                images = self._pictures(observations, rollout)
+                images = self._pictures(observations, rollout) | {"held_actions": grid(list(held[:, 0]))}
         model.train(was_training)
         found = {index: batch for share in ranks.gathered(measured) for index, batch in share.items()}
         measurements = _Measurements([found[index] for index in sorted(found)], self.knows_actions)
@@ -152,7 +170,9 @@ class Evaluator:
             images |= measurements.plots(self.config, model.centroids.cpu().numpy())
         figures = measurements.probed()
         scalars = {f"eval/{name.replace(' ', '_')}": value for name, value in figures.items()}
-        return EvaluationResult(measurements.scalars(self.config) | scalars, images, figures)
+        of_camera = self.config.training.action_directions_motion_source == "camera"
+        in_words = measurements.held_actions().described(self.config.data.action_names, of_camera)
+        return EvaluationResult(measurements.scalars(self.config) | scalars, images, figures, in_words)
 
     def _action_sampler(self, batch: Batch) -> ActionSampler:
         if self.config.training.use_ground_truth_actions:
@@ -181,18 +201,18 @@ class Evaluator:
         )
         return rollout.frames.full
 
-    def _action_effects(self, model: PlayableModel, observations: Tensor, actions: Tensor, noise: Noise) -> Tensor:
-        """The largest difference of a pixel between the actions, each held for the last steps: (B,)."""
+    def _hold_actions(self, model: PlayableModel, observations: Tensor, actions: Tensor, noise: Noise) -> Tensor:
+        """The last true frame and those that follow while each action is held: (K, B, `HELD_STEPS` + 1, 3, H, W)."""
         context = self.settings.ground_truth_observations
-        length = min(observations.shape[1], context + 3)
-        last_frames = []
+        length = min(observations.shape[1], context + HELD_STEPS)
+        followed = []
         for action in range(actions.shape[-1]):
             taken = actions[:, : length - 1].clone()
             taken[:, context - 1 :] = functional.one_hot(torch.tensor(action), actions.shape[-1])
             rollout = self._reconstruct(model, observations[:, :length], given_actions(taken), noise)
-            last_frames.append(rollout.frames.full[:, -1])
-        frames = torch.stack(last_frames)  # (K, B, 3, H, W)
-        return (frames.amax(dim=0) - frames.amin(dim=0)).flatten(1).amax(dim=1)
+            made = rollout.frames.full[:, context - 1 :]
+            followed.append(torch.cat([observations[:, context - 1 : context, :3], made], dim=1))
+        return torch.stack(followed)
 
     def _pictures(self, observations: Tensor, rollout: Rollout) -> dict[str, np.ndarray]:
         """Pictures of truth above reconstruction at each resolution, of the attention and of the motion weights."""
@@ -230,7 +250,7 @@ class _Measured:
 
     per_position: dict[str, Tensor]  # loss name: (B, T-1)
     arrays: dict[str, np.ndarray]  # name: (steps, ...)
-    effects: Tensor  # (B,)
+    held: HeldActions
     probed: dict[str, np.ndarray]  # name: (samples,), empty for other footage than Breakout
 
 
@@ -238,7 +258,7 @@ def _measure(
     batch: Batch,
     observations: Tensor,
     rollout: Rollout,
-    effects: Tensor,
+    held: HeldActions,
     probed: dict[str, np.ndarray],
     perceptual_network: PerceptualNetwork | None,
 ) -> _Measured:
@@ -264,7 +284,7 @@ def _measure(
     return _Measured(
         per_position={name: values.cpu() for name, values in per_position.items()},
         arrays={name: values.flatten(0, 1).cpu().numpy() for name, values in arrays.items()},
-        effects=effects.cpu(),
+        held=held,
         probed=probed,
     )
 
@@ -292,8 +312,10 @@ class _Measurements:
                 movements = self._gathered("movements")
                 known = np.isfinite(movements).all(axis=1)
                 scalars["eval/movement_accuracy"] = movement_accuracy(movements[known], true[known])
-        scalars["eval/action_effect"] = torch.cat([batch.effects for batch in self._batches]).mean().item()
-        return scalars
+        return scalars | self.held_actions().scalars()
+
+    def held_actions(self) -> HeldActions:
+        return HeldActions.joined([batch.held for batch in self._batches])
 
     def probed(self) -> dict[str, float]:
         names = sorted({name for batch in self._batches for name in batch.probed})

@@ -319,7 +319,7 @@ def test_scalars_leave_the_device_once_per_report(square: Path, monkeypatch: pyt
 def test_images_are_written(square: Path) -> None:
     train(square, "training.max_steps=4", "evaluation.eval_freq=2", "training.action_direction_plotting_freq=3")
     images = sorted(path.name for path in (square / "results" / "square" / "images").iterdir())
-    evaluation = ["action_usage", "actions", "attention", "losses", "motion_weights"]
+    evaluation = ["action_usage", "actions", "attention", "held_actions", "losses", "motion_weights"]
     evaluation += [f"reconstruction_{resolution}" for resolution in ("full", "half", "quarter")]
     expected = [f"{name}_{step:08d}.png" for name in evaluation for step in (2, 4)] + ["training_actions_00000003.png"]
     assert images == sorted(expected)
@@ -386,7 +386,13 @@ def with_scalars(changes: dict[int, dict[str, float]], monkeypatch: pytest.Monke
         nonlocal num_calls
         num_calls += 1
         evaluation = original(*arguments)
-        healthy = {"eval/actions_used": 3.0, "eval/action_effect": 1.0, "eval/action_accuracy": 1.0}
+        healthy = {
+            "eval/actions_used": 3.0,
+            "eval/action_effect": 1.0,
+            "eval/action_accuracy": 1.0,
+            "eval/action_effect_unmoved": 0.0,
+            "eval/action_effect_outside": 0.0,
+        }
         return EvaluationResult(evaluation.scalars | healthy | changes.get(num_calls, {}), evaluation.images)
 
     monkeypatch.setattr(Evaluator, "evaluate", evaluate)
@@ -397,6 +403,8 @@ def with_scalars(changes: dict[int, dict[str, float]], monkeypatch: pytest.Monke
     [
         ({"eval/actions_used": 1.0}, "actions_collapsed", "fewer than two actions are used: raise"),
         ({"eval/action_effect": 0.01}, "actions_ineffective", "frames do not change with the action: train longer"),
+        ({"eval/action_effect_outside": 0.9}, "actions_outside", "most of what the actions change lies outside"),
+        ({"eval/action_effect_unmoved": 0.9}, "actions_unmoving", "what the actions change appears or vanishes"),
         (
             {"eval/action_accuracy": 0.7, "eval/movement_accuracy": 0.9},
             "actions_confused",

@@ -13,7 +13,7 @@ from model.noise import Noise
 from model.perceptual import PerceptualNetwork
 from model.playable import ActionSampler, Rollout
 from tests.synthetic import SIDE, square_configuration
-from training.validation import NUM_PICTURED_SEQUENCES, EvaluationResult, Evaluator
+from training.validation import HELD_STEPS, NUM_PICTURED_SEQUENCES, EvaluationResult, Evaluator
 from utils.configuration import Configuration
 
 CPU = torch.device("cpu")
@@ -48,12 +48,13 @@ def test_scalars(evaluation: EvaluationResult) -> None:
     assert scalars["eval/movement_accuracy"] == 1
     assert 0 <= scalars["eval/action_effect"] <= 2
     assert "bound from true movement 1.000" in evaluation.summary()
+    assert evaluation.actions_in_words.startswith("actions that are held move things: 1 ")
 
 
 def test_images_are_enlarged_and_of_one_size_for_all_resolutions(evaluation: EvaluationResult) -> None:
     assert evaluation.images.keys() == {
         "reconstruction_full", "reconstruction_half", "reconstruction_quarter",
-        "attention", "motion_weights", "actions", "action_usage", "losses",
+        "attention", "motion_weights", "held_actions", "actions", "action_usage", "losses",
     }  # fmt: skip
     side = 3 * SIDE + 2
     for name in ("full", "half", "quarter"):
@@ -64,6 +65,7 @@ def test_images_are_enlarged_and_of_one_size_for_all_resolutions(evaluation: Eva
         )
     for name in ("attention", "motion_weights"):
         assert evaluation.images[name].shape == (NUM_PICTURED_SEQUENCES * side - 2, 4 * side - 2, 3)
+    assert evaluation.images["held_actions"].shape == (3 * side - 2, (HELD_STEPS + 1) * side - 2, 3)
 
 
 def test_truth_is_above_reconstruction(square: Path) -> None:
@@ -112,7 +114,7 @@ def rollouts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Rollout]]:
         return rollout
 
     monkeypatch.setattr(Evaluator, "_reconstruct", reconstruct)
-    monkeypatch.setattr(Evaluator, "_action_effects", lambda *_: torch.zeros(1))
+    monkeypatch.setattr(Evaluator, "_hold_actions", lambda *given: given[2][:, :2, :3].expand(3, -1, -1, -1, -1, -1))
     return seen
 
 
