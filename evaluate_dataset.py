@@ -4,7 +4,7 @@ import argparse
 
 from evaluation.configuration import EvaluationConfiguration, evaluation_of, load_evaluation_configuration
 from playing.arguments import chosen_model
-from utils.command import configuration_parser, run_command
+from utils.command import UserError, configuration_parser, run_command
 
 
 def main() -> None:
@@ -31,7 +31,13 @@ def main() -> None:
 
 
 def _configuration(arguments: argparse.Namespace) -> EvaluationConfiguration:
-    """Return the configuration of --config, else that of what the model of --checkpoint reconstructed."""
+    """Return the configuration of --config, else that of what the model of --checkpoint reconstructed.
+
+    Raises:
+        UserError: none or both are given, or one cannot be used.
+    """
+    if None not in (arguments.config, arguments.checkpoint):
+        raise UserError("--checkpoint does not go with --config, which says what to compare; leave one of them out")
     if arguments.config is not None:
         return load_evaluation_configuration(arguments.config, arguments.overrides)
     config, _ = chosen_model(argparse.Namespace(config=None, checkpoint=arguments.checkpoint, overrides=None))
