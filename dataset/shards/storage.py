@@ -16,7 +16,6 @@ import fsspec
 from dataset.shards.archive import unpack
 from dataset.shards.index import INDEX_FILE, Index, Shard, parse_index
 from utils.command import UserError, one_line
-from utils.extras import missing_package
 
 PACKAGES = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs"}
 """Package that fsspec needs for each URL scheme."""
@@ -183,7 +182,8 @@ def _open_url(url: str, protocol: str) -> Any:
             return file_system().open(url, "rb", block_size=S3_REQUEST_BYTES)
         import aiohttp
     except ImportError as error:
-        raise missing_package(f"{url}:", PACKAGES[protocol], "remote") from error
+        package = PACKAGES[protocol]
+        raise UserError(f"{url}: needs {package}, which is not installed; install it: pip install {package}") from error
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=STALL_TIMEOUT, sock_read=STALL_TIMEOUT)
     # Any given size avoids a request for it, whose failure fsspec would report as a missing file.
     return file_system(client_kwargs={"timeout": timeout}).open(url, "rb", block_size=0, size=1)
