@@ -1,7 +1,7 @@
 """Reconstruct the test split: `python build_evaluation_dataset.py --config configs/00_breakout_demo.yaml`."""
 
+from playing.arguments import chosen_model
 from utils.command import EXIT_DONE, configuration_parser, run_command
-from utils.configuration import load_configuration
 
 
 def main() -> int:
@@ -13,6 +13,7 @@ def main() -> int:
         "the checkpoint, the configuration or the data changed.",
         "python build_evaluation_dataset.py --config configs/00_breakout_demo.yaml "
         "--set evaluation_dataset.max_sequences=200",
+        takes_checkpoint=True,
     )
     parser.add_argument("--force", action="store_true", help="build from the beginning, whatever is there already")
     parser.add_argument(
@@ -22,12 +23,16 @@ def main() -> int:
         "annotations.json",
     )
     arguments = parser.parse_args()
-    config = load_configuration(arguments.config, arguments.overrides)
+    config, checkpoint = chosen_model(arguments)
 
     from evaluation.dataset_builder import build_evaluation_dataset  # imported here since it takes seconds
 
     build_evaluation_dataset(
-        config, arguments.device, force=arguments.force, layout="authors" if arguments.authors_layout else "ours"
+        config,
+        arguments.device,
+        force=arguments.force,
+        layout="authors" if arguments.authors_layout else "ours",
+        checkpoint=checkpoint,
     )
     return EXIT_DONE
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from playing.arguments import chosen_model
 from utils.command import (
     EXIT_DONE,
     CommandParser,
@@ -12,7 +13,6 @@ from utils.command import (
     positive_int,
     run_command,
 )
-from utils.configuration import load_configuration
 from web.server import DEFAULT_PORT, serve
 
 
@@ -24,9 +24,8 @@ def parse_arguments() -> argparse.Namespace:
         "python export.py --config configs/00_breakout_demo.yaml --output_directory page --serve",
     )
     add = parser.add_argument
-    add("--config", required=True, metavar="FILE", help="the configuration of the run, see configs/")
+    parser.add_configuration(takes_checkpoint=True)
     add("--output_directory", type=Path, required=True, metavar="DIR", help="a new folder, or an earlier export")
-    parser.add_overrides()
     add("--half", action="store_true", help="store weights in half precision: half the download; computes in float32")
     add("--single_file", action="store_true", help="write one index.html that opens from disk")
     add(
@@ -58,7 +57,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Export, print a summary, and serve with `--serve`; return the exit code."""
     arguments = parse_arguments()
-    config = load_configuration(arguments.config, arguments.overrides)
+    config, arguments.checkpoint = chosen_model(arguments)
 
     from web.exporter import CHECKED_STEPS, ExportOptions, export_page  # imported here since it takes seconds
 

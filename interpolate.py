@@ -2,9 +2,8 @@
 
 import argparse
 
-from playing.arguments import playing_parser
+from playing.arguments import chosen_model, playing_parser
 from utils.command import EXIT_DONE, options_from, positive_float, positive_int, run_command
-from utils.configuration import load_configuration
 
 DEFAULT_STEPS = 10
 
@@ -45,7 +44,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Play and save pictures and videos; return the exit code."""
     arguments = parse_arguments()
-    config = load_configuration(arguments.config, arguments.overrides)
+    config, arguments.checkpoint = chosen_model(arguments)
 
     from playing.interpolation import InterpolationOptions, interpolate  # imported here since it takes seconds
 

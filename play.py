@@ -3,10 +3,9 @@
 import argparse
 from pathlib import Path
 
-from playing.arguments import playing_parser
+from playing.arguments import chosen_model, playing_parser
 from playing.options import PlayOptions
 from utils.command import EXIT_DONE, UserError, options_from, positive_float, run_command
-from utils.configuration import load_configuration
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -57,7 +56,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Play until the player or the script ends; return the exit code."""
     arguments = parse_arguments()
-    config = load_configuration(arguments.config, arguments.overrides)
+    config, arguments.checkpoint = chosen_model(arguments)
     if arguments.headless != (arguments.actions is not None):
         raise UserError("--headless and --actions belong together: --headless --actions 1,1,2x10")
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from utils.command import EXIT_DONE, configuration_parser, run_command
+from utils.command_names import PROGRAM
 from utils.configuration import load_configuration
 
 
@@ -30,15 +31,20 @@ def main() -> int:
         overrides = [*others, f"training.max_steps={2 * config.training.max_steps}"]
     again = ["--config", arguments.config, "--device", arguments.device]
     again += [part for override in overrides for part in ("--set", override)]
-    print(f"to go on    {_python()} {shlex.join([sys.argv[0], *again])}")
+    print(f"to go on    {_this_command()} {shlex.join(again)}")
     return code
 
 
-def _python() -> str:
-    """Return the path of the running Python, relative to the working folder if it is inside."""
+def _this_command() -> str:
+    """Return how this command was called: `playable-video train`, or the running Python and the script.
+
+    The path of Python is relative to the working folder if it is inside.
+    """
+    if sys.argv[0].startswith(PROGRAM):
+        return sys.argv[0]
     executable = Path(sys.executable)
     is_inside = executable.is_relative_to(Path.cwd())
-    return shlex.quote(str(executable.relative_to(Path.cwd()) if is_inside else executable))
+    return shlex.join([str(executable.relative_to(Path.cwd()) if is_inside else executable), sys.argv[0]])
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from utils.action_names import require_names_of_all
-from utils.configuration import Batching, DataSource, RunName
-from utils.sections import Section, load_sections
+from utils.configuration import Batching, Configuration, DataSource, RunName
+from utils.sections import Section, load_sections, parse_sections
+from utils.shipped import EVALUATION_CONFIGURATIONS, find_configuration
 
 MovementName = Literal["tennis", "breakout", "published_breakout", "bair", "generic", "none"]
 
@@ -81,9 +82,47 @@ class EvaluationConfiguration(Section):
 
 
 def load_evaluation_configuration(path: str | Path, overrides: list[str] | None = None) -> EvaluationConfiguration:
-    """Read, override and validate an evaluation's configuration.
+    """Read, override and validate an evaluation's configuration: a YAML file, or the name of a shipped one.
 
     Raises:
         ConfigurationError: as in `utils.configuration.load_configuration`.
     """
-    return load_sections(EvaluationConfiguration, path, overrides)
+    return load_sections(EvaluationConfiguration, find_configuration(path, EVALUATION_CONFIGURATIONS), overrides)
+
+
+def evaluation_of(config: Configuration, overrides: list[str] | None = None) -> EvaluationConfiguration:
+    """Return the evaluation of what `build_evaluation_dataset.py` makes with a training configuration, overridden.
+
+    Its tracker is `generic`, which follows whatever moves.
+
+    Raises:
+        ConfigurationError: an override cannot be used.
+    """
+    width, height = config.model.representation_network.target_input_size
+    batching = config.evaluation.batching
+    values = {
+        "logging": {"run_name": config.logging.run_name},
+        "data": {
+            "target_input_size": [width, height],
+            "actions_count": config.data.actions_count,
+            "ground_truth_available": config.data.ground_truth_available,
+        },
+        "reference_data": {
+            "data_root": config.data.data_root,
+            "crop": config.data.crop,
+            "dataset_splits": config.data.dataset_splits,
+        },
+        "generated_data": {
+            "data_root": str(config.logging.output_directory / "evaluation_dataset"),
+            "crop": [0, 0, width, height],
+        },
+        "evaluation": {
+            "movement": "generic",
+            "batching": {
+                "batch_size": batching.batch_size,
+                "observations_count": batching.observations_count,
+                "skip_frames": batching.skip_frames,
+            },
+        },
+    }
+    return parse_sections(EvaluationConfiguration, values, f"evaluation of {config.logging.run_name}", overrides)

@@ -163,9 +163,14 @@ class Reconstructions:
 
 
 def build_evaluation_dataset(
-    config: Configuration, device_name: str, *, force: bool = False, layout: Layout = "ours"
+    config: Configuration,
+    device_name: str,
+    *,
+    force: bool = False,
+    layout: Layout = "ours",
+    checkpoint: Path | None = None,
 ) -> None:
-    """Reconstruct the test split with a run's latest checkpoint, unless this is done already.
+    """Reconstruct the test split with a trained model, unless this is done already.
 
     Nothing is written before everything that is needed has been checked. An older data set is replaced once the new one
     is complete. Ranks share the sequences.
@@ -175,20 +180,21 @@ def build_evaluation_dataset(
         device_name: `auto`, `cpu`, `cuda` or `mps`.
         force: build from the beginning, even if a finished or interrupted build exists.
         layout: format of the annotations: `ours` or `authors`.
+        checkpoint: the model's; None for the run's latest.
 
     Raises:
         UserError: something is missing, damaged or invalid.
     """
     with all_ranks(device_name) as device:
-        _build(config, device, force, layout)
+        _build(config, device, force, layout, checkpoint)
 
 
-def _build(config: Configuration, device: torch.device, force: bool, layout: Layout) -> None:
+def _build(config: Configuration, device: torch.device, force: bool, layout: Layout, checkpoint: Path | None) -> None:
     """Build the data set: the part of one rank."""
     root = config.logging.output_directory / FOLDER
     require_writable(root.parent, "choose another logging.output_root")
     _require_replaceable(root)
-    checkpoint = checkpoint_path(config)
+    checkpoint = checkpoint or checkpoint_path(config)
     dataset = _open_test_split(config)
     build = Build.of(config, dataset, checkpoint, layout)
     finished = None if force else Build.read(root)
@@ -210,7 +216,10 @@ def _build(config: Configuration, device: torch.device, force: bool, layout: Lay
             with explaining_lack_of_memory(device):
                 if ranks.is_main():
                     demonstrate_actions(simulator, dataset, unfinished / ACTIONS)
-                reconstruct_share(simulator, dataset, config, unfinished / SPLIT)
+                try:
+                    reconstruct_share(simulator, dataset, config, unfinished / SPLIT)
+                except FloatingPointError as error:
+                    raise UserError(f"{checkpoint}: {error}") from error
             ranks.wait_for_all()
             if ranks.is_main():
                 if layout == "authors":
@@ -294,7 +303,7 @@ def reconstruct(model: PlayableModel, batch: Batch, config: Configuration) -> Re
         config: the run's configuration.
 
     Raises:
-        UserError: the model generates values that are not finite.
+        FloatingPointError: the model generates values that are not finite.
     """
     sampler: ActionSampler = most_probable_actions
     if config.training.use_ground_truth_actions:
@@ -309,9 +318,8 @@ def reconstruct(model: PlayableModel, batch: Batch, config: Configuration) -> Re
     directions = rollout.inferred_actions.sampled_directions
     generated = rollout.frames.full
     if not (generated.isfinite().all() and directions.isfinite().all()):
-        raise UserError(
-            f"{checkpoint_path(config)}: the model generates values that are not finite; train it again, or put an "
-            "earlier checkpoint in its place"
+        raise FloatingPointError(
+            "the model generates values that are not finite; train it again, or put an earlier checkpoint in its place"
         )
     first_frames = batch.frames[:, config.evaluation.batching.observation_stacking - 1]
     frames = torch.cat([first_frames.unsqueeze(1), to_uint8(generated)], dim=1)

@@ -1,18 +1,41 @@
-"""The arguments that `play.py` and `interpolate.py` share.
+"""The arguments that commands share which take a trained model.
 
 Importing it does not import torch.
 """
 
+import argparse
 from pathlib import Path
 
-from utils.command import CommandParser, configuration_parser, non_negative_int
+from utils.command import CommandParser, UserError, configuration_parser, non_negative_int
+from utils.configuration import Configuration, load_configuration
 
 
 def playing_parser(description: str, example: str) -> CommandParser:
     """Return a parser with the arguments of a configuration, of starting frames, and of the output folder."""
-    parser = configuration_parser(description, example)
+    parser = configuration_parser(description, example, takes_checkpoint=True)
     add = parser.add_argument
     add("--initial_frame", metavar="FILE", help="begin from picture.png, video.mp4, or a moment: video.mp4@12.5s")
     add("--seed", type=non_negative_int, default=0, help="another seed begins from other frames (default: 0)")
     add("--play_root", type=Path, default=Path("play_results"), metavar="DIR", help="where what is played is kept")
     return parser
+
+
+def chosen_model(arguments: argparse.Namespace) -> tuple[Configuration, Path | None]:
+    """Return the configuration that `--config` names, else the one stored in `--checkpoint`, and the checkpoint.
+
+    The checkpoint is None without `--checkpoint`: then it is the newest of the run.
+
+    Raises:
+        UserError: neither is given, or one of them cannot be used.
+    """
+    if arguments.checkpoint is None:
+        if arguments.config is None:
+            raise UserError("the following arguments are required: --config or --checkpoint; see --help")
+        return load_configuration(arguments.config, arguments.overrides), None
+
+    from utils.checkpoint import find_checkpoint, load_checkpoint, stored_configuration  # imports torch
+
+    path = find_checkpoint(arguments.checkpoint)
+    if arguments.config is not None:
+        return load_configuration(arguments.config, arguments.overrides), path
+    return stored_configuration(load_checkpoint(path), path, arguments.overrides), path

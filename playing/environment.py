@@ -21,7 +21,8 @@ try:
     import gymnasium
 except ImportError as error:
     raise ImportError(
-        "playing.environment needs gymnasium, which is not installed; install it: pip install gymnasium"
+        "playing.environment needs gymnasium, which is not installed; install it: pip install gymnasium, or "
+        '"playable-video[gymnasium]"'
     ) from error
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.spaces import Box, Discrete
@@ -29,13 +30,9 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from playing.hints import read_hints
-from playing.simulator import Moment, build_simulator
-from playing.starting_frames import choose_starting_frames
-from utils.checkpoint import load_checkpoint
+from playing.simulator import Moment
+from playing.world import load
 from utils.command import UserError
-from utils.configuration import Configuration, load_configuration, parse_configuration
-from utils.device import select_device
 
 ENVIRONMENT_ID = "PlayableVideo-v0"
 FRAME_RATE = 10
@@ -52,18 +49,13 @@ class Games:
         self, checkpoint: str | Path, config: str | Path | None, initial_frame: str | None, device: str
     ) -> None:
         """Load a checkpoint; the arguments are those of `PlayableVideoEnv`."""
-        path = Path(checkpoint)
-        if not path.exists():
-            raise UserError(f"{path}: no such checkpoint; give the path of a latest.pth.tar as checkpoint")
-        contents = load_checkpoint(path)
-        configuration = _configuration(path, contents, config)
-        self._simulator = build_simulator(configuration, contents, path, select_device(device))
-        self._draw, _ = choose_starting_frames(configuration, initial_frame, contents)
-        self.action_names = read_hints(contents, path, configuration.data.actions_count).action_names
+        world = load(checkpoint, device, config)
+        self._simulator = world.simulator
+        self._draw = world.starting_frames(initial_frame)
+        self.action_names = world.action_names
         self._moment: Moment | None = None
-        width, height = configuration.model.representation_network.target_input_size
-        self.observation_space = Box(0, 255, (height, width, 3), np.uint8)
-        self.action_space = Discrete(configuration.data.actions_count)
+        self.observation_space = Box(0, 255, self._simulator.stack_shape[1:], np.uint8)
+        self.action_space = Discrete(world.num_actions)
 
     @property
     def frames(self) -> np.ndarray:
@@ -117,7 +109,8 @@ class PlayableVideoEnv(gymnasium.Env[np.ndarray, np.int64]):
         """Load a checkpoint.
 
         Args:
-            checkpoint: a `latest.pth.tar`, ours or the authors'.
+            checkpoint: a `latest.pth.tar`, ours or the authors', its folder, or the name of a run that comes with the
+                project.
             config: the YAML file of the run, needed if the checkpoint has no configuration; overrides the checkpoint's.
             initial_frame: `picture.png` or `video.mp4@12.5s` to start each game from. None draws from the test or
                 validation videos if the configuration's data set exists, else from the frames in the checkpoint.
@@ -299,14 +292,6 @@ class FrameWindow:
     def close(self) -> None:
         """Close the window."""
         self._pygame.display.quit()
-
-
-def _configuration(path: Path, contents: dict[str, Any], config: str | Path | None) -> Configuration:
-    if config is not None:
-        return load_configuration(config)
-    if "config" not in contents:
-        raise UserError(f"{path}: does not hold its configuration; name the YAML file as config")
-    return parse_configuration(contents["config"], str(path))
 
 
 def _check_render_mode(render_mode: str | None, metadata: dict[str, Any]) -> None:

@@ -41,6 +41,7 @@ class InterpolationOptions:
     Actions are 1 to K; both are None for a sweep.
     """
 
+    checkpoint: Path | None = None
     first_action: int | None = None
     second_action: int | None = None
     steps: int = 10
@@ -61,7 +62,7 @@ class HeldActions:
 
 
 def interpolate(config: Configuration, options: InterpolationOptions) -> None:
-    """Play a run's latest checkpoint between two actions, or with each action, and save pictures and videos.
+    """Play a checkpoint between two actions, or with each action, and save pictures and videos.
 
     Raises:
         UserError: an action or the checkpoint does not exist, or something is missing, damaged or invalid.
@@ -69,7 +70,7 @@ def interpolate(config: Configuration, options: InterpolationOptions) -> None:
     ends = _require_actions(config, options)
     device = select_device(options.device)
     require_writable(options.play_root, "choose another --play_root")
-    simulator, checkpoint = load_simulator(config, device)
+    simulator, checkpoint = load_simulator(config, device, options.checkpoint)
     draw, source = choose_starting_frames(config, options.initial_frame, checkpoint)
     print(f"starting from {source}")
     stack = draw(np.random.default_rng((options.seed, 1)))  # the starting frame of play.py with the same seed

@@ -11,6 +11,7 @@ from pathlib import Path
 class PlayOptions:
     """The options of `play.py`, explained by its `--help`."""
 
+    checkpoint: Path | None = None
     device: str = "auto"
     windowed: bool = False
     real_time: bool | None = None

@@ -27,7 +27,7 @@ def choose_manner(options: PlayOptions, hints: Hints) -> Manner:
 
 
 def play(config: Configuration, options: PlayOptions) -> None:
-    """Play a run's latest checkpoint in a window or by a script, or replay a recording.
+    """Play a checkpoint, by default the run's latest, in a window or by a script, or replay a recording.
 
     Raises:
         UserError: something is missing, damaged or invalid.
@@ -45,8 +45,8 @@ def play(config: Configuration, options: PlayOptions) -> None:
     if recordings_root:
         require_writable(recordings_root, "choose another --play_root, or --no_recording")
 
-    simulator, checkpoint = load_simulator(config, device)
-    path = checkpoint_path(config)
+    simulator, checkpoint = load_simulator(config, device, options.checkpoint)
+    path = options.checkpoint or checkpoint_path(config)
     manner = choose_manner(options, read_hints(checkpoint, path, actions_count))
     header = Header(config.logging.run_name, str(path), digest(path), device.type, options.seed, manner.fps)
     if options.replay is not None:

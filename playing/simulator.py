@@ -95,14 +95,16 @@ def play_games(simulator: Simulator, stacks: np.ndarray, script: np.ndarray, sho
     return np.stack(frames, axis=1)
 
 
-def load_simulator(config: Configuration, device: torch.device) -> tuple[Simulator, dict[str, Any]]:
-    """Return the model of a run's latest checkpoint, ours or the authors', and the checkpoint.
+def load_simulator(
+    config: Configuration, device: torch.device, path: Path | None = None
+) -> tuple[Simulator, dict[str, Any]]:
+    """Return the model of a checkpoint, ours or the authors', and the checkpoint: that at `path`, or the run's latest.
 
     Raises:
         UserError: there is no checkpoint.
         CheckpointError: it is incomplete, not a checkpoint, or of another model.
     """
-    path = checkpoint_path(config)
+    path = path or checkpoint_path(config)
     checkpoint = load_checkpoint(path)
     return build_simulator(config, checkpoint, path, device), checkpoint
 

@@ -92,17 +92,23 @@ def read_initial_frame(config: Configuration, text: str) -> np.ndarray:
         UserError: the file cannot be read, or the video is too short.
     """
     path, at, time = text.rpartition("@")
-    stacking = config.evaluation.batching.observation_stacking
     if not at or Path(text).exists():
         is_video = Path(text).suffix.lower().removeprefix(".") in EXTENSIONS
         picture = _first_frame(Path(text)) if is_video else _open_picture(Path(text))
-        return np.repeat(_fitted(config, picture)[np.newaxis], stacking, axis=0)
+        return picture_stack(config, picture)
     match = re.fullmatch(r"(\d+(?:\.\d+)?)s?", time)
     if match is None:
         raise UserError(f"--initial_frame {text}: '{time}' is no time; write seconds, such as {path}@12.5s")
+    stacking = config.evaluation.batching.observation_stacking
     images = _video_frames(Path(path), float(match[1]), stacking)
     images = [images[0]] * (stacking - len(images)) + images
     return np.stack([_fitted(config, image) for image in images])
+
+
+def picture_stack(config: Configuration, picture: Image.Image) -> np.ndarray:
+    """Return the stack of a picture of any size, cropped, resized and repeated as `read_initial_frame` says."""
+    stacking = config.evaluation.batching.observation_stacking
+    return np.repeat(_fitted(config, picture)[np.newaxis], stacking, axis=0)
 
 
 def _of_random_video(config: Configuration, paths: list[Path], random: np.random.Generator) -> np.ndarray:

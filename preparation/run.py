@@ -36,6 +36,7 @@ from preparation.plan import Plan, draft_plan
 from preparation.played_part import StoredFrame, Wanted, choose_part, describe_movement, draw_regions
 from preparation.survey import MIN_OBSERVATIONS, MOVING_SHARE, Survey, survey
 from utils.command import EXIT_DONE, EXIT_SKIPPED, UserError, tell
+from utils.command_names import as_run_here
 from utils.files import replacing, require_writable
 
 NUM_SAMPLED_VIDEOS = 4
@@ -94,7 +95,7 @@ class Request:
         if self.labels is not None:
             options += ["--labels", _argument(self.labels)]
         words = ["python", "-m", "dataset.acquisition.prepare", *options, "--device", self.device]
-        return " ".join(map(_quoted, words))
+        return as_run_here(" ".join(map(_quoted, words)))
 
     @property
     def config(self) -> Path:
@@ -312,10 +313,10 @@ def _tell_result(request: Request, found: Survey, plan: Plan, machine: Machine) 
     print(f"memory      about {_size(memory)} of {_size(machine.memory)} ({machine.name})")
     print(f"time        {num_steps} steps of {seconds:.2g} s, measured now: about {_duration(num_steps * seconds)}")
     print(f"disk        {_size(checkpoints_size(config))} more for checkpoints")
-    print(f"to train    python train.py --config {request.config}")
-    print(f"to play     python play.py --config {request.config}")
-    print(f"to evaluate python build_evaluation_dataset.py --config {request.config}")
-    print(f"            python evaluate_dataset.py --config {request.evaluation_config}")
+    print(as_run_here(f"to train    python train.py --config {request.config}"))
+    print(as_run_here(f"to play     python play.py --config {request.config}"))
+    print(as_run_here(f"to evaluate python build_evaluation_dataset.py --config {request.config}"))
+    print(as_run_here(f"            python evaluate_dataset.py --config {request.evaluation_config}"))
 
 
 def _argument(path: Path) -> str:

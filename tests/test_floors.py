@@ -19,7 +19,7 @@ FLOORS = (
     ("evaluation", "web"),
     ("training",),
     ("preparation",),
-    ("commands", "benchmarks"),
+    ("commands", "benchmarks", "playable_video"),
 )
 """From the ground up. Rooms on one floor know nothing of each other."""
 

@@ -17,7 +17,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from dataset.acquisition.record_atari import parse_arguments, recording_of
+from dataset.acquisition.atari_recording import recording_of
+from dataset.acquisition.record_atari import parse_arguments
 from utils.configuration import load_configuration
 
 ROOT = Path(__file__).parents[1]

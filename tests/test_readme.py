@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,8 @@ def test_no_command_goes_untried() -> None:
         "python -m evaluation.",
         "python -m training.release ",
         "python -m benchmarks.",
+        "pip install ",
+        "playable-video ",
     )
     (installation,) = (command for command in COMMANDS if not command.startswith(kinds))
     python, activation, pip = installation.split(" && ")
@@ -124,6 +127,30 @@ def test_no_command_goes_untried() -> None:
     assert f".venv/bin/python -m {pip} " in (REPOSITORY / "Makefile").read_text().replace(
         "--disable-pip-version-check ", ""
     ).replace("\n", " ")
+
+
+def test_installations_name_this_folder_and_extras_that_exist() -> None:
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    installations = [shlex.split(command)[2:] for command in COMMANDS if command.startswith("pip install ")]
+    assert ["."] in installations
+    for what, *options in installations:
+        named = re.fullmatch(r"\.(?:\[([\w,]+)\])?", what)
+        assert named is not None
+        assert set((named[1] or "").split(",")) - {""} <= extras.keys()
+        assert options in ([], ["--extra-index-url", "https://download.pytorch.org/whl/cpu"])
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("playable-video ")])
+def test_the_installed_command_is_called_as_it_asks_to_be(command: str) -> None:
+    _, *arguments = shlex.split(command)
+    name = [] if arguments[0].startswith("-") else arguments[:1]
+    done = run([sys.executable, "-c", "from playable_video.console import main; main()", *name, "--help"])
+    assert done.returncode == 0, done.stderr
+    assert {argument for argument in arguments if argument.startswith("--")} <= set(re.findall(r"--\w+", done.stdout))
+    if "--config" in arguments:
+        load_configuration(arguments[arguments.index("--config") + 1])
 
 
 def test_readme_has_the_two_commands() -> None:
@@ -276,6 +303,13 @@ def test_the_environment(untrained: Path) -> None:
         [sys.executable, "-c", script], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_playing_from_python() -> None:
+    (script,) = (block for block in blocks("python", *DOCUMENTS) if "import load" in block)
+    done = run([sys.executable, "-c", script])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "3 ('left', 'stay', 'right')\n"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from utils.command import UserError
+from utils.configuration import Configuration, parse_configuration
 from utils.files import replacing
+from utils.shipped import ROOT
 
 FORMAT_VERSION = 1
 LATEST = "latest.pth.tar"
@@ -26,6 +28,36 @@ LATEST = "latest.pth.tar"
 
 class CheckpointError(UserError):
     """A checkpoint that cannot be read or written, or that belongs to another model."""
+
+
+def find_checkpoint(text: str | Path) -> Path:
+    """Return the file of that path, else the latest checkpoint in that folder, else that of the shipped run.
+
+    Raises:
+        CheckpointError: there is none of them.
+    """
+    path = Path(text)
+    if path.is_file():
+        return path
+    if (path / LATEST).is_file():
+        return path / LATEST
+    shipped = {file.parent.name: file for file in sorted(ROOT.glob(f"checkpoints/*/{LATEST}"))}
+    if str(text) in shipped:
+        return shipped[str(text)]
+    names = f", or the name of a run that comes with the project: {', '.join(shipped)}" if shipped else ""
+    raise CheckpointError(f"{path}: no such checkpoint; give the path of a {LATEST}, or of its folder{names}")
+
+
+def stored_configuration(checkpoint: dict[str, Any], path: Path, overrides: list[str] | None = None) -> Configuration:
+    """Return the configuration in a checkpoint that was loaded from `path`, with `section.key=value` overrides.
+
+    Raises:
+        CheckpointError: it has none, as the authors' have.
+        ConfigurationError: an override cannot be used.
+    """
+    if "config" not in checkpoint:
+        raise CheckpointError(f"{path}: does not hold its configuration; name the YAML file of the run with --config")
+    return parse_configuration(checkpoint["config"], str(path), overrides)
 
 
 def checkpoint_name(step: int) -> str:

@@ -22,6 +22,8 @@ from typing import Any, NoReturn, TypeVar
 
 from tqdm import tqdm
 
+from utils.command_names import PROGRAM, as_run_here
+
 Options = TypeVar("Options", bound=Any)
 """A dataclass."""
 
@@ -109,7 +111,7 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
 
 
 def _tell(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {as_run_here(message)}", file=sys.stderr)
     return EXIT_USER_ERROR
 
 
@@ -119,11 +121,28 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, description: str, example: str) -> None:
         module = getattr(sys.modules["__main__"], "__spec__", None)
         super().__init__(
-            prog=f"python -m {module.name}" if module else None,
-            description=textwrap.fill(description, 100),
-            epilog=f"example:\n  {example}",
+            prog=f"python -m {module.name}" if module and not sys.argv[0].startswith(PROGRAM) else None,
+            description=textwrap.fill(as_run_here(description), 100),
+            epilog=f"example:\n  {as_run_here(example)}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+
+    def add_configuration(self, takes_checkpoint: bool = False) -> None:
+        """Add `--config`, `--set` and, for commands that need no configuration beside a checkpoint, `--checkpoint`."""
+        self.add_argument(
+            "--config",
+            required=not takes_checkpoint,
+            metavar="FILE",
+            help="a YAML file, or the name of one in configs/",
+        )
+        if takes_checkpoint:
+            self.add_argument(
+                "--checkpoint",
+                metavar="FILE_OR_FOLDER",
+                help="the model (default: the newest of the run of --config); without --config, with the configuration "
+                "stored in it",
+            )
+        self.add_overrides()
 
     def add_overrides(self) -> None:
         """Add `--set`, which may be repeated, as `overrides`."""
@@ -164,11 +183,13 @@ class CommandParser(argparse.ArgumentParser):
         raise UserError(f"{message}; see --help")
 
 
-def configuration_parser(description: str, example: str) -> CommandParser:
-    """Create a parser with the arguments of commands that take a configuration: `config`, `overrides`, `device`."""
+def configuration_parser(description: str, example: str, takes_checkpoint: bool = False) -> CommandParser:
+    """Create a parser with the arguments of commands that take a configuration: `config`, `overrides`, `device`.
+
+    With `takes_checkpoint` it has `checkpoint` too, and one of both is enough (`playing.arguments`).
+    """
     parser = CommandParser(description, example)
-    parser.add_argument("--config", required=True, metavar="FILE", help="a YAML configuration, see configs/")
-    parser.add_overrides()
+    parser.add_configuration(takes_checkpoint)
     parser.add_device("compute on")
     return parser
 

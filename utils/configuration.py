@@ -23,6 +23,7 @@ from utils.sections import (
     load_sections,
     parse_sections,
 )
+from utils.shipped import CONFIGURATIONS, find_configuration
 
 Cache = Literal["none", "memory", "disk"]
 
@@ -372,14 +373,19 @@ class Configuration(Section):
 
 
 def load_configuration(path: str | Path, overrides: list[str] | None = None) -> Configuration:
-    """Read, override and validate a training configuration: `load_sections` of a `Configuration`."""
-    return load_sections(Configuration, path, overrides)
+    """Read, override and validate a training configuration: `load_sections` of a `Configuration`.
+
+    Args:
+        path: a YAML file, or the name of one that comes with the project, such as `02_breakout`.
+        overrides: `section.key=value` texts.
+    """
+    return load_sections(Configuration, find_configuration(path, CONFIGURATIONS), overrides)
 
 
-def parse_configuration(values: dict[str, Any], where: str) -> Configuration:
+def parse_configuration(values: dict[str, Any], where: str, overrides: list[str] | None = None) -> Configuration:
     """Validate nested mappings, as a YAML file or a checkpoint holds them; `where` names their origin in errors.
 
     Raises:
         ConfigurationError: as `load_configuration`.
     """
-    return parse_sections(Configuration, values, where)
+    return parse_sections(Configuration, values, where, overrides)

@@ -12,9 +12,12 @@ from typing import Any
 import torch
 
 from utils.command import CommandParser, UserError, configuration_parser
+from utils.command_names import PACKAGE_PREFIX
 from utils.files import replacing, require_writable
+from utils.shipped import ROOT
 
-RESULTS_DIRECTORY = Path(__file__).parents[1] / "benchmarks/results"
+RESULTS_DIRECTORY = Path("" if PACKAGE_PREFIX else ROOT, "benchmarks/results")
+"""In the repository; of the installed package, in the working folder."""
 
 
 def measurement_parser(description: str, example: str) -> CommandParser:

@@ -1,5 +1,6 @@
 """Sections of a YAML file as typed models: read, overridden by `--set`, validated, and explained where wrong."""
 
+import copy
 import difflib
 import json
 import re
@@ -58,32 +59,33 @@ def load_sections(kind: type[SectionKind], path: str | Path, overrides: list[str
     if not isinstance(values, dict):
         sections = ", ".join(list(kind.model_fields)[:3])
         raise ConfigurationError(f"{path}: not a configuration (sections {sections}, ... expected)")
-    for override in overrides or []:
-        _override(values, override)
-    for key in RETIRED_KEYS.keys() & flatten(values).keys():
+    given = flatten(values).keys() | _texts(overrides or []).keys()
+    for key in RETIRED_KEYS.keys() & given:
         tell(f"{path}: {key} does nothing any more, since {RETIRED_KEYS[key]}; remove it")
-    overriding = {key.strip(): text for key, _, text in (override.partition("=") for override in overrides or [])}
-    return parse_sections(kind, values, str(path), overriding)
+    return parse_sections(kind, values, str(path), overrides)
 
 
 def parse_sections(
-    kind: type[SectionKind], values: dict[str, Any], where: str, overriding: dict[str, str] | None = None
+    kind: type[SectionKind], values: dict[str, Any], where: str, overrides: list[str] | None = None
 ) -> SectionKind:
-    """Validate nested mappings as sections of some kind.
+    """Override and validate nested mappings as sections of some kind.
 
     Args:
         kind: the sections.
         values: as a YAML file or a checkpoint holds them.
         where: their origin, named in errors.
-        overriding: the texts of overrides by key, to tell how to write them as text.
+        overrides: as for `load_sections`.
 
     Raises:
         ConfigurationError: as `load_sections`.
     """
+    values = copy.deepcopy(values)
+    for override in overrides or []:
+        _override(values, override)
     try:
         return kind.model_validate(_without_retired_keys(values))
     except ValidationError as error:
-        problems = "; ".join(_explain(kind, details, overriding or {}) for details in error.errors())
+        problems = "; ".join(_explain(kind, details, _texts(overrides or [])) for details in error.errors())
         raise ConfigurationError(f"{where}: {problems}") from error
 
 
@@ -148,6 +150,11 @@ def _read_yaml(text: str, where: str) -> Any:
         return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:  # values such as 2024-13-45 raise others
         raise ConfigurationError(f"{where}: not readable as YAML: {one_line(error)}") from error
+
+
+def _texts(overrides: list[str]) -> dict[str, str]:
+    """The texts of overrides by key."""
+    return {key.strip(): text for key, _, text in (override.partition("=") for override in overrides)}
 
 
 def _override(values: dict[str, Any], override: str) -> None:

@@ -46,6 +46,7 @@ class ExportOptions:
     """The options of `export.py`, explained by its `--help`."""
 
     output_directory: Path
+    checkpoint: Path | None = None
     half: bool = False
     single_file: bool = False
     runtime: Literal["local", "cdn"] = "local"
@@ -75,7 +76,7 @@ class Exported:
 
 
 def export_page(config: Configuration, options: ExportOptions) -> Exported:
-    """Write the page of a run's latest checkpoint, ours or the authors'.
+    """Write the page of a checkpoint, ours or the authors', by default of the run's latest.
 
     Raises:
         UserError: something is missing, damaged or invalid, or the folder holds something else.
@@ -88,8 +89,9 @@ def export_page(config: Configuration, options: ExportOptions) -> Exported:
     if options.single_file and options.runtime == "cdn":
         raise UserError("--single_file with --runtime cdn: a single file holds its runtime; leave one of them out")
     runtime = find_runtime(options.runtime_directory) if options.runtime == "local" else None
-    simulator, checkpoint = load_simulator(config, torch.device("cpu"))
-    hints = read_hints(checkpoint, checkpoint_path(config), config.data.actions_count)
+    path = options.checkpoint or checkpoint_path(config)
+    simulator, checkpoint = load_simulator(config, torch.device("cpu"), path)
+    hints = read_hints(checkpoint, path, config.data.actions_count)
     draw, source = choose_starting_frames(config, options.initial_frame, checkpoint)
     starts = _distinct_frames(draw, options.starting_frames)
     step = exporter.export_step(simulator.model, options.half)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-from ale_py import Action
+
+from dataset.acquisition.atari_emulator import ale_py
 
 
 class Player(Protocol):
@@ -17,7 +18,7 @@ class Player(Protocol):
     action_names: tuple[str, ...]
     """Names of the recorded action indices, in order."""
 
-    def choose(self, memory: np.ndarray) -> tuple[int, Action]:
+    def choose(self, memory: np.ndarray) -> tuple[int, ale_py.Action]:
         """Return the action index to record and the joystick position that performs it.
 
         `memory` holds the console's 128 bytes, (128,) uint8, before the action.
@@ -32,7 +33,7 @@ class RandomPlayer:
 
     MAX_HOLD_STEPS = 8
 
-    def __init__(self, joystick_actions: Sequence[Action], random: np.random.Generator):
+    def __init__(self, joystick_actions: Sequence[ale_py.Action], random: np.random.Generator):
         """Create a player with the game's `joystick_actions`; their indices are the recorded actions."""
         self.action_names = tuple(action.name.lower() for action in joystick_actions)
         self._joystick_actions = joystick_actions
@@ -40,7 +41,7 @@ class RandomPlayer:
         self._action = 0
         self._hold_steps = 0
 
-    def choose(self, memory: np.ndarray) -> tuple[int, Action]:  # noqa: ARG002
+    def choose(self, memory: np.ndarray) -> tuple[int, ale_py.Action]:  # noqa: ARG002
         """Return the action index, in [0, number of joystick actions), and its joystick position."""
         if self._hold_steps == 0:
             self._action = int(self._random.integers(len(self._joystick_actions)))
@@ -102,14 +103,14 @@ class BreakoutPlayer:
         self._hold_steps = 0
         self._last_ball: tuple[int, int] | None = None
 
-    def choose(self, memory: np.ndarray) -> tuple[int, Action]:
+    def choose(self, memory: np.ndarray) -> tuple[int, ale_py.Action]:
         """Return the action index, 0 (stay), 1 (left) or 2 (right), and its joystick position.
 
         While no ball is in play, the player stays and presses the button, which serves the ball.
         """
         if not memory[self.BALL_Y]:
             self._action, self._hold_steps, self._last_ball = self.STAY, 0, None
-            return self.STAY, Action.FIRE
+            return self.STAY, ale_py.Action.FIRE
 
         ball = int(memory[self.BALL_X]) - 48, int(memory[self.BALL_Y]) + 11
         paddle, _ = self.agent_position(memory)
@@ -127,7 +128,7 @@ class BreakoutPlayer:
             self._hold_steps = int(self._random.integers(self.MAX_HOLD_STEPS))
         else:
             self._hold_steps -= 1
-        return self._action, (Action.NOOP, Action.LEFT, Action.RIGHT)[self._action]
+        return self._action, (ale_py.Action.NOOP, ale_py.Action.LEFT, ale_py.Action.RIGHT)[self._action]
 
     def agent_position(self, memory: np.ndarray) -> tuple[float, float]:
         """Return the centre (x, y) of the paddle in screen pixels: x in [16, 152], y always 192."""

@@ -19,8 +19,8 @@ import evaluate_dataset
 import play
 import train
 from dataset.acquisition import prepare
+from dataset.acquisition.atari_recording import RecordingOptions, record
 from dataset.acquisition.readers.source import Probe, Source, SourceFrame
-from dataset.acquisition.record_atari import RecordingOptions, record
 from dataset.open import find_videos
 from dataset.video import Video, write_video
 from evaluation.configuration import load_evaluation_configuration

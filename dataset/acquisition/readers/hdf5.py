@@ -27,7 +27,7 @@ import numpy as np
 from dataset.acquisition.readers.files import explaining_damage, find_files, name_of, natural_key
 from dataset.acquisition.readers.pictures import decoded_pixels, require_bearable_size
 from dataset.acquisition.readers.source import Probe, Source, SourceError, SourceFrame
-from utils.command import UserError
+from utils.extras import missing_package
 
 SUFFIXES = frozenset([".h5", ".hdf5"])
 FRAMES = ("images", "frames")
@@ -298,7 +298,5 @@ def _h5py() -> ModuleType:
     try:
         import h5py
     except ImportError as error:
-        raise UserError(
-            "reading HDF5 files needs h5py, which is not installed; install it: pip install h5py"
-        ) from error
+        raise missing_package("reading HDF5 files", "h5py", "readers") from error
     return h5py

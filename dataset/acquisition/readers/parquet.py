@@ -7,7 +7,7 @@ from typing import Any
 
 from dataset.acquisition.readers.files import explaining_damage
 from dataset.acquisition.readers.source import SourceError
-from utils.command import UserError
+from utils.extras import missing_package
 
 MAX_VALUES = 2**28
 """Maximum number of values in a column of a file, which may claim any number in few bytes."""
@@ -28,9 +28,7 @@ def import_pyarrow() -> ModuleType:
     try:
         import pyarrow.parquet
     except ImportError as error:
-        raise UserError(
-            "LeRobot data sets need pyarrow, which is not installed; install it: pip install pyarrow"
-        ) from error
+        raise missing_package("reading or writing LeRobot", "pyarrow", "readers") from error
     return pyarrow
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-import yt_dlp
 from tqdm import tqdm
 
 from dataset.acquisition.tennis.annotations import CLIPS_FILE, SPLITS_FILE, read_clips, read_splits
 from utils.command import CommandParser, UserError, one_line, run_command, tell
+from utils.extras import missing_package
 from utils.ffmpeg_program import ffmpeg_command
 from utils.files import only_process, replacing
 
@@ -93,6 +93,10 @@ def download_match(match: Match, directory: Path, video_format: str = FORMAT) ->
     target = directory / f"{match.name}.mp4"
     if target.exists():
         return
+    try:
+        import yt_dlp
+    except ImportError as error:
+        raise missing_package("downloading", "yt-dlp", "tennis") from error
     silent = logging.getLogger("yt_dlp")
     silent.addHandler(logging.NullHandler())
     with tqdm(desc=match.name, unit="B", unit_scale=True) as progress:

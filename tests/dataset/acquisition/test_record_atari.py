@@ -12,7 +12,8 @@ import pytest
 
 from dataset.acquisition import record_atari
 from dataset.acquisition.atari_players import BreakoutPlayer
-from dataset.acquisition.record_atari import Camera, RecordingOptions, parse_arguments, record, recording_of
+from dataset.acquisition.atari_recording import Camera, RecordingOptions, describe, record, recording_of
+from dataset.acquisition.record_atari import parse_arguments
 from dataset.video import Video
 from utils.command import UserError, run_command
 
@@ -145,7 +146,7 @@ def test_other_games_get_random_actions(tmp_path: Path) -> None:
     assert set(annotations.actions) <= set(range(6))
     assert len(set(annotations.actions)) > 1
     assert annotations.metadata == [{}] * 20
-    assert "noop" in record_atari.describe(recording, tmp_path)
+    assert "noop" in describe(recording, tmp_path)
 
 
 def test_camera_crops_then_resizes() -> None:
