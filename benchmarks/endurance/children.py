@@ -75,7 +75,13 @@ class Child:
     """A command that runs in a process of its own, in a folder, on one core."""
 
     def __init__(
-        self, main: Main, arguments: Sequence[str], folder: Path, *, is_limited: bool = False, user: int | None = None
+        self,
+        main: Main,
+        arguments: Sequence[str],
+        folder: Path,
+        *,
+        is_limited: bool = False,
+        user: int | None = None,
     ) -> None:
         """Start it.
 
@@ -87,11 +93,10 @@ class Child:
             user: number of the user that it runs as; None for the one of this process.
         """
         self._files = tuple(folder.parent / f".{folder.name}.{name}" for name in ("stdout", "stderr", "memory"))
+        limits = _Limits(is_limited, user)
         for file in self._files:
             file.unlink(missing_ok=True)
-        self._process = _context.Process(
-            target=_run, args=(main, tuple(arguments), folder, self._files, is_limited, user), daemon=False
-        )
+        self._process = _context.Process(target=_run, args=(main, tuple(arguments), folder, self._files, limits))
         self._start = time.monotonic()
         self._process.start()
         assert self._process.pid is not None
@@ -170,9 +175,25 @@ def _text(file: Path) -> str:
         return ""
 
 
-def _run(
-    main: Main, arguments: tuple[str, ...], folder: Path, files: tuple[Path, ...], is_limited: bool, user: int | None
-) -> None:
+@dataclass(frozen=True)
+class _Limits:
+    """What a child may take, as the arguments of `Child` say."""
+
+    is_limited: bool
+    user: int | None
+
+    def set(self) -> None:
+        """Limit this process."""
+        if self.is_limited:
+            most = int((memory_gib("self", "VmSize") + LIMIT_GIB) * GIB)
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        if self.user is not None:
+            os.setgroups([])
+            os.setgid(self.user)
+            os.setuid(self.user)
+
+
+def _run(main: Main, arguments: tuple[str, ...], folder: Path, files: tuple[Path, ...], limits: _Limits) -> None:
     os.setpgid(0, 0)
     for descriptor, path in enumerate(files[:2], start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
@@ -185,12 +206,7 @@ def _run(
     import torch
 
     torch.set_num_threads(1)
-    if is_limited:
-        most = int((memory_gib("self", "VmSize") + LIMIT_GIB) * GIB)
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    if user is not None:
-        os.setgid(user)
-        os.setuid(user)
+    limits.set()
     begun_with = memory_gib("self")
     try:
         run_command(main)

@@ -60,7 +60,9 @@ YAMLS = {
     "holds itself": "&a [*a, *a]\n",
     "a section that holds itself": "logging: &a {run_name: x, logging: *a}\n",
     "a billion laughs": "a: &a [x, x, x, x, x, x, x, x, x]\n"
-    + "".join(f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)),
+    + "".join(
+        f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+    ),
     "nested deep": "[" * 50_000,
     "a long number": f"logging: {'9' * 100_000}\n",
     "merges itself": "logging: &a\n  <<: *a\n",
@@ -103,9 +105,10 @@ def _bomb(contents: dict[str, Any]) -> bytes:
     """A checkpoint of 1.3 GB in 2 MB: its members are compressed, as torch reads but does not write them."""
     packed = BytesIO()
     weights = {**contents["model"], "large": torch.zeros(_FEW)}
-    with zipfile.ZipFile(BytesIO(_saved({**contents, "model": weights}))) as whole, zipfile.ZipFile(
-        packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1
-    ) as archive:
+    with (
+        zipfile.ZipFile(BytesIO(_saved({**contents, "model": weights}))) as whole,
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+    ):
         for member in whole.infolist():
             if member.file_size == 4 * _FEW:
                 with archive.open(member.filename, "w", force_zip64=True) as stream:

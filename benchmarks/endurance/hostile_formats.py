@@ -62,21 +62,27 @@ def formats(prepared: Path) -> dict[str, Format]:
         "frames png": Format((VIDEO, "00003.png"), inspect.main, inspected, {"gigantic": _gigantic_png}),
         "frames jpg": Format(("jpg/test/00000", "00001.jpg"), inspect.main, ["jpg/test"], {"gigantic": _gigantic_jpg}),
         "annotations.json": Format((VIDEO, "annotations.json"), inspect.main, inspected, _texts(gadgets.JSONS)),
-        "pickles": Format(("pickled/test/00000", "metadata.pkl"), inspect.main, ["pickled/test"], _texts(gadgets.PICKLES)),
+        "pickles": Format(
+            ("pickled/test/00000", "metadata.pkl"), inspect.main, ["pickled/test"], _texts(gadgets.PICKLES)
+        ),
         "checkpoint": Format(
             (f"checkpoints/{RUN_NAME}", "latest.pth.tar"), play.main, played, _texts(gadgets.checkpoints(whole))
         ),
-        "configuration": Format(("configs", "own.yaml"), read_configuration, ["configs/own.yaml"], _texts(gadgets.YAMLS)),
+        "configuration": Format(
+            ("configs", "own.yaml"), read_configuration, ["configs/own.yaml"], _texts(gadgets.YAMLS)
+        ),
         "shards": Format(("shards", "val-000000.tar"), read_shards, ["shards"], _ARCHIVES),
         "index of shards": Format(("shards", "shards.json"), read_shards, ["shards"], _texts(gadgets.JSONS)),
         "HDF5": Format(("hdf5", "a.h5"), read_footage, ["hdf5"], _HDF5),
         "LeRobot table": Format(("lerobot", LEROBOT_TABLE.partition("/")[2]), read_footage, ["lerobot"], _PARQUET),
         "LeRobot info": Format(("lerobot", "meta/info.json"), read_footage, ["lerobot"], _texts(gadgets.JSONS)),
         "play.json": Format(
-            ("played", "play.json"), play.main, [*arguments(), "--replay", "played/play.json", "--no_recording"],
+            ("played", "play.json"),
+            play.main,
+            [*arguments(), "--replay", "played/play.json", "--no_recording"],
             _texts(gadgets.JSONS),
         ),
-    }  # fmt: skip
+    }
 
 
 def sign_shard(path: Path) -> None:

@@ -1,0 +1,75 @@
+"""Commands to which something happens on the way, as `main` functions of child processes."""
+
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+import build_evaluation_dataset
+import play
+import train
+from benchmarks.endurance.hostile_readers import read_shards
+from dataset.shards import storage
+from model.caddy import Caddy
+from playing.simulator import Simulator
+
+STEPS_UNTIL_LACK = 5
+DAY = 86_400.0
+
+
+def train_without_memory() -> int | None:
+    """Train until the device has no memory left for a step."""
+    _lack_memory(Caddy, "forward")
+    return train.main()
+
+
+def build_without_memory() -> int | None:
+    """Build an evaluation data set for whose first batch the device has no memory."""
+    _lack_memory(Caddy, "forward", steps=0)
+    return build_evaluation_dataset.main()
+
+
+def play_without_memory() -> int | None:
+    """Play until the device has no memory left for a step."""
+    _lack_memory(Simulator, "step")
+    return play.main()
+
+
+def train_with_a_jumping_clock() -> int | None:
+    """Train while the clock jumps a day ahead or back whenever it is read."""
+    _let_the_clock_jump()
+    return train.main()
+
+
+def play_with_a_jumping_clock() -> int | None:
+    """Play while the clock jumps a day ahead or back whenever it is read."""
+    _let_the_clock_jump()
+    return play.main()
+
+
+def read_shards_impatiently() -> int:
+    """Read shards, with a server that is taken to stall after half a second instead of a minute."""
+    storage.STALL_TIMEOUT = 0.5  # type: ignore[assignment]
+    storage.RETRY_DELAYS = (0.1, 0.1)  # type: ignore[assignment]
+    return read_shards()
+
+
+def _lack_memory(kind: type, name: str, steps: int = STEPS_UNTIL_LACK) -> None:
+    """Let a method raise what torch raises when a GPU is full, from some call on."""
+    method: Callable[..., Any] = getattr(kind, name)
+    calls = itertools.count()
+
+    def replaced(*arguments: Any, **options: Any) -> Any:
+        if next(calls) >= steps:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return method(*arguments, **options)
+
+    setattr(kind, name, replaced)
+
+
+def _let_the_clock_jump() -> None:
+    now = time.time
+    jumps = itertools.cycle((0.0, DAY, -DAY, 3 * DAY))
+    time.time = lambda: now() + next(jumps)
