@@ -76,7 +76,7 @@ WORKS = {
     "release": Work(release.main, [*arguments(), "--output", "given/model.pth.tar"], refuses_its_output=True),
     "shard": Work(
         shard.main,
-        ["--data_root", DATA, "--output_directory", "shards", *["--shard_size", "40KB", "--clip_length", "5", "--overlap", "2"]],
+        [f"--data_root={DATA}", "--output_directory=shards", "--shard_size=40KB", "--clip_length=5", "--overlap=2"],
     ),
     "export_lerobot": Work(
         export_lerobot.main, ["--data_root", DATA, "--output_directory", "lerobot"], refuses_its_output=True
