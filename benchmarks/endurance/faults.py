@@ -37,7 +37,7 @@ from utils.command import EXIT_DONE, EXIT_SKIPPED, EXIT_USER_ERROR
 CHECKPOINT = Path("checkpoints", RUN_NAME, LATEST)
 NOBODY = 65534
 SECONDS_TO_BEGIN = 120.0
-LONG = arguments("training.max_steps=40", "training.save_freq=1")
+LONG = arguments("training.max_steps=40", "training.save_freq=1", "evaluation.eval_freq=40")
 CONVERTING = ["--video_directory", CLIPS, "--output_directory", "out/converted", "--target_size", "32", "32"]
 SHARDING = ["--data_root", DATA, "--output_directory", "out/shards", "--clip_length", "5", "--overlap", "2"]
 IN_OUT = arguments("logging.output_root=out/results", "logging.save_root=out/checkpoints")
@@ -61,7 +61,7 @@ def measure(count: int) -> Iterator[tuple[str, Any]]:
         Path(place).chmod(0o755)  # another user works there too
         prepared = Path(place, "prepared")
         write_trained(prepared)
-        for name in tqdm(FAULTS, desc="faults", disable=None):
+        for name in tqdm(FAULTS, desc="faults"):
             for _ in range(count):
                 folder = Path(place, "work")
                 shutil.rmtree(folder, ignore_errors=True)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from benchmarks.endurance.children import Child
 from benchmarks.endurance.damage import DAMAGES
 from benchmarks.endurance.hostile_formats import Change, Format, formats, sign_shard
+from benchmarks.endurance.hostile_readers import read_shards
 from benchmarks.endurance.miniature import write_trained
 from utils.command import EXIT_DONE, EXIT_SKIPPED, EXIT_USER_ERROR
 
@@ -34,7 +35,7 @@ def measure(seed: int, count: int) -> Iterator[tuple[str, Any]]:
     with tempfile.TemporaryDirectory() as place:
         reading = _Reading(Path(place))
         num_each = -(-count // len(reading.formats))
-        for name in tqdm(reading.formats, desc="hostile", unit="format", disable=None):
+        for name in tqdm(reading.formats, desc="hostile", unit="format"):
             verdicts[name] = Counter()
             form = reading.formats[name]
             whole = reading.read(form, lambda _: None)
@@ -88,7 +89,7 @@ class _Reading:
         shutil.copytree(self._prepared, self._case, symlinks=True)
         path = self._case.joinpath(*form.files)
         change(path)
-        if path.suffix == ".tar" and not path.is_symlink():
+        if form.reader is read_shards:
             sign_shard(path)
         beside = _files(self._case.parent, self._case)
         ended = Child(form.reader, form.arguments, self._case, is_limited=True).wait(3 * MOST_SECONDS)

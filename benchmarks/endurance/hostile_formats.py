@@ -88,10 +88,9 @@ def formats(prepared: Path) -> dict[str, Format]:
 def sign_shard(path: Path) -> None:
     """Have the index say what a changed shard is, as whoever changed it would."""
     index_file = path.with_name("shards.json")
-    index = json.loads(index_file.read_text())
     if path == index_file or not path.is_file():
         return
-    data = path.read_bytes()
+    index, data = json.loads(index_file.read_text()), path.read_bytes()
     for split in index["splits"].values():
         for entry in split["shards"]:
             if entry["file"] == path.name:

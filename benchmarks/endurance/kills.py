@@ -89,7 +89,7 @@ def measure(seed: int, count: int) -> Iterator[tuple[str, Any]]:
     random = np.random.default_rng(seed)
     phases: dict[str, Counter[str]] = {}
     failures: list[str] = []
-    with tempfile.TemporaryDirectory() as place, tqdm(total=count, desc="kills", disable=None) as progress:
+    with tempfile.TemporaryDirectory() as place, tqdm(total=count, desc="kills") as progress:
         prepared = Path(place) / "prepared"
         write_trained(prepared)
         names = [name for number, name in enumerate(WORKS) for _ in range(len(range(number, count, len(WORKS))))]
