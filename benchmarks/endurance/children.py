@@ -6,11 +6,11 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.command import run_command
+from utils.command import run_command, tell
 
 GIB = 2**30
 LIMIT_GIB = 2
@@ -127,6 +127,14 @@ class Child:
         assert self._process.exitcode is not None
         stdout, stderr, memory = map(_text, self._files)
         return Ended(self._process.exitcode, taken, stdout, stderr, float(memory or 0))
+
+
+def told(where: str, problems: Iterable[str]) -> list[str]:
+    """Return problems with where they were found, each of which is printed at once."""
+    failures = [f"{where}: {problem}" for problem in problems]
+    for failure in failures:
+        tell(failure)
+    return failures
 
 
 def descendants(pid: int) -> dict[int, str]:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 import build_evaluation_dataset
 import play
 import train
-from benchmarks.endurance.children import Child, Ended, Main
+from benchmarks.endurance.children import Child, Ended, Main, told
 from benchmarks.endurance.miniature import CLIPS, DATA, RUN_NAME, arguments, write_trained
 from benchmarks.endurance.provoked import (
     build_without_memory,
@@ -68,7 +68,7 @@ def measure(count: int) -> Iterator[tuple[str, Any]]:
                 shutil.copytree(prepared, folder)
                 (folder / "out").mkdir()
                 try:
-                    failures += [f"{name}: {problem}" for problem in FAULTS[name](folder)]
+                    failures += told(name, FAULTS[name](folder))
                 except _SkipError as error:
                     skipped[name] = str(error)
     yield "faults", [name for name in FAULTS if name not in skipped]

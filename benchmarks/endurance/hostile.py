@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.endurance.children import Child
+from benchmarks.endurance.children import Child, told
 from benchmarks.endurance.damage import DAMAGES
 from benchmarks.endurance.hostile_formats import Change, Format, formats, sign_shard
 from benchmarks.endurance.hostile_readers import read_shards
@@ -39,12 +39,12 @@ def measure(seed: int, count: int) -> Iterator[tuple[str, Any]]:
             verdicts[name] = Counter()
             form = reading.formats[name]
             whole = reading.read(form, lambda _: None)
-            failures += [f"{name}, undamaged: {problem}" for problem in (whole.problems or whole.if_not_read)]
+            failures += told(f"{name}, undamaged", whole.problems or whole.if_not_read)
             for what, change in _changes(form, num_each, np.random.default_rng((seed, len(verdicts)))):
                 found = reading.read(form, change)
                 verdicts[name][found.verdict] += 1
                 slowest, largest = max(slowest, found.seconds), max(largest, found.grown_gib)
-                failures += [f"{name}, {what}: {problem}" for problem in found.problems]
+                failures += told(f"{name}, {what}", found.problems)
     yield "files", sum(sum(found.values()) for found in verdicts.values())
     yield "verdicts", {name: dict(found) for name, found in verdicts.items()}
     yield "slowest_seconds", round(slowest, 1)

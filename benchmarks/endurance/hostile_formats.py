@@ -116,10 +116,9 @@ def _write_others(prepared: Path) -> None:
     (prepared / "hdf5").mkdir()
     with h5py.File(prepared / "hdf5/a.h5", "w") as content:
         content.create_dataset("images", data=frames, compression="gzip")
-    output = ["--data_root", DATA, "--output_directory"]
     commands: list[tuple[Main, list[str]]] = [
-        (shard.main, [*output, "shards", "--clip_length", "5", "--overlap", "2"]),
-        (export_lerobot.main, [*output, "lerobot"]),
+        (shard.main, [f"--data_root={DATA}", "--output_directory=shards", "--clip_length=5", "--overlap=2"]),
+        (export_lerobot.main, [f"--data_root={DATA}/test", "--output_directory=lerobot"]),
         (play.main, [*arguments(), "--headless", "--actions", "1,2,3x3", "--play_root", "plays"]),
     ]
     for main, given in commands:

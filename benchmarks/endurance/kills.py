@@ -24,7 +24,7 @@ import build_evaluation_dataset
 import export
 import play
 import train
-from benchmarks.endurance.children import Child, Ended, Main, descendants, surviving
+from benchmarks.endurance.children import Child, Ended, Main, descendants, surviving, told
 from benchmarks.endurance.miniature import CLIPS, DATA, RUN_NAME, arguments, write_trained
 from dataset.acquisition import convert_video_directory, export_lerobot, shard
 from dataset.acquisition.readers.video_file import VideoFile
@@ -99,7 +99,7 @@ def measure(seed: int, count: int) -> Iterator[tuple[str, Any]]:
             for _ in range(names.count(name)):
                 phase, problems = killing.kill_after(random.uniform(0, killing.seconds))
                 phases[name][phase] += 1
-                failures += [f"{name}, killed {phase}: {problem}" for problem in problems]
+                failures += told(f"{name}, killed {phase}", problems)
                 progress.update()
     total = sum(phases.values(), Counter[str]())
     yield "kills", total.total()
