@@ -15,6 +15,8 @@ from utils.command import run_command, tell
 GIB = 2**30
 LIMIT_GIB = 2
 """Address space that a limited child may take beyond what it begins with."""
+LIMIT_SECONDS = 60
+"""Time of a processor that a limited child may take, and so may each program that it runs."""
 
 DEADLINE = 300.0
 """Seconds after which a child counts as hanging."""
@@ -59,6 +61,8 @@ class Ended:
     stderr: str
     grown_gib: float
     """Its largest resident memory beyond what it began with, or that of a program it ran; 0 if it was killed."""
+    processor_seconds: float
+    """The time of processors that it and its programs took; 0 if it was killed."""
 
     @property
     def has_traceback(self) -> bool:
@@ -89,10 +93,10 @@ class Child:
             main: the command's main function.
             arguments: its arguments.
             folder: where it runs; its output goes to hidden files there.
-            is_limited: whether its memory is limited, by `LIMIT_GIB`.
+            is_limited: whether its memory and time are limited, by `LIMIT_GIB` and `LIMIT_SECONDS`.
             user: number of the user that it runs as; None for the one of this process.
         """
-        self._files = tuple(folder.parent / f".{folder.name}.{name}" for name in ("stdout", "stderr", "memory"))
+        self._files = tuple(folder.parent / f".{folder.name}.{name}" for name in ("stdout", "stderr", "usage"))
         limits = _Limits(is_limited, user)
         for file in self._files:
             file.unlink(missing_ok=True)
@@ -125,8 +129,9 @@ class Child:
             self._process.join()
         taken = time.monotonic() - self._start
         assert self._process.exitcode is not None
-        stdout, stderr, memory = map(_text, self._files)
-        return Ended(self._process.exitcode, taken, stdout, stderr, float(memory or 0))
+        stdout, stderr, usage = map(_text, self._files)
+        grown, processor_seconds = map(float, usage.split() or (0, 0))
+        return Ended(self._process.exitcode, taken, stdout, stderr, grown, processor_seconds)
 
 
 def told(where: str, problems: Iterable[str]) -> list[str]:
@@ -195,6 +200,7 @@ class _Limits:
         if self.is_limited:
             most = int((memory_gib("self", "VmSize") + LIMIT_GIB) * GIB)
             resource.setrlimit(resource.RLIMIT_AS, (most, most))
+            resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_SECONDS, LIMIT_SECONDS))
         if self.user is not None:
             os.setgroups([])
             os.setgid(self.user)
@@ -205,7 +211,7 @@ def _run(main: Main, arguments: tuple[str, ...], folder: Path, files: tuple[Path
     os.setpgid(0, 0)
     for descriptor, path in enumerate(files[:2], start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
-    memory = os.open(files[2], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    usage = os.open(files[2], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.chdir(folder)
     sys.argv = [f"{main.__module__}.py", *arguments]
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -219,6 +225,8 @@ def _run(main: Main, arguments: tuple[str, ...], folder: Path, files: tuple[Path
     try:
         run_command(main)
     finally:
-        peak, largest = memory_gib("self", "VmHWM"), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        programs = resource.getrusage(resource.RUSAGE_CHILDREN)
+        peak, largest = memory_gib("self", "VmHWM"), programs.ru_maxrss / 2**20
         grown = max(peak - begun_with, largest if largest > peak else 0.0)
-        os.write(memory, f"{grown:.4f}".encode())
+        seconds = time.process_time() + programs.ru_utime + programs.ru_stime
+        os.write(usage, f"{grown:.4f} {seconds:.3f}".encode())

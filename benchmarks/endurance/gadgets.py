@@ -63,6 +63,11 @@ YAMLS = {
     + "".join(
         f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
     ),
+    "a billion laughs of sections": "a: &a {x: 1}\n"
+    + "".join(
+        f"{new}: &{new} {{{', '.join(f'{key}: *{old}' for key in 'klmnopqrs')}}}\n"
+        for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+    ),
     "nested deep": "[" * 50_000,
     "a long number": f"logging: {'9' * 100_000}\n",
     "merges itself": "logging: &a\n  <<: *a\n",

@@ -1,7 +1,7 @@
 """Damaged and hostile files of every format that is read.
 
-None may run code, write outside of its folder, take over 1 GiB or 20 s, or end in a traceback. Each is read in a
-process of its own, and refused (exit code 2), skipped (3) or, where the damage does not matter, read (0).
+None may run code, write outside of its folder, take over 1 GiB or 20 s of a processor, or end in a traceback. Each is
+read in a process of its own, and refused (exit code 2), skipped (3) or, where the damage does not matter, read (0).
 """
 
 import shutil
@@ -92,21 +92,21 @@ class _Reading:
         if form.reader is read_shards:
             sign_shard(path)
         beside = _files(self._case.parent, self._case)
-        ended = Child(form.reader, form.arguments, self._case, is_limited=True).wait(3 * MOST_SECONDS)
+        ended = Child(form.reader, form.arguments, self._case, is_limited=True).wait()
         problems = []
         if ended.code not in VERDICTS or ended.has_traceback:
             problems.append(f"ended with {ended.code}: {ended.complaint}")
         elif ended.code == EXIT_USER_ERROR and not ended.complaint.startswith("error: "):
             problems.append(f"is refused with other words than one line: {ended.complaint}")
-        if ended.seconds > MOST_SECONDS:
-            problems.append(f"took {ended.seconds:.0f} s")
+        if ended.processor_seconds > MOST_SECONDS:
+            problems.append(f"took {ended.processor_seconds:.0f} s")
         if ended.grown_gib > MOST_GIB:
             problems.append(f"took {ended.grown_gib:.1f} GiB")
         if _files(self._case.parent, self._case) != beside:
             problems.append("wrote outside of its folder")
             shutil.rmtree(self._outside / "trap", ignore_errors=True)
         verdict = VERDICTS.get(ended.code, "failed")
-        return _Found(verdict, ended.seconds, ended.grown_gib, problems, ended.complaint)
+        return _Found(verdict, ended.processor_seconds, ended.grown_gib, problems, ended.complaint)
 
 
 def _files(folder: Path, excluded: Path) -> dict[str, float]:
