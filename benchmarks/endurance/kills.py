@@ -243,6 +243,7 @@ def _require_whole(path: Path) -> None:
         with Image.open(path) as image:
             image.load()
     elif path.suffix == ".mp4":
-        VideoFile(path, name).probe()
+        if path.stat().st_size:  # else ffmpeg had no frame to write yet
+            VideoFile(path, name).probe()
     else:
         raise ValueError("unlike the undisturbed one")

@@ -1,9 +1,11 @@
 """Commands to which something happens on the way, as `main` functions of child processes."""
 
+import datetime
 import itertools
 import time
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Self
 
 import torch
 
@@ -13,6 +15,7 @@ import train
 from benchmarks.endurance.hostile_readers import read_shards
 from dataset.shards import storage
 from model.caddy import Caddy
+from playing import recording
 from playing.simulator import Simulator
 
 STEPS_UNTIL_LACK = 5
@@ -73,3 +76,10 @@ def _let_the_clock_jump() -> None:
     now = time.time
     jumps = itertools.cycle((0.0, DAY, -DAY, 3 * DAY))
     time.time = lambda: now() + next(jumps)
+
+    class Jumping(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Self:
+            return super().now(tz) + datetime.timedelta(seconds=next(jumps))
+
+    recording.datetime = SimpleNamespace(datetime=Jumping)  # type: ignore[assignment]
