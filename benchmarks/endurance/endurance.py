@@ -8,7 +8,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,11 @@ from tqdm import tqdm
 
 import train
 from benchmarks.endurance.children import Child, Ended, memory_gib
+from benchmarks.endurance.flatness import slope, slowing
 from benchmarks.endurance.miniature import RUN_NAME, arguments, write_data
 from benchmarks.gpu.setting import REPOSITORY
 from utils.command import EXIT_DONE, UserError
 
-PLAYED = REPOSITORY / "configs/00_breakout_play.yaml"
-WARM_UP = 0.2
-"""Share of a run that is left out where memory is concerned."""
 SECONDS_BETWEEN = 0.25
 
 MOST_MB_PER_1000 = 2.0
@@ -50,22 +48,6 @@ def measure(seed: int, count: int, num_frames: int, page_minutes: float | None) 
             failures += [f"page: {problem}" for problem in _problems(page)]
             yield "page", page
     yield "failures", failures
-
-
-def slope(numbers: Sequence[float], values: Sequence[float]) -> float:
-    """Return by how much values grow when numbers grow by 1000, after the warm-up: a line through them."""
-    first = WARM_UP * max(numbers)
-    late = [(number, value) for number, value in zip(numbers, values, strict=True) if number >= first]
-    if len(late) < 2:
-        raise UserError("too few values to tell whether memory is flat; raise --count and --frames")
-    return float(np.polyfit(*zip(*late, strict=True), 1)[0] * 1000)
-
-
-def slowing(seconds: Sequence[float]) -> float:
-    """Return the median of the last tenth over that of the first, after a hundredth to warm up."""
-    settled = seconds[len(seconds) // 100 :]
-    tenth = max(1, len(settled) // 10)
-    return statistics.median(settled[-tenth:]) / statistics.median(settled[:tenth])
 
 
 def _problems(found: dict[str, Any]) -> Iterator[str]:
@@ -120,7 +102,9 @@ def play_frames() -> int:
     from utils.device import select_device
 
     num_frames, seed = map(int, sys.argv[1:])
-    config = load_configuration(PLAYED, [f"logging.save_root={REPOSITORY / 'checkpoints'}"])
+    config = load_configuration(
+        REPOSITORY / "configs/00_breakout_play.yaml", [f"logging.save_root={REPOSITORY / 'checkpoints'}"]
+    )
     simulator, checkpoint = load_simulator(config, select_device("cpu"))
     draw, _ = choose_starting_frames(config, None, checkpoint)
     session = Session(simulator, draw, Header(config.logging.run_name, "", "", "cpu", seed, 10.0))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.browser import chromium, missing_programs, open_page
+from benchmarks.endurance.flatness import slope, slowing
 from benchmarks.gpu.setting import REPOSITORY
 from utils.command import UserError
 from utils.configuration import load_configuration
@@ -37,15 +38,15 @@ def play_page(folder: Path, minutes: float) -> dict[str, Any]:
     Raises:
         UserError: the page stopped.
     """
-    from benchmarks.endurance.endurance import PLAYED, slope, slowing
-
     if missing := missing_programs():
         return {"skipped": f"{' and '.join(missing)} not installed"}
     try:
         find_runtime()
     except UserError as error:
         return {"skipped": str(error)}
-    config = load_configuration(PLAYED, [f"logging.save_root={REPOSITORY / 'checkpoints'}"])
+    config = load_configuration(
+        REPOSITORY / "configs/00_breakout_play.yaml", [f"logging.save_root={REPOSITORY / 'checkpoints'}"]
+    )
     export_page(config, ExportOptions(folder))
     milliseconds, sizes = [], []
     with serving(folder) as url, chromium("--enable-precise-memory-info") as browser:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks.endurance import __main__ as command
-from benchmarks.endurance import endurance, faults, hostile, kills
+from benchmarks.endurance import endurance, faults, flatness, hostile, kills
 from benchmarks.endurance.children import Child, Ended, Main, descendants, surviving
 from benchmarks.endurance.damage import DAMAGES, become_a_link
 from benchmarks.endurance.gadgets import TRAP
@@ -148,10 +148,10 @@ def test_refusals_are_one_line(ended: Ended, problems: int) -> None:
 def test_growth_and_slowing() -> None:
     numbers = list(range(0, 10_000, 100))
     warming_up = [100 + 0.5 * number if number < 1000 else 600 + 0.003 * number for number in numbers]
-    assert endurance.slope(numbers, warming_up) == pytest.approx(3)
-    assert endurance.slowing([0.01] * 500 + [0.02] * 500) == pytest.approx(2)
+    assert flatness.slope(numbers, warming_up) == pytest.approx(3)
+    assert flatness.slowing([0.01] * 500 + [0.02] * 500) == pytest.approx(2)
     with pytest.raises(UserError, match="too few values"):
-        endurance.slope([1], [1])
+        flatness.slope([1], [1])
 
 
 def test_a_failure_is_told_and_filed(
