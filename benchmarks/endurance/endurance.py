@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-import train
-from benchmarks.endurance.children import Child, Ended, memory_gib
+from benchmarks.endurance.children import Child, Command, Ended, memory_gib
 from benchmarks.endurance.flatness import slope, slowing
 from benchmarks.endurance.miniature import RUN_NAME, arguments, write_data
 from benchmarks.gpu.setting import REPOSITORY
@@ -66,7 +65,7 @@ def _trained(folder: Path, seed: int, num_steps: int) -> dict[str, Any]:
         f"evaluation.eval_freq={max(1, num_steps // 4)}",
         "logging.log_freq=10",
     )
-    child = Child(train.main, given, folder)
+    child = Child(Command("train"), given, folder)
     steps, sizes = [], []
     log = folder / "results" / RUN_NAME / "metrics.jsonl"
     while child.is_alive:

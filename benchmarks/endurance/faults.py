@@ -17,10 +17,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-import build_evaluation_dataset
-import play
-import train
-from benchmarks.endurance.children import Child, Ended, Main, told
+from benchmarks.endurance.children import Child, Command, Ended, Main, name_of, told
 from benchmarks.endurance.miniature import CLIPS, DATA, RUN_NAME, arguments, write_trained
 from benchmarks.endurance.provoked import (
     build_without_memory,
@@ -44,11 +41,11 @@ SHARDING = ["--data_root", DATA, "--output_directory", "out/shards", "--clip_len
 IN_OUT = arguments("logging.output_root=out/results", "logging.save_root=out/checkpoints")
 SCRIPT = ["--headless", "--actions", "1,2x9,3"]
 WRITING: dict[str, tuple[Main, list[str]]] = {
-    "train": (train.main, IN_OUT),
-    "build_evaluation_dataset": (build_evaluation_dataset.main, arguments("logging.output_root=out/results")),
+    "train": (Command("train"), IN_OUT),
+    "build_evaluation_dataset": (Command("build_evaluation_dataset"), arguments("logging.output_root=out/results")),
     "convert_video_directory": (convert_video_directory.main, [*CONVERTING, "--processes", "1"]),
     "shard": (shard.main, SHARDING),
-    "play": (play.main, [*arguments(), *SCRIPT, "--play_root", "out/plays"]),
+    "play": (Command("play"), [*arguments(), *SCRIPT, "--play_root", "out/plays"]),
     "release": (release.main, [*arguments(), "--output", "out/model.pth.tar"]),
 }
 """Commands that write into the folder `out`."""
@@ -142,7 +139,7 @@ def _read_only_folder(folder: Path) -> Iterator[str]:
 
 
 def _vanished_video(folder: Path) -> Iterator[str]:
-    child = _begun(train.main, LONG, folder)
+    child = _begun(Command("train"), LONG, folder)
     child.send(signal.SIGSTOP)
     for video in (folder / DATA / "train").iterdir():
         video.rename(folder / "out" / video.name)
@@ -151,7 +148,7 @@ def _vanished_video(folder: Path) -> Iterator[str]:
     step = _step(folder)
     for video in (folder / "out").iterdir():
         video.rename(folder / DATA / "train" / video.name)
-    yield from _goes_on(train.main, LONG, folder)
+    yield from _goes_on(Command("train"), LONG, folder)
     if not (0 < step <= _step(folder) == 40):
         yield f"went from step {step} to {_step(folder)} of 40"
 
@@ -174,9 +171,9 @@ def _vanished_clip(folder: Path) -> Iterator[str]:
 
 
 def _two_processes(folder: Path) -> Iterator[str]:
-    first = _begun(train.main, LONG, folder)
+    first = _begun(Command("train"), LONG, folder)
     first.send(signal.SIGSTOP)  # it works on, as far as the other can tell
-    yield from refusal(_end(train.main, LONG, folder))
+    yield from refusal(_end(Command("train"), LONG, folder))
     first.send(signal.SIGCONT)
     ended = first.wait()
     if ended.code != EXIT_DONE:
@@ -245,16 +242,16 @@ def _lack_of_memory(folder: Path) -> Iterator[str]:
     yield from refusal(_end(train_without_memory, frequent, folder))
     if not _step(folder):
         yield "no step is kept"
-    yield from _goes_on(train.main, frequent, folder)
+    yield from _goes_on(Command("train"), frequent, folder)
     yield from _other_weights(expected, folder)
     played = [*arguments(), *SCRIPT, "--play_root", "out/plays"]
     cases: list[tuple[Main, Main, list[str]]] = [
-        (build_without_memory, build_evaluation_dataset.main, arguments()),
-        (play_without_memory, play.main, played),
+        (build_without_memory, Command("build_evaluation_dataset"), arguments()),
+        (play_without_memory, Command("play"), played),
     ]
     for without, main, given in cases:
-        yield from (f"{main.__module__} {problem}" for problem in refusal(_end(without, given, folder)))
-        yield from (f"{main.__module__} {problem}" for problem in _goes_on(main, given, folder))
+        yield from (f"{name_of(main)} {problem}" for problem in refusal(_end(without, given, folder)))
+        yield from (f"{name_of(main)} {problem}" for problem in _goes_on(main, given, folder))
 
 
 def _begun(main: Main, given: list[str], folder: Path) -> Child:

@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import play
 from benchmarks.endurance import gadgets
-from benchmarks.endurance.children import Child, Main
+from benchmarks.endurance.children import Child, Command, Main, name_of
 from benchmarks.endurance.hostile_readers import read_configuration, read_footage, read_shards
 from benchmarks.endurance.miniature import CLIPS, CONFIG, DATA, RUN_NAME, arguments
 from dataset import inspect
-from dataset.acquisition import export_lerobot, shard
+from dataset.acquisition import shard
 from dataset.authors_layout import convert_to_authors_layout
 from utils.checkpoint import load_checkpoint
 from utils.command import EXIT_DONE, UserError
@@ -66,7 +65,7 @@ def formats(prepared: Path) -> dict[str, Format]:
             ("pickled/test/00000", "metadata.pkl"), inspect.main, ["pickled/test"], _texts(gadgets.PICKLES)
         ),
         "checkpoint": Format(
-            (f"checkpoints/{RUN_NAME}", "latest.pth.tar"), play.main, played, _texts(gadgets.checkpoints(whole))
+            (f"checkpoints/{RUN_NAME}", "latest.pth.tar"), Command("play"), played, _texts(gadgets.checkpoints(whole))
         ),
         "configuration": Format(
             ("configs", "own.yaml"), read_configuration, ["configs/own.yaml"], _texts(gadgets.YAMLS)
@@ -78,7 +77,7 @@ def formats(prepared: Path) -> dict[str, Format]:
         "LeRobot info": Format(("lerobot", "meta/info.json"), read_footage, ["lerobot"], _texts(gadgets.JSONS)),
         "play.json": Format(
             ("played", "play.json"),
-            play.main,
+            Command("play"),
             [*arguments(), "--replay", "played/play.json", "--no_recording"],
             _texts(gadgets.JSONS),
         ),
@@ -118,13 +117,13 @@ def _write_others(prepared: Path) -> None:
         content.create_dataset("images", data=frames, compression="gzip")
     commands: list[tuple[Main, list[str]]] = [
         (shard.main, [f"--data_root={DATA}", "--output_directory=shards", "--clip_length=5", "--overlap=2"]),
-        (export_lerobot.main, [f"--data_root={DATA}/test", "--output_directory=lerobot"]),
-        (play.main, [*arguments(), "--headless", "--actions", "1,2,3x3", "--play_root", "plays"]),
+        (Command("dataset.acquisition.export_lerobot"), [f"--data_root={DATA}/test", "--output_directory=lerobot"]),
+        (Command("play"), [*arguments(), "--headless", "--actions", "1,2,3x3", "--play_root", "plays"]),
     ]
     for main, given in commands:
         ended = Child(main, given, prepared).wait()
         if ended.code != EXIT_DONE:
-            raise UserError(f"{main.__module__}: ended with {ended.code}: {ended.complaint}")
+            raise UserError(f"{name_of(main)}: ended with {ended.code}: {ended.complaint}")
     (played,) = prepared.glob("plays/*/*/*")
     played.rename(prepared / "played")
 

@@ -20,13 +20,9 @@ import yaml
 from PIL import Image
 from tqdm import tqdm
 
-import build_evaluation_dataset
-import export
-import play
-import train
-from benchmarks.endurance.children import Child, Ended, Main, descendants, surviving, told
+from benchmarks.endurance.children import Child, Command, Ended, Main, descendants, name_of, surviving, told
 from benchmarks.endurance.miniature import CLIPS, DATA, RUN_NAME, arguments, write_trained
-from dataset.acquisition import convert_video_directory, export_lerobot, shard
+from dataset.acquisition import convert_video_directory, shard
 from dataset.acquisition.readers.video_file import VideoFile
 from playing.recording import read_play
 from training import release
@@ -62,24 +58,30 @@ def _converting(processes: int) -> Work:
 
 
 WORKS = {
-    "train": Work(train.main, arguments("training.save_freq=1"), ("results", "checkpoints")),
+    "train": Work(Command("train"), arguments("training.save_freq=1"), ("results", "checkpoints")),
     "train_with_workers": Work(
-        train.main,
+        Command("train"),
         arguments("training.batching.num_workers=1", "evaluation.batching.num_workers=1"),
         ("results", "checkpoints"),
     ),
-    "build_evaluation_dataset": Work(build_evaluation_dataset.main, arguments()),
+    "build_evaluation_dataset": Work(Command("build_evaluation_dataset"), arguments()),
     "convert_video_directory": _converting(processes=1),
     "convert_video_directory_in_two_processes": _converting(processes=2),
-    "play": Work(play.main, [*arguments(), "--headless", "--actions", SCRIPT, "--play_root", "plays"], repeats=True),
-    "export": Work(export.main, [*arguments()[:2], *arguments()[4:], "--output_directory", "page", "--runtime", "cdn"]),
+    "play": Work(
+        Command("play"), [*arguments(), "--headless", "--actions", SCRIPT, "--play_root", "plays"], repeats=True
+    ),
+    "export": Work(
+        Command("export"), [*arguments()[:2], *arguments()[4:], "--output_directory", "page", "--runtime", "cdn"]
+    ),
     "release": Work(release.main, [*arguments(), "--output", "given/model.pth.tar"], refuses_its_output=True),
     "shard": Work(
         shard.main,
         [f"--data_root={DATA}", "--output_directory=shards", "--shard_size=40KB", "--clip_length=5", "--overlap=2"],
     ),
     "export_lerobot": Work(
-        export_lerobot.main, ["--data_root", DATA, "--output_directory", "lerobot"], refuses_its_output=True
+        Command("dataset.acquisition.export_lerobot"),
+        ["--data_root", DATA, "--output_directory", "lerobot"],
+        refuses_its_output=True,
     ),
 }
 
@@ -123,7 +125,7 @@ class _Killing:
         self._renew()
         ended = self._start().wait()
         if ended.code != EXIT_DONE:
-            raise UserError(f"{work.main.__module__}: ended with {ended.code}, undisturbed: {ended.complaint}")
+            raise UserError(f"{name_of(work.main)}: ended with {ended.code}, undisturbed: {ended.complaint}")
         self.seconds = ended.seconds
         self.undisturbed = _contents(self.folder)
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-import train
-from benchmarks.endurance.children import Child
+from benchmarks.endurance.children import Child, Command
 from benchmarks.gpu.setting import MINIATURE, MINIATURE_SIDE, REPOSITORY
 from dataset.annotations import Annotations
 from dataset.video import write_video
@@ -81,6 +80,6 @@ def write_trained(folder: Path) -> None:
     """
     folder.mkdir(parents=True)
     write_data(folder)
-    ended = Child(train.main, arguments(), folder).wait()
+    ended = Child(Command("train"), arguments(), folder).wait()
     if ended.code:
         raise UserError(f"the training to begin with ended with {ended.code}: {ended.complaint}; see train.py")

@@ -9,9 +9,7 @@ from typing import Any, Self
 
 import torch
 
-import build_evaluation_dataset
-import play
-import train
+from benchmarks.endurance.children import Command
 from benchmarks.endurance.hostile_readers import read_shards
 from dataset.shards import storage
 from model.caddy import Caddy
@@ -25,31 +23,31 @@ DAY = 86_400.0
 def train_without_memory() -> int | None:
     """Train until the device has no memory left for a step."""
     _lack_memory(Caddy, "forward")
-    return train.main()
+    return Command("train")()
 
 
 def build_without_memory() -> int | None:
     """Build an evaluation data set for whose first batch the device has no memory."""
     _lack_memory(Caddy, "forward", steps=0)
-    return build_evaluation_dataset.main()
+    return Command("build_evaluation_dataset")()
 
 
 def play_without_memory() -> int | None:
     """Play until the device has no memory left for a step."""
     _lack_memory(Simulator, "step")
-    return play.main()
+    return Command("play")()
 
 
 def train_with_a_jumping_clock() -> int | None:
     """Train while the clock jumps a day ahead or back whenever it is read."""
     _let_the_clock_jump()
-    return train.main()
+    return Command("train")()
 
 
 def play_with_a_jumping_clock() -> int | None:
     """Play while the clock jumps a day ahead or back whenever it is read."""
     _let_the_clock_jump()
-    return play.main()
+    return Command("play")()
 
 
 def read_shards_impatiently() -> int:
