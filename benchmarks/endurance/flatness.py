@@ -17,7 +17,7 @@ def slope(numbers: Sequence[float], values: Sequence[float]) -> float:
     late = [(number, value) for number, value in zip(numbers, values, strict=True) if number >= first]
     if len(late) < 2:
         raise UserError("too few values to tell whether memory is flat; raise --count and --frames")
-    return float(np.polyfit(*zip(*late, strict=True), 1)[0] * 1000)
+    return float(np.polyfit([number for number, _ in late], [value for _, value in late], 1)[0] * 1000)
 
 
 def slowing(seconds: Sequence[float]) -> float:
