@@ -10,7 +10,10 @@ DEMO_RECORDING := --game breakout --train_videos 300 --val_videos 40 --test_vide
 # The copy of the lock that ends an installation. Without it there is none, or one that was interrupted.
 INSTALLED := .venv/requirements.lock
 
-.PHONY: help demo play test lint lock .venv
+# An answer of the database that pip-audit asks.
+ADVISORIES := https://pypi.org/pypi/pip/json
+
+.PHONY: help demo play test lint audit lock .venv
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s%s\n", $$1, $$2}' Makefile
@@ -25,10 +28,17 @@ play: .venv  ## play the trained Breakout that comes with the repository. Other 
 test: .venv  ## run the whole test suite, or a part: make test PYTEST_ARGS=tests/model
 	@.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
-lint: .venv  ## check style, formatting and types
+# AUDIT=audit has `make lint` look for known vulnerabilities too.
+lint: .venv $(AUDIT)  ## check style, formatting and types
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
+
+audit: .venv  ## look up requirements.lock among known vulnerabilities, with pip-audit in an environment of its own
+	@if ! .venv/bin/python -c 'import urllib.request as u; u.urlopen("$(ADVISORIES)", timeout=10).read()' 2>/dev/null; \
+	then echo "audit skipped: the advisory database at $(ADVISORIES) cannot be reached"; \
+	else .venv/bin/python -m venv .venv/audit && .venv/audit/bin/python -m pip install --quiet pip-audit && \
+		.venv/audit/bin/pip-audit --no-deps --disable-pip --requirement requirements.lock; fi
 
 lock:  ## fit requirements.lock to pyproject.toml with uv. Newest versions of all: make lock UPGRADE=--upgrade
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from dataset.video_dataset import Samples, SequenceKey, VideoDataset
 from utils.command import UserError
 from utils.images import normalize
+from utils.processes import end_with_parent
 
 BATCHES_AHEAD = 2
 """Number of batches that the reader thread prefetches."""
@@ -254,7 +255,7 @@ class BatchLoader:
             batch_size=None,
             num_workers=self.num_workers,
             pin_memory=self._is_pinned,
-            worker_init_fn=_leave_process_group,
+            worker_init_fn=_start_worker,
             generator=torch.Generator(),
         )
         for batch in loader:
@@ -296,6 +297,7 @@ class _BatchReader(Dataset["Batch | UserError"]):
             return error
 
 
-def _leave_process_group(_worker: int) -> None:
-    """Shield a worker from the terminal's signals: the command may still need batches while it stops."""
+def _start_worker(_worker: int) -> None:
+    """Shield a worker from the terminal's signals, since the command may still need batches while it stops."""
     os.setpgid(0, 0)
+    end_with_parent()

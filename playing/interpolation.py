@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
@@ -24,7 +25,7 @@ from playing.simulator import Simulator, load_simulator
 from playing.starting_frames import choose_starting_frames
 from utils.command import UserError
 from utils.configuration import Configuration
-from utils.device import select_device
+from utils.device import ANOTHER_DEVICE, explaining_lack_of_memory, select_device
 from utils.files import require_writable
 from utils.images import save_image, tile, visible
 from utils.mp4_writer import Mp4Writer
@@ -70,6 +71,13 @@ def interpolate(config: Configuration, options: InterpolationOptions) -> None:
     ends = _require_actions(config, options)
     device = select_device(options.device)
     require_writable(options.play_root, "choose another --play_root")
+    with explaining_lack_of_memory(device, ANOTHER_DEVICE):
+        _interpolate_on(device, config, options, ends)
+
+
+def _interpolate_on(
+    device: torch.device, config: Configuration, options: InterpolationOptions, ends: tuple[int, int] | None
+) -> None:
     simulator, checkpoint = load_simulator(config, device, options.checkpoint)
     draw, source = choose_starting_frames(config, options.initial_frame, checkpoint)
     print(f"starting from {source}")

@@ -23,6 +23,7 @@ from PIL import Image
 
 from dataset.video import to_rgb
 from utils.command import UserError, one_line
+from utils.files import replacing
 from utils.images import enlarge, labelled, save_image
 from utils.mp4_writer import Mp4Writer
 
@@ -113,7 +114,8 @@ class Recording:
             video.close()
 
     def _show(self, frame: np.ndarray, label: str, seconds: float = 0.0) -> None:
-        Image.fromarray(frame).save(self.folder / "frames" / f"{self.num_frames:05d}.png")
+        with replacing(self.folder / "frames" / f"{self.num_frames:05d}.png", is_durable=False) as file:
+            Image.fromarray(frame).save(file, format="png")
         self.num_frames += 1
         large = enlarged(frame)
         self._video.write(large)

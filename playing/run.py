@@ -1,5 +1,9 @@
 """A session of play: its parts are built in the order in which the user's mistakes are found soonest."""
 
+from pathlib import Path
+
+import torch
+
 from playing.hints import Hints, read_hints
 from playing.manner import USUAL_FPS, Manner
 from playing.options import PlayOptions
@@ -10,7 +14,7 @@ from playing.simulator import checkpoint_path, digest, load_simulator
 from playing.starting_frames import choose_starting_frames
 from utils.command import UserError
 from utils.configuration import Configuration
-from utils.device import select_device
+from utils.device import ANOTHER_DEVICE, explaining_lack_of_memory, select_device
 from utils.files import require_writable
 
 
@@ -44,7 +48,19 @@ def play(config: Configuration, options: PlayOptions) -> None:
     recordings_root = None if options.no_recording else options.play_root
     if recordings_root:
         require_writable(recordings_root, "choose another --play_root, or --no_recording")
+    with explaining_lack_of_memory(device, ANOTHER_DEVICE):
+        _play_on(device, config, options, keys, recordings_root)
 
+
+def _play_on(
+    device: torch.device,
+    config: Configuration,
+    options: PlayOptions,
+    keys: list[int] | None,
+    recordings_root: Path | None,
+) -> None:
+    """Play with the keys of a script, in a window if there are none, or replay; record if there is a folder for it."""
+    actions_count = config.data.actions_count
     simulator, checkpoint = load_simulator(config, device, options.checkpoint)
     path = options.checkpoint or checkpoint_path(config)
     manner = choose_manner(options, read_hints(checkpoint, path, actions_count))

@@ -382,6 +382,19 @@ def test_repeated_keys(text: str, tmp_path: Path) -> None:
     assert "line 7" in message
 
 
+LAUGHS = "\n  ".join(
+    f"{new}: &{new} {{{', '.join(f'{key}: *{old}' for key in 'klmnopqrs')}}}"
+    for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize("values", ["&a {b: *a}", "&a [*a]", "&a {b: [*a, *a]}", f"\n  a: &a {{b: 1}}\n  {LAUGHS}"])
+def test_aliases_stand_for_no_more_than_a_configuration(values: str, text: str, tmp_path: Path) -> None:
+    message = refusal_of(f"{text}\nmore: {values}\n", tmp_path)
+
+    assert "holds itself, or more than 100000 values; write it without aliases (*)" in message
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -265,3 +265,16 @@ def test_help_does_not_wait_for_torch() -> None:
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
     done = subprocess.run([sys.executable, "play.py", "--help"], cwd=ROOT, check=True, capture_output=True, text=True)
     assert "example:\n  python play.py --config configs/" in done.stdout
+
+
+def test_a_device_without_memory(command: PlayCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("playing.simulator.Simulator.step", lacking)
+    code, _, err = command("--headless", "--actions", "1")
+    assert code == 2
+    assert err == (
+        "error: cpu has too little memory: close other programs that use it, or choose --device cpu, then run the same "
+        "command again\n"
+    )

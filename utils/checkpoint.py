@@ -147,9 +147,9 @@ def load_model_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Pa
 
 def _read(path: Path) -> dict[str, Any]:
     try:
+        _check_members(path)
         with torch.serialization.safe_globals(_NUMPY_SCALARS):
             contents = torch.load(path, map_location="cpu", weights_only=True)
-        _check_sums(path)
     except (FileNotFoundError, PermissionError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # a damaged or malicious file can make the reader fail in any way
@@ -207,10 +207,15 @@ _NUMPY_SCALARS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 ]
 
 
-def _check_sums(path: Path) -> None:
-    """Verify the checksums that torch writes but does not check itself; older files have none."""
+def _check_members(path: Path) -> None:
+    """Verify that nothing is compressed, and the checksums, which torch does not check itself; older files have none.
+
+    Torch compresses nothing: what is compressed may take any amount of memory.
+    """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("it is compressed")
             if damaged := archive.testzip():
                 raise ValueError(f"the checksum of {damaged} differs")
 

@@ -37,19 +37,25 @@ def flush_denormals() -> None:
     torch.set_flush_denormal(True)
 
 
+LESS_AT_A_TIME = "lower batch_size or observations_count of the batching sections"
+"""What to do where training and evaluation lack memory."""
+ANOTHER_DEVICE = "close other programs that use it, or choose --device cpu"
+"""What to do where play does."""
+
+
 @contextmanager
-def explaining_lack_of_memory(device: torch.device) -> Iterator[None]:
+def explaining_lack_of_memory(device: torch.device, remedy: str = LESS_AT_A_TIME) -> Iterator[None]:
     """Turn out-of-memory errors into a `UserError` with a remedy; other errors pass unchanged."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if "DataLoader worker" in str(error):
-            remedy = (
+            advice = (
                 f"a process that reads data was ended ({one_line(error)}), mostly for want of memory: lower "
                 "num_workers of the batching sections, or in Docker add --ipc=host"
             )
         elif isinstance(error, MemoryError) or re.search("out of memory|can't allocate memory", str(error)):
-            remedy = f"{device} has too little memory: lower batch_size or observations_count of the batching sections"
+            advice = f"{device} has too little memory: {remedy}"
         else:
             raise
-        raise UserError(f"{remedy}, then run the same command again") from error
+        raise UserError(f"{advice}, then run the same command again") from error

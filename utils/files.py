@@ -25,10 +25,14 @@ def is_data(path: Path) -> bool:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, is_durable: bool = True) -> Iterator[IO[bytes]]:
     """Open a temporary file that is flushed and renamed to `path` when the block ends without an exception.
 
     Until then, and after an exception, the previous file at `path` is untouched. Missing folders are created.
+
+    Args:
+        path: the file to write or replace.
+        is_durable: whether to wait until it is on the disk, so that it is whole after a loss of power too.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.
@@ -39,7 +43,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with unfinished.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                os.fsync(file.fileno())
         unfinished.replace(path)
     except OSError as error:
         error.filename = error.filename or str(path)

@@ -20,6 +20,9 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
+MAX_VALUES = 100_000
+"""Of a configuration: a small file of aliases may stand for any number."""
+
 RETIRED_KEYS = {"training.joint_decoding": "it saved no time that could be measured"}
 """Keys that are accepted and do nothing any more, each with the reason."""
 
@@ -147,9 +150,25 @@ def dump_yaml(values: Any, **options: Any) -> str:
 
 def _read_yaml(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, Loader=_Loader)
+        values = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:  # values such as 2024-13-45 raise others
         raise ConfigurationError(f"{where}: not readable as YAML: {one_line(error)}") from error
+    if not _is_bounded(values):
+        raise ConfigurationError(
+            f"{where}: holds itself, or more than {MAX_VALUES} values; write it without aliases (*)"
+        )
+    return values
+
+
+def _is_bounded(values: Any) -> bool:
+    """Whether values have at most `MAX_VALUES` parts, those counted repeatedly that aliases repeat."""
+    left = [values]
+    for _ in range(MAX_VALUES):
+        if not left:
+            return True
+        value = left.pop()
+        left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return not left
 
 
 def _texts(overrides: list[str]) -> dict[str, str]:

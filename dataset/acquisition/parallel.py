@@ -7,6 +7,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing.synchronize import Event
 from typing import Any, TypeVar
 
+from utils.processes import end_with_parent
+
 Result = TypeVar("Result")
 
 _given_up: Event | None = None
@@ -52,5 +54,6 @@ def run_in_parallel(
 
 
 def _start_worker(given_up: Event) -> None:
+    end_with_parent()
     global _given_up
     _given_up = given_up

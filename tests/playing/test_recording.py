@@ -54,6 +54,23 @@ def read_video(path: Path) -> tuple[dict[str, Any], np.ndarray]:
     return meta, np.stack([np.frombuffer(pixels, np.uint8).reshape(height, width, 3) for pixels in reader])
 
 
+def test_a_frame_appears_once_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    save = Image.Image.save
+
+    def watched(*arguments: Any, **options: Any) -> None:
+        save(*arguments, **options)
+        shown.append([path.name for path in sorted((tmp_path / "00001/frames").glob("*.png"))])
+
+    recorded = Recording(tmp_path / "00001", HEADER, STACK)
+    with closing(recorded), monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", watched)
+        for event, frame in zip(EVENTS[:2], FRAMES, strict=False):
+            recorded.add(event, frame)
+    assert shown == [["00000.png"], ["00000.png", "00001.png"]]
+    assert [path.name for path in sorted((tmp_path / "00001/frames").iterdir())] == [f"0000{n}.png" for n in range(3)]
+
+
 def test_what_is_written_is_read_back(folder: Path) -> None:
     header, events, stack = read_play(folder / "play.json")
     assert header == HEADER

@@ -170,6 +170,17 @@ def test_no_code_of_a_file_runs(tmp_path: Path, legacy: bool) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_what_is_compressed_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "load", None)
+    with zipfile.ZipFile(io.BytesIO(INTACT)) as stored, zipfile.ZipFile(tmp_path / LATEST, "w") as archive:
+        for name in stored.namelist():
+            archive.writestr(name, stored.read(name), zipfile.ZIP_DEFLATED)
+    with pytest.raises(CheckpointError, match="damaged, or not a checkpoint") as refusal:
+        load_checkpoint(tmp_path / LATEST)
+    assert refusal.value.__cause__ is not None
+    assert "compressed" in str(refusal.value.__cause__.__cause__)
+
+
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot be read \\(No such file"):
         load_checkpoint(tmp_path / LATEST)
