@@ -11,7 +11,7 @@ DEMO_RECORDING := --game breakout --train_videos 300 --val_videos 40 --test_vide
 INSTALLED := .venv/requirements.lock
 
 # An answer of the database that pip-audit asks.
-ADVISORIES := https://pypi.org/pypi/pip/json
+ADVISORIES := https://pypi.org/pypi/pip/24.0/json
 
 .PHONY: help demo play test lint audit lock .venv
 
@@ -35,7 +35,7 @@ lint: .venv $(AUDIT)  ## check style, formatting and types
 	@.venv/bin/mypy
 
 audit: .venv  ## look up requirements.lock among known vulnerabilities, with pip-audit in an environment of its own
-	@if ! .venv/bin/python -c 'import urllib.request as u; u.urlopen("$(ADVISORIES)", timeout=10).read()' 2>/dev/null; \
+	@if ! .venv/bin/python -c 'import json, urllib.request as u; json.load(u.urlopen("$(ADVISORIES)", timeout=10))["vulnerabilities"]' 2>/dev/null; \
 	then echo "audit skipped: the advisory database at $(ADVISORIES) cannot be reached"; \
 	else .venv/bin/python -m venv .venv/audit && .venv/audit/bin/python -m pip install --quiet pip-audit && \
 		.venv/audit/bin/pip-audit --no-deps --disable-pip --requirement requirements.lock; fi

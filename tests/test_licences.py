@@ -50,13 +50,14 @@ def locked_packages() -> list[str]:
 def licences(package: str) -> list[str]:
     """The names of a package's licences, those that hold together and those that one may choose from."""
     found = importlib.metadata.metadata(package)
-    if expression := found.get("License-Expression"):
+    expression = found["License-Expression"] if "License-Expression" in found else None
+    if expression:
         return [part.strip(" ()") for part in re.split(r" AND | OR | WITH [\w-]+", expression) if part.strip(" ()")]
     classifiers = [text.split(" :: ") for text in found.get_all("Classifier") or [] if text.startswith("License :: ")]
     names = [parts[-1] for parts in classifiers if parts[-1] != "OSI Approved"]
     if names:
         return names
-    named = (found.get("License") or "").splitlines()
+    named = (found["License"] if "License" in found else "").splitlines()
     return re.split(r" AND | OR ", named[0].strip()) if named else []
 
 

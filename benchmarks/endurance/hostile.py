@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def _changes(form: Format, count: int, random: np.random.Generator) -> Iterator[
     yield from particular
     for number in range(count - len(particular)):
         damage = DAMAGES[number % len(DAMAGES)]
-        yield f"{damage.__name__} {number // len(DAMAGES)}", lambda path, damage=damage: damage(path, random)
+        yield f"{damage.__name__} {number // len(DAMAGES)}", partial(damage, random=random)
 
 
 class _Found:

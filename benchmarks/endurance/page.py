@@ -48,7 +48,8 @@ def play_page(folder: Path, minutes: float) -> dict[str, Any]:
         REPOSITORY / "configs/00_breakout_play.yaml", [f"logging.save_root={REPOSITORY / 'checkpoints'}"]
     )
     export_page(config, ExportOptions(folder))
-    milliseconds, sizes = [], []
+    milliseconds: list[float] = []
+    sizes: list[float] = []
     with serving(folder) as url, chromium("--enable-precise-memory-info") as browser:
         open_page(browser, url)
         end = time.monotonic() + 60 * minutes
