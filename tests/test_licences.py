@@ -50,15 +50,18 @@ def locked_packages() -> list[str]:
 def licences(package: str) -> list[str]:
     """The names of a package's licences, those that hold together and those that one may choose from."""
     found = importlib.metadata.metadata(package)
-    expression = found["License-Expression"] if "License-Expression" in found else None
-    if expression:
+    if expression := _only(found.get_all("License-Expression")):
         return [part.strip(" ()") for part in re.split(r" AND | OR | WITH [\w-]+", expression) if part.strip(" ()")]
     classifiers = [text.split(" :: ") for text in found.get_all("Classifier") or [] if text.startswith("License :: ")]
     names = [parts[-1] for parts in classifiers if parts[-1] != "OSI Approved"]
     if names:
         return names
-    named = (found["License"] if "License" in found else "").splitlines()
+    named = _only(found.get_all("License")).splitlines()
     return re.split(r" AND | OR ", named[0].strip()) if named else []
+
+
+def _only(values: list[str] | None) -> str:
+    return values[0] if values else ""
 
 
 def is_permissive(name: str) -> bool:

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.endurance.children import Child, told
-from benchmarks.endurance.damage import DAMAGES
+from benchmarks.endurance.damage import DAMAGES, Damage
 from benchmarks.endurance.hostile_formats import Change, Format, formats, sign_shard
 from benchmarks.endurance.hostile_readers import read_shards
 from benchmarks.endurance.miniature import write_trained
@@ -60,7 +59,11 @@ def _changes(form: Format, count: int, random: np.random.Generator) -> Iterator[
     yield from particular
     for number in range(count - len(particular)):
         damage = DAMAGES[number % len(DAMAGES)]
-        yield f"{damage.__name__} {number // len(DAMAGES)}", partial(damage, random=random)
+        yield f"{damage.__name__} {number // len(DAMAGES)}", _with(damage, random)
+
+
+def _with(damage: Damage, random: np.random.Generator) -> Change:
+    return lambda path: damage(path, random)
 
 
 class _Found:
