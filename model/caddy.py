@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from model.action import ActionNetwork, InferredActions
+from model.action_prior import ActionPrior, with_unseen
 from model.dynamics import DynamicsNetwork, DynamicsState
 from model.layers.batch_norm import set_momentum
 from model.layers.centroid_estimator import CentroidEstimator
@@ -53,6 +53,7 @@ class Given:
     observations: Tensor  # (B, T, 3S, height, width), all true
     encoding: Encoding  # (B, T, ...) of these
     inferred: InferredActions
+    prior_logits: Tensor | None  # (B, T-1, K)
     actions: Tensor  # (B, T-1, K)
     variations: Tensor  # (B, T-1, D)
 
@@ -92,7 +93,6 @@ class Caddy(PlayableModel):
         self.pretraining_detach = config.training.pretraining_detach
         self.pretrains_on_predictions = config.training.pretraining_frames == "predicted"
         self.fed_back_noise = config.training.fed_back_noise
-        self.random_actions = config.training.random_actions
         self.recomputes = config.training.activation_checkpointing
         features = model.representation_network.state_features
         hidden_features = model.dynamics_network.hidden_state_size
@@ -118,6 +118,11 @@ class Caddy(PlayableModel):
         self.representation_network = RepresentationNetwork(3 * stacking, features, model.width_multiplier)
         self.rendering_network = build_renderer(config)
         self.gives_log_probabilities = self.rendering_network.gives_log_probabilities
+        self.keeps_pixels = self.rendering_network.keeps_pixels
+        self.action_prior: ActionPrior | None = None
+        self.has_action_prior = config.training.loss_weights.need_action_prior
+        if self.has_action_prior:
+            self.action_prior = ActionPrior(features, (height, width), actions_count)
         self.centroid_estimator = CentroidEstimator(actions_count, dimension, model.centroid_estimator.alpha)
         set_momentum(self, model.batch_norm_momentum)
         self.to(memory_format=torch.channels_last)
@@ -151,6 +156,7 @@ class Caddy(PlayableModel):
             states=given.encoding.states,
             attention=given.encoding.attention,
             inferred_actions=given.inferred,
+            prior_logits=given.prior_logits,
             actions=given.actions,
             variations=given.variations,
             hidden_states=made.hidden_states,
@@ -175,14 +181,17 @@ class Caddy(PlayableModel):
         inferred: InferredActions = action_network(*encoding, noise)
         if self.training:
             self.centroid_estimator.update(inferred.directions.mean.detach(), inferred.probabilities.detach())
+        prior = self.action_prior(encoding.states) if self.action_prior and self.training else None
         if action_sampler:
             actions = action_sampler(inferred)
         else:
-            actions = self._some_at_random(self._sample_actions(inferred, temperature, noise), noise)
+            actions = self._sample_actions(inferred, temperature, noise)
+            if prior is not None:
+                actions = with_unseen(actions, prior.detach(), self.centroids, noise)
         variations = self.centroid_estimator.variations(inferred.sampled_directions, actions)
         if zero_variations or not self.action_config.use_variations:
             variations = torch.zeros_like(variations)
-        return Given(observations, encoding, inferred, actions, variations)
+        return Given(observations, encoding, inferred, prior, actions, variations)
 
     def _roll_out(self, given: Given, ground_truth_observations: int, noise: Noise) -> Reconstruction:
         """Full pass: every step renders a frame, which drives the next step once the true observations are used up."""
@@ -305,14 +314,6 @@ class Caddy(PlayableModel):
         if not self.action_config.use_gumbel:
             return inferred.probabilities
         return gumbel_softmax(inferred.log_probabilities, temperature, self.action_config.hard_gumbel, noise)
-
-    def _some_at_random(self, actions: Tensor, noise: Noise) -> Tensor:
-        """Replace a share `training.random_actions` of actions (B, T-1, K) by random ones, in training mode only."""
-        if not (self.training and self.random_actions):
-            return actions
-        replaced = (-noise.exponential_like(actions[..., :1])).exp() < self.random_actions
-        random = noise.exponential_like(actions).argmax(dim=-1)
-        return torch.where(replaced, functional.one_hot(random, actions.shape[-1]).to(actions.dtype), actions)
 
 
 # Tensors are time-major in memory, channels last, so that merging and splitting time copy nothing.

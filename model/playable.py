@@ -45,6 +45,7 @@ class Rollout:
     reconstructed_attention: Tensor  # (B, T, 1, h, w)
     reconstructed_actions: InferredActions  # from the reconstructed states
     encoded_hidden_states: Tensor | None  # (B, T, H, h, w) from state-to-hidden; pretraining pass only
+    prior_logits: Tensor | None = None  # (B, T-1, K) of the action prior; in training alone
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,14 @@ class PlayableModel(nn.Module, ABC):
     Attributes:
         stack_shape: (S, height, width, 3), the shape of the frames of an observation.
         gives_log_probabilities: whether the frames of a rollout have log-probabilities, which the cross-entropy needs.
+        keeps_pixels: whether they have the share of each pixel that is painted, which the painting term needs.
+        has_action_prior: whether rollouts in training have the logits of an action prior.
     """
 
     stack_shape: tuple[int, int, int, int]
     gives_log_probabilities: bool = False
+    keeps_pixels: bool = False
+    has_action_prior: bool = False
 
     @property
     @abstractmethod

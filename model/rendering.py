@@ -32,6 +32,7 @@ class Frames:
     quarter: Tensor | None = None  # in [-1, 1], a quarter of the height and width
     log_probability: Tensor | None = None  # log p, at most 0, full resolution
     log_complement: Tensor | None = None  # log(1 - p), at most 0, full resolution
+    painted: Tensor | None = None  # (..., 1, height, width) in (0, 1), the share of a pixel that is not kept
 
     def resolutions(self) -> list[tuple[str, Tensor]]:
         """Return the available resolutions as (name, frames), the largest first."""
@@ -54,9 +55,11 @@ class Renderer(nn.Module, ABC):
 
     Attributes:
         gives_log_probabilities: whether its frames have log-probabilities.
+        keeps_pixels: whether it keeps a part of each pixel, so that its frames have the share that is `painted`.
     """
 
     gives_log_probabilities = False
+    keeps_pixels = False
 
     @abstractmethod
     def forward(self, hidden_states: Tensor, observations: Tensor) -> Frames:

@@ -81,6 +81,7 @@ class SeeingRenderer(Renderer):
     """Dilated convolutions at full resolution over appearance, movement and the hidden state."""
 
     gives_log_probabilities = True
+    keeps_pixels = True
 
     def __init__(self, hidden_features: int, stacking: int, width: int, reach: int) -> None:
         """Create the network with random weights.
@@ -114,6 +115,7 @@ class SeeingRenderer(Renderer):
             log_complement=torch.logaddexp(
                 log_keeping + (1 - current).log(), log_painting + functional.logsigmoid(-painted)
             ),
+            painted=torch.sigmoid(-keeping),
         )
 
     def full_frame(self, hidden_states: Tensor, observations: Tensor) -> Tensor:

@@ -75,9 +75,11 @@ def small_recipe(num_cores: int) -> Recipe:
             "training.batching.observation_stacking": Choice(2, "movement is seen in two frames"),
             "training.loss_weights.reconstruction_loss_lambda": Choice(0, "mean differences overlook small things"),
             "training.loss_weights.cross_entropy_lambda": Choice(1.0, "in their place"),
-            "training.loss_weights.action_directions_motion_lambda": Choice(
-                0.1, "directions follow the visible movement"
+            "training.loss_weights.action_directions_motion_lambda": Choice(0.1, "directions follow movement"),
+            "training.loss_weights.action_prior_lambda": Choice(
+                1.0, "and are tried where they never occur, as at walls"
             ),
+            "training.loss_weights.painting_lambda": Choice(0.1, "what need not change is kept"),
             "training.loss_weights.action_mutual_information_lambda": Choice(0.08, "as in the demo"),
             "evaluation.max_evaluation_batches": Choice(5, "a glance, since each takes as long as some steps"),
             "evaluation.eval_freq": Choice(500),

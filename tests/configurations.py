@@ -28,6 +28,8 @@ SEEING = (
     "training.pretraining_frames=predicted",
     "training.fed_back_noise=0.1",
     "training.loss_weights.cross_entropy_lambda=1",
+    "training.loss_weights.painting_lambda=0.1",
+    "training.loss_weights.action_prior_lambda=1",
     "training.loss_weights.cross_entropy_lambda_pretraining=1",
 )
 

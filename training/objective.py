@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from model.perceptual import PerceptualNetwork
 from model.playable import PlayableModel, Rollout
@@ -221,6 +222,17 @@ def _no_log_probabilities(model: PlayableModel) -> str | None:
     return "the frames of this model have no log-probabilities; set model.architecture to model.seeing_model.model"
 
 
+def _keeps_no_pixels(model: PlayableModel) -> str | None:
+    if model.keeps_pixels:
+        return None
+    return "this model keeps no pixels; set model.architecture to model.seeing_model.model"
+
+
+def _painting(comparison: Comparison, _: Objective) -> Tensor | None:
+    painted = comparison.rollout.frames.painted
+    return None if painted is None else painted.mean()
+
+
 def _states(comparison: Comparison, _: Objective) -> Tensor:
     return losses.states_loss(comparison.rollout.reconstructed_states, comparison.rollout.states)
 
@@ -261,6 +273,17 @@ def _action_supervision(comparison: Comparison, _: Objective) -> Tensor | None:
     return losses.supervision_loss(comparison.rollout.inferred_actions.log_probabilities, comparison.labels)
 
 
+def _no_action_prior(model: PlayableModel) -> str | None:
+    return None if model.has_action_prior else "this model has no action prior; choose another model.architecture"
+
+
+def _action_prior(comparison: Comparison, _: Objective) -> Tensor | None:
+    prior = comparison.rollout.prior_logits
+    if prior is None:
+        return None
+    return functional.cross_entropy(prior.flatten(0, 1), comparison.rollout.inferred_actions.most_probable.flatten())
+
+
 def _hidden_states(comparison: Comparison, _: Objective) -> Tensor | None:
     encoded = comparison.rollout.encoded_hidden_states
     return None if encoded is None else losses.states_loss(comparison.rollout.hidden_states, encoded[:, 1:])
@@ -278,6 +301,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         "cross_entropy", "cross_entropy_lambda", _cross_entropy, is_always_logged=True, obstacle=_no_log_probabilities
     ),
+    Term("painting", "painting_lambda", _painting, obstacle=_keeps_no_pixels),
     Term("states", "states_rec_lambda", _states, is_always_logged=True),
     Term("action_directions_kl", "action_directions_kl_lambda", _action_directions_kl, is_always_logged=True),
     Term(
@@ -296,6 +320,7 @@ TERMS: tuple[Term, ...] = (
     Term("entropy", "entropy_lambda", _entropy, is_always_logged=True),
     Term("action_directions_motion", "action_directions_motion_lambda", _action_directions_motion),
     Term("action_supervision", "action_supervision_lambda", _action_supervision),
+    Term("action_prior", "action_prior_lambda", _action_prior, obstacle=_no_action_prior),
     Term("hidden_states", "hidden_states_rec_lambda", _hidden_states, is_always_logged=True),
     Term("perceptual", "perceptual_loss_lambda", _perceptual),
 )

@@ -146,9 +146,10 @@ class LossWeights(Section):
     """The weight of each term of the objective, and of its twin in the pretraining phase.
 
     A perceptual lambda that is one number multiplies `perceptual_level_weights`; a list gives the five levels' weights
-    as they are. Three are ours: `cross_entropy_lambda`, for renderers that give log-probabilities,
-    `action_directions_motion_lambda`, an unsupervised start for the action network that the published objective lacks
-    (`training.losses.motion_alignment_loss`), and `action_supervision_lambda`, for videos some of whose frames have
+    as they are. Five are ours: `cross_entropy_lambda`, for renderers that give log-probabilities; `painting_lambda`,
+    for those that keep pixels; `action_directions_motion_lambda`, an unsupervised start for the action network that the
+    published objective lacks (`training.losses.motion_alignment_loss`); `action_prior_lambda`, for actions that never
+    occur in a state (`model.action_prior`); and `action_supervision_lambda`, for videos some of whose frames have
     labels. `action_divergence_lambda` is read but unused, as published.
     """
 
@@ -174,6 +175,10 @@ class LossWeights(Section):
     action_directions_motion_lambda_pretraining: NonNegativeFloat = 0.0
     action_supervision_lambda: NonNegativeFloat = 0.0
     action_supervision_lambda_pretraining: NonNegativeFloat = 0.0
+    painting_lambda: NonNegativeFloat = 0.0
+    painting_lambda_pretraining: NonNegativeFloat = 0.0
+    action_prior_lambda: NonNegativeFloat = 0.0
+    action_prior_lambda_pretraining: NonNegativeFloat = 0.0
     action_divergence_lambda: NonNegativeFloat = 0.0
     action_divergence_lambda_pretraining: NonNegativeFloat = 0.0
 
@@ -191,6 +196,11 @@ class LossWeights(Section):
         """The weights of the five levels of the perceptual loss during one of the two phases."""
         weight = self.perceptual_loss_lambda_pretraining if pretraining else self.perceptual_loss_lambda
         return weight if isinstance(weight, list) else [weight * level for level in self.perceptual_level_weights]
+
+    @property
+    def need_action_prior(self) -> bool:
+        """Whether either phase has the model learn which actions occur in a state."""
+        return bool(self.action_prior_lambda or self.action_prior_lambda_pretraining)
 
     @property
     def need_labels(self) -> bool:
@@ -219,10 +229,9 @@ class Training(Section):
 
     `pretraining_frames`: in pretraining the decoder paints what the encoder saw, as published, or what the dynamics
     predicts, always from true observations. `fed_back_noise` is the standard deviation of noise on generated frames, in
-    [-1, 1], before these drive the next step of training. `random_actions` is the share of training's actions that are
-    drawn at random in place of the inferred ones. `motion_weights_reconstruction_share` multiplies what the weights see
-    in the reconstruction. `action_directions_motion_source` is what the term of that name follows: the movement of
-    things, in `data.play_region` if there is one, or that of the camera.
+    [-1, 1], before these drive the next step of training. `motion_weights_reconstruction_share` multiplies what the
+    weights see in the reconstruction. `action_directions_motion_source` is what the term of that name follows: the
+    movement of things, in `data.play_region` if there is one, or that of the camera.
     """
 
     trainer: Literal["training.trainer", "training.smooth_mi_trainer"]
@@ -239,7 +248,6 @@ class Training(Section):
     pretraining_detach: bool = False
     pretraining_frames: Literal["encoded", "predicted"] = "encoded"
     fed_back_noise: NonNegativeFloat = 0.0
-    random_actions: Fraction = 0.0
     lr_schedule: list[NonNegativeInt] = Field(default=[300_000])
     lr_gamma: PositiveFloat = 0.3333
     max_steps: PositiveInt = 300_000

@@ -23,7 +23,10 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 MAX_VALUES = 100_000
 """Of a configuration: a small file of aliases may stand for any number."""
 
-RETIRED_KEYS = {"training.joint_decoding": "it saved no time that could be measured"}
+RETIRED_KEYS = {
+    "training.joint_decoding": "it saved no time that could be measured",
+    "training.random_actions": "training.loss_weights.action_prior_lambda does it better",
+}
 """Keys that are accepted and do nothing any more, each with the reason."""
 
 

@@ -12,9 +12,9 @@ import torch
 from benchmarks.endurance.children import Command
 from benchmarks.endurance.hostile_readers import read_shards
 from dataset.shards import storage
-from model.caddy import Caddy
 from playing import recording
 from playing.simulator import Simulator
+from training.step import TrainingStep
 
 STEPS_UNTIL_LACK = 5
 DAY = 86_400.0
@@ -22,13 +22,13 @@ DAY = 86_400.0
 
 def train_without_memory() -> int | None:
     """Train until the device has no memory left for a step."""
-    _lack_memory(Caddy, "forward")
+    _lack_memory(TrainingStep, "forward")
     return Command("train")()
 
 
 def build_without_memory() -> int | None:
-    """Build an evaluation data set for whose first batch the device has no memory."""
-    _lack_memory(Caddy, "forward", steps=0)
+    """Build an evaluation data set for whose first frame the device has no memory."""
+    _lack_memory(Simulator, "step", steps=0)
     return Command("build_evaluation_dataset")()
 
 

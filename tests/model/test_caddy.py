@@ -484,20 +484,3 @@ def test_generated_frames_are_disturbed_in_training_alone() -> None:
     calm, disturbed = frames(True, 0.0), frames(True, 0.5)
     assert torch.equal(disturbed[:, :2], calm[:, :2])  # the first generated frame is the second one
     assert not torch.equal(disturbed[:, 2], calm[:, 2])
-
-
-def test_a_share_of_the_actions_is_random_in_training_alone() -> None:
-    observations = torch.rand(40, 6, 3, 16, 32) * 2 - 1
-
-    def actions(training: bool, share: float) -> torch.Tensor:
-        torch.manual_seed(0)
-        model = build_model(small_configuration(f"training.random_actions={share}")).train(training)
-        rollout = model(observations, 5, temperature=0.01, noise=SequenceNoise([[seed] for seed in range(40)]))
-        torch.testing.assert_close(rollout.actions.sum(dim=-1), torch.ones(40, 5))
-        return rollout.actions.argmax(dim=-1)
-
-    assert torch.equal(actions(False, 0.3), actions(False, 0.0))
-    changed = (actions(True, 0.3) != actions(True, 0.0)).float().mean().item()
-    assert 0.1 < changed < 0.3, "two of three random actions are others"
-    everywhere = actions(True, 1.0)
-    assert torch.bincount(everywhere.flatten()).min() > 0.8 * everywhere.numel() / 3

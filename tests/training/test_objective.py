@@ -304,6 +304,31 @@ def test_there_is_no_cross_entropy_of_frames_alone(frames: Tensor) -> None:
     assert "cross_entropy" not in loss.terms
 
 
+def test_painting_is_the_share_of_pixels_that_are_not_kept(frames: Tensor) -> None:
+    rollout = roll(frames, False, *SEEING)
+    assert rollout.frames.painted is not None
+    loss = build("training.loss_weights.reconstruction_loss_lambda=0", weight("painting_lambda", 2))(
+        rollout, frames, False
+    )
+    torch.testing.assert_close(loss.terms["painting"], rollout.frames.painted.mean().detach())
+    assert 0 < loss.terms["painting"] < 0.1  # at first nearly everything is kept
+
+
+def test_the_action_prior_is_compared_with_the_inferred_actions(frames: Tensor) -> None:
+    rollout = roll(frames, False, weight("action_prior_lambda", 1))
+    prior, inferred = rollout.prior_logits, rollout.inferred_actions.most_probable
+    assert prior is not None
+    expected = -prior.log_softmax(dim=-1).gather(-1, inferred[..., None]).mean()
+    loss = build(weight("action_prior_lambda", 3))(rollout, frames, False)
+    torch.testing.assert_close(loss.terms["action_prior"], expected.detach())
+
+
+@pytest.mark.parametrize("name", ["painting_lambda", "action_prior_lambda"])
+def test_what_a_model_lacks_is_told(name: str) -> None:
+    with pytest.raises(UserError, match=f"^training.loss_weights.{name}: this model .*, or set it to 0"):
+        build(weight(name, 1)).require_terms(build_model(small_configuration()))
+
+
 @pytest.mark.parametrize("key", ["cross_entropy_lambda", "cross_entropy_lambda_pretraining"])
 def test_a_weight_is_refused_whose_term_the_model_cannot_have(key: str) -> None:
     published, seeing = build_model(small_configuration()), build_model(small_configuration(*SEEING))
