@@ -79,7 +79,6 @@ def small_recipe(num_cores: int) -> Recipe:
             "training.loss_weights.action_prior_lambda": Choice(
                 1.0, "and are tried where they never occur, as at walls"
             ),
-            "training.loss_weights.painting_lambda": Choice(0.1, "what need not change is kept"),
             "training.loss_weights.action_mutual_information_lambda": Choice(0.08, "as in the demo"),
             "evaluation.max_evaluation_batches": Choice(5, "a glance, since each takes as long as some steps"),
             "evaluation.eval_freq": Choice(500),
