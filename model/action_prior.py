@@ -39,7 +39,7 @@ class ActionPrior(nn.Module):
         before = states[:, :-1].detach()
         features = activate(self.conv(before.flatten(0, 1))).flatten(1)
         logits: Tensor = self.linear(features)
-        return logits.unflatten(0, before.shape[:2])
+        return logits.to(self.linear.weight.dtype).unflatten(0, before.shape[:2])
 
 
 def with_unseen(actions: Tensor, prior: Tensor, centroids: Tensor, noise: Noise) -> Tensor:

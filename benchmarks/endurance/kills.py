@@ -142,7 +142,7 @@ class _Killing:
         left = surviving(started, SECONDS_TO_VANISH)
         problems = [f"{len(left)} processes live on"] if left else []
         phase = self._phase(killed, before)
-        problems += [f"{name} is torn" for name in _torn(self.folder, self.undisturbed)]
+        problems += _torn(self.folder, self.undisturbed)
         num_plays = len(list(self.folder.glob(f"{PLAYS}/*")))
         again = self._start().wait()
         if again.code != EXIT_DONE and not (self.work.refuses_its_output and again.code == EXIT_USER_ERROR):
@@ -218,13 +218,13 @@ def _weights(data: bytes) -> dict[str, torch.Tensor]:
 
 
 def _torn(folder: Path, undisturbed: Contents) -> Iterator[str]:
-    """Yield the files with final names that are not whole."""
+    """Yield that a file is torn, for each with a final name that is not whole."""
     for name, data in _contents(folder).items():
         try:
             if data != undisturbed.get(name):
                 _require_whole(folder / name)
         except Exception as error:  # readers meet torn files with exceptions of many kinds
-            yield f"{name} ({type(error).__name__})"
+            yield f"{name} is torn ({type(error).__name__})"
 
 
 def _require_whole(path: Path) -> None:

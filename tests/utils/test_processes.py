@@ -18,7 +18,7 @@ def work(seconds):
     print(os.getpid(), flush=True)
     time.sleep(seconds)
 if __name__ == "__main__":
-    run_in_parallel(work, [(0,), (600,)], 2, print)
+    run_in_parallel(work, [(0,), (600,)], 2, str)
 """
 
 BATCHES = """

@@ -213,7 +213,8 @@ class TestFrames:
         page.act(*SCRIPT)
 
         start = np.array(Image.open(exported / "starts/00.png"))
-        game = Game(load_simulator(config, torch.device("cpu"))[0], start[np.newaxis], seed=0)
+        simulator, _ = load_simulator(config, torch.device("cpu"))
+        game = Game(simulator, np.stack([start] * simulator.stack_shape[0]), seed=0)
         for action in SCRIPT:
             game.act(action)
         assert np.abs(page.pixels - game.frame).max() <= TOLERANCE

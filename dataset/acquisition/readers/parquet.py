@@ -9,7 +9,7 @@ from dataset.acquisition.readers.files import explaining_damage
 from dataset.acquisition.readers.source import SourceError
 from utils.extras import missing_package
 
-MAX_VALUES = 2**28
+MAX_VALUES = 2**26
 """Maximum number of values in a column of a file, which may claim any number in few bytes."""
 
 MAX_PICTURE_BYTES = 2**33
