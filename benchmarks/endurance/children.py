@@ -221,7 +221,6 @@ class _Limits:
             resource.setrlimit(resource.RLIMIT_AS, (most, most))
             resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_SECONDS, LIMIT_SECONDS))
         if self.user is not None:
-            importlib.import_module("importlib.readers")  # later, this user may not read the folder of Python
             os.setgroups([])
             os.setgid(self.user)
             os.setuid(self.user)

@@ -133,7 +133,7 @@ def _read_only_folder(folder: Path) -> Iterator[str]:
             yield f"{name} wrote {found[0].name}"
     (folder / "out").chmod(0o777)
     for name, (main, given) in WRITING.items():
-        ended = _end(main, given, folder, user)
+        ended = _end(main, given, folder)
         if ended.code != EXIT_DONE:
             yield f"{name} then ended with {ended.code}: {ended.complaint}"
 
