@@ -12,6 +12,7 @@ import torch
 from evaluation.breakout.tracking import PaddleFinder
 from playing.simulator import Simulator, load_simulator
 from playing.starting_frames import STARTING_FRAMES
+from utils.checkpoint import load_checkpoint, stored_configuration
 from utils.configuration import Configuration, load_configuration
 
 REPOSITORY = Path(__file__).parent.parent
@@ -65,6 +66,11 @@ def test_make_play_needs_nothing_but_the_repository(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "starting from the checkpoint" in done.stdout
     assert len(list(tmp_path.glob(f"{RUN}/*/*/frames/*.png"))) == 8
+
+
+def test_it_has_the_configuration_that_is_beside_it() -> None:
+    written = load_configuration(REPOSITORY / "configs/00_breakout_play.yaml")
+    assert stored_configuration(load_checkpoint(CHECKPOINT), CHECKPOINT) == written
 
 
 def test_it_is_small() -> None:
