@@ -105,6 +105,7 @@ def evaluation_of(config: Configuration, overrides: list[str] | None = None) -> 
         "data": {
             "target_input_size": [width, height],
             "actions_count": config.data.actions_count,
+            "action_names": config.data.action_names,
             "ground_truth_available": config.data.ground_truth_available,
         },
         "reference_data": {

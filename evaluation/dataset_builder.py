@@ -194,7 +194,7 @@ def _build(config: Configuration, device: torch.device, force: bool, layout: Lay
     root = config.logging.output_directory / FOLDER
     require_writable(root.parent, "choose another logging.output_root")
     _require_replaceable(root)
-    checkpoint = checkpoint or checkpoint_path(config)
+    checkpoint = checkpoint_path(config, checkpoint)
     dataset = _open_test_split(config)
     build = Build.of(config, dataset, checkpoint, layout)
     finished = None if force else Build.read(root)

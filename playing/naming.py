@@ -26,8 +26,8 @@ def name_actions(config: Configuration, options: PlayOptions) -> None:
     Raises:
         UserError: something is missing or damaged, or a name was not given; nothing is stored then.
     """
-    simulator, checkpoint = load_simulator(config, select_device(options.device))
-    path = checkpoint_path(config)
+    path = checkpoint_path(config, options.checkpoint)
+    simulator, checkpoint = load_simulator(config, select_device(options.device), path)
     before = read_hints(checkpoint, path, simulator.actions_count).action_names
     draw, source = choose_starting_frames(config, options.initial_frame, checkpoint)
     require_writable(options.play_root, "choose another --play_root")

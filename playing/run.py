@@ -62,7 +62,7 @@ def _play_on(
     """Play with the keys of a script, in a window if there are none, or replay; record if there is a folder for it."""
     actions_count = config.data.actions_count
     simulator, checkpoint = load_simulator(config, device, options.checkpoint)
-    path = options.checkpoint or checkpoint_path(config)
+    path = checkpoint_path(config, options.checkpoint)
     manner = choose_manner(options, read_hints(checkpoint, path, actions_count))
     header = Header(config.logging.run_name, str(path), digest(path), device.type, options.seed, manner.fps)
     if options.replay is not None:

@@ -104,7 +104,7 @@ def load_simulator(
         UserError: there is no checkpoint.
         CheckpointError: it is incomplete, not a checkpoint, or of another model.
     """
-    path = path or checkpoint_path(config)
+    path = checkpoint_path(config, path)
     checkpoint = load_checkpoint(path)
     return build_simulator(config, checkpoint, path, device), checkpoint
 
@@ -120,12 +120,14 @@ def build_simulator(config: Configuration, checkpoint: dict[str, Any], path: Pat
     return Simulator(model.to(device))
 
 
-def checkpoint_path(config: Configuration) -> Path:
-    """Return the path of the run's latest checkpoint.
+def checkpoint_path(config: Configuration, chosen: Path | None = None) -> Path:
+    """Return the path of the checkpoint that was chosen, by default of the run's latest.
 
     Raises:
-        UserError: the run has none.
+        UserError: none was chosen, and the run has none.
     """
+    if chosen is not None:
+        return chosen
     path = config.logging.save_directory / LATEST
     if not path.exists():
         raise UserError(f"{path}: no such checkpoint; train one with train.py, or put one there")

@@ -122,3 +122,8 @@ def test_checkpoints_are_found_by_name_too() -> None:
     assert stored_configuration(load_checkpoint(path), path).data.actions_count == 3
     with pytest.raises(UserError, match=r"^nothing: no such checkpoint; .*: .*00_breakout_play"):
         find_checkpoint("nothing")
+
+
+def test_the_evaluation_of_a_configuration_has_its_names_of_actions() -> None:
+    config = load_configuration("00_breakout_demo", ["data.action_names=[left, stay, right]"])
+    assert evaluation_of(config).data.action_names == ["left", "stay", "right"]

@@ -48,22 +48,22 @@ class HeldActions:
         region = config.play_region
         played = (slice(None), slice(None)) if region is None else region.pixels
         foreground = (held - true_frames.median(dim=1, keepdim=True).values).abs()[..., *played]
+        difference = held.amax(dim=0) - held.amin(dim=0)
         if config.training.action_directions_motion_source == "camera":
             movement = camera_movement(held.flatten(0, 1)).sum(dim=1).unflatten(0, held.shape[:2])
         else:
-            differing = (held.amax(dim=0) - held.amin(dim=0)).amax(dim=1)[..., *played]
-            movement = _centroids(foreground[:, :, -1] * differing) - _centroids(foreground[:, :, 0] * differing)
+            where = difference.amax(dim=1)[..., *played]
+            movement = _centroids(foreground[:, :, -1] * where) - _centroids(foreground[:, :, 0] * where)
         epsilon = torch.finfo(held.dtype).eps
         between = foreground[:, :, -1].mean(dim=2).diff(dim=0)
         unmoved = between.sum(dim=(2, 3)).abs().sum(dim=0)
-        last = held[:, :, -1]
-        difference = last.amax(dim=0) - last.amin(dim=0)
-        total = difference.sum(dim=(1, 2, 3)).clamp_min(epsilon)
+        last = difference[:, -1]
+        total = last.sum(dim=(1, 2, 3)).clamp_min(epsilon)
         measured = (
             movement,
-            difference.flatten(1).amax(dim=1),
+            last.flatten(1).amax(dim=1),
             unmoved / between.abs().sum(dim=(0, 2, 3)).clamp_min(epsilon),
-            1 - difference[..., *played].sum(dim=(1, 2, 3)) / total,
+            1 - last[..., *played].sum(dim=(1, 2, 3)) / total,
         )
         return cls(*(values.float().cpu().numpy() for values in measured))
 

@@ -151,8 +151,8 @@ class Evaluator:
             observations = batch.observations()
             noise = Noise(generator.manual_seed(self.config.training.seed + index))
             rollout = self._reconstruct(model, observations, self._action_sampler(batch), noise)
-            held = self._hold_actions(model, observations, rollout.actions, noise)
-            effects = HeldActions.of(held, observations[:, :, :3], self.config)
+            held_frames = self._hold_actions(model, observations, rollout.actions, noise)
+            held = HeldActions.of(held_frames, observations[:, :, :3], self.config)
             one_step = partial(self._one_step_ahead, model, observations, rollout.actions, noise)
             probed = probe_breakout(
                 observations[:, :, :3],
@@ -160,9 +160,9 @@ class Evaluator:
                 self.settings.ground_truth_observations,
                 one_step if index == 0 else None,
             )
-            measured[index] = _measure(batch, observations, rollout, effects, probed, self.perceptual_network)
+            measured[index] = _measure(batch, observations, rollout, held, probed, self.perceptual_network)
             if index == 0:
-                images = self._pictures(observations, rollout) | {"held_actions": grid(list(held[:, 0]))}
+                images = self._pictures(observations, rollout) | {"held_actions": grid(list(held_frames[:, 0]))}
         model.train(was_training)
         found = {index: batch for share in ranks.gathered(measured) for index, batch in share.items()}
         measurements = _Measurements([found[index] for index in sorted(found)], self.knows_actions)
@@ -171,7 +171,7 @@ class Evaluator:
         figures = measurements.probed()
         scalars = {f"eval/{name.replace(' ', '_')}": value for name, value in figures.items()}
         of_camera = self.config.training.action_directions_motion_source == "camera"
-        in_words = measurements.held_actions().described(self.config.data.action_names, of_camera)
+        in_words = measurements.held_actions.described(self.config.data.action_names, of_camera)
         return EvaluationResult(measurements.scalars(self.config) | scalars, images, figures, in_words)
 
     def _action_sampler(self, batch: Batch) -> ActionSampler:
@@ -295,6 +295,7 @@ class _Measurements:
     def __init__(self, batches: list[_Measured], knows_actions: bool) -> None:
         self._batches = batches
         self._knows_actions = knows_actions
+        self.held_actions = HeldActions.joined([batch.held for batch in batches])
 
     def scalars(self, config: Configuration) -> dict[str, float]:
         scalars = {}
@@ -312,10 +313,7 @@ class _Measurements:
                 movements = self._gathered("movements")
                 known = np.isfinite(movements).all(axis=1)
                 scalars["eval/movement_accuracy"] = movement_accuracy(movements[known], true[known])
-        return scalars | self.held_actions().scalars()
-
-    def held_actions(self) -> HeldActions:
-        return HeldActions.joined([batch.held for batch in self._batches])
+        return scalars | self.held_actions.scalars()
 
     def probed(self) -> dict[str, float]:
         names = sorted({name for batch in self._batches for name in batch.probed})

@@ -89,7 +89,7 @@ def export_page(config: Configuration, options: ExportOptions) -> Exported:
     if options.single_file and options.runtime == "cdn":
         raise UserError("--single_file with --runtime cdn: a single file holds its runtime; leave one of them out")
     runtime = find_runtime(options.runtime_directory) if options.runtime == "local" else None
-    path = options.checkpoint or checkpoint_path(config)
+    path = checkpoint_path(config, options.checkpoint)
     simulator, checkpoint = load_simulator(config, torch.device("cpu"), path)
     hints = read_hints(checkpoint, path, config.data.actions_count)
     draw, source = choose_starting_frames(config, options.initial_frame, checkpoint)

@@ -17,8 +17,7 @@ from tqdm import tqdm
 
 from benchmarks.endurance.children import Child, Command, Ended, memory_gib
 from benchmarks.endurance.flatness import slope, slowing
-from benchmarks.endurance.miniature import RUN_NAME, arguments, write_data
-from benchmarks.gpu.setting import REPOSITORY
+from benchmarks.endurance.miniature import RUN_NAME, arguments, trained_breakout, write_data
 from utils.command import EXIT_DONE, UserError
 
 SECONDS_BETWEEN = 0.25
@@ -97,13 +96,10 @@ def play_frames() -> int:
     from playing.session import Session
     from playing.simulator import load_simulator
     from playing.starting_frames import choose_starting_frames
-    from utils.configuration import load_configuration
     from utils.device import select_device
 
     num_frames, seed = map(int, sys.argv[1:])
-    config = load_configuration(
-        REPOSITORY / "configs/00_breakout_play.yaml", [f"logging.save_root={REPOSITORY / 'checkpoints'}"]
-    )
+    config = trained_breakout()
     simulator, checkpoint = load_simulator(config, select_device("cpu"))
     draw, _ = choose_starting_frames(config, None, checkpoint)
     session = Session(simulator, draw, Header(config.logging.run_name, "", "", "cpu", seed, 10.0))

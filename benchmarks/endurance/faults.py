@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.endurance.children import Child, Command, Ended, Main, name_of, told
-from benchmarks.endurance.miniature import CLIPS, DATA, RUN_NAME, arguments, write_trained
+from benchmarks.endurance.miniature import CLIPS, DATA, RUN_NAME, are_same_weights, arguments, write_trained
 from benchmarks.endurance.provoked import (
     build_without_memory,
     play_with_a_jumping_clock,
@@ -133,9 +133,7 @@ def _read_only_folder(folder: Path) -> Iterator[str]:
             yield f"{name} wrote {found[0].name}"
     (folder / "out").chmod(0o777)
     for name, (main, given) in WRITING.items():
-        ended = _end(main, given, folder)
-        if ended.code != EXIT_DONE:
-            yield f"{name} then ended with {ended.code}: {ended.complaint}"
+        yield from (f"{name} {problem}" for problem in _goes_on(main, given, folder))
 
 
 def _vanished_video(folder: Path) -> Iterator[str]:
@@ -278,8 +276,7 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def _other_weights(expected: dict[str, torch.Tensor], folder: Path) -> Iterator[str]:
-    found = _weights(folder)
-    if not all(torch.equal(found[name], weight) for name, weight in expected.items()):
+    if not are_same_weights(_weights(folder), expected):
         yield "other weights than undisturbed"
 
 

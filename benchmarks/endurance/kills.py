@@ -21,7 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.endurance.children import Child, Command, Ended, Main, descendants, name_of, surviving, told
-from benchmarks.endurance.miniature import CLIPS, DATA, RUN_NAME, arguments, write_trained
+from benchmarks.endurance.miniature import CLIPS, DATA, RUN_NAME, are_same_weights, arguments, write_trained
 from dataset.acquisition import convert_video_directory, shard
 from dataset.acquisition.readers.video_file import VideoFile
 from playing.recording import read_play
@@ -206,7 +206,7 @@ def _is_same(name: str, found: bytes, expected: bytes) -> bool:
     if not name.endswith(".pth.tar"):
         return False
     ours, others = (_weights(data) for data in (found, expected))
-    return ours.keys() == others.keys() and all(torch.equal(ours[key], others[key]) for key in ours)
+    return are_same_weights(ours, others)
 
 
 def _weights(data: bytes) -> dict[str, torch.Tensor]:

@@ -4,12 +4,15 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from benchmarks.endurance.children import Child, Command
 from benchmarks.gpu.setting import MINIATURE, MINIATURE_SIDE, REPOSITORY
 from dataset.annotations import Annotations
 from dataset.video import write_video
 from utils.command import UserError
+from utils.configuration import Configuration, load_configuration
 from utils.mp4_writer import Mp4Writer
 
 CONFIG = REPOSITORY / "configs/00_breakout_demo.yaml"
@@ -44,6 +47,17 @@ def arguments(*overrides: str) -> list[str]:
     """Return the arguments of commands that take a configuration."""
     values = (*OVERRIDES, *overrides)
     return ["--config", str(CONFIG), "--device", "cpu", *(part for value in values for part in ("--set", value))]
+
+
+def trained_breakout() -> Configuration:
+    """Return the configuration of the trained model that comes with the repository, which is found from any folder."""
+    path = REPOSITORY / "configs/00_breakout_play.yaml"
+    return load_configuration(path, [f"logging.save_root={REPOSITORY / 'checkpoints'}"])
+
+
+def are_same_weights(ours: dict[str, Tensor], others: dict[str, Tensor]) -> bool:
+    """Whether two models have the same weights, bit by bit."""
+    return ours.keys() == others.keys() and all(torch.equal(ours[name], others[name]) for name in ours)
 
 
 def write_data(folder: Path) -> None:

@@ -7,9 +7,8 @@ from typing import Any
 
 from benchmarks.browser import chromium, missing_programs, open_page
 from benchmarks.endurance.flatness import slope, slowing
-from benchmarks.gpu.setting import REPOSITORY
+from benchmarks.endurance.miniature import trained_breakout
 from utils.command import UserError
-from utils.configuration import load_configuration
 from web.exporter import ExportOptions, export_page
 from web.runtime import find_runtime
 from web.server import serving
@@ -44,10 +43,7 @@ def play_page(folder: Path, minutes: float) -> dict[str, Any]:
         find_runtime()
     except UserError as error:
         return {"skipped": str(error)}
-    config = load_configuration(
-        REPOSITORY / "configs/00_breakout_play.yaml", [f"logging.save_root={REPOSITORY / 'checkpoints'}"]
-    )
-    export_page(config, ExportOptions(folder))
+    export_page(trained_breakout(), ExportOptions(folder))
     milliseconds: list[float] = []
     sizes: list[float] = []
     with serving(folder) as url, chromium("--enable-precise-memory-info") as browser:

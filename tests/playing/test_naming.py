@@ -84,6 +84,17 @@ def test_names_are_not_replaced_unless_the_user_agrees(
     assert names(run) == stored
 
 
+def test_the_checkpoint_that_is_chosen_gets_the_names(
+    run: Configuration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = tmp_path / "other.pth.tar"
+    save_checkpoint(chosen, load_checkpoint(run.logging.save_directory / "latest.pth.tar"))
+    answering(["left", "stay", "right"], monkeypatch)
+    name_actions(run, PlayOptions(device="cpu", play_root=tmp_path / "play", checkpoint=chosen))
+    assert load_checkpoint(chosen)[ACTION_NAMES] == ["left", "stay", "right"]
+    assert names(run) is None
+
+
 def test_without_a_terminal_nothing_is_stored(
     run: Configuration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
