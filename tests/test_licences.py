@@ -17,6 +17,7 @@ PERMISSIVE = (
     "bsd",
     "bsl-1.0",
     "cc0",
+    "isc",
     "matplotlib",
     "mit",
     "mit-cmu",
