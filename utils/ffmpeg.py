@@ -214,7 +214,11 @@ class Ffmpeg:
 
     def _read_into(self, buffer: Any) -> int:
         self._wait()
-        return os.readv(_pipe(self._process.stdout).fileno(), [buffer])
+        num_bytes = os.readv(_pipe(self._process.stdout).fileno(), [buffer])
+        # What was written between the two may follow a message that is not read yet.
+        if any(key.fileobj is self._process.stderr for key, _ in self._selector.select(0)):
+            self._listen()
+        return num_bytes
 
 
 class _Output(io.RawIOBase):

@@ -70,7 +70,7 @@ class Runs:
     @property
     def selection(self) -> str:
         """Ffmpeg's filter that lets only these frames pass."""
-        margin = self.usual // 2
+        margin = Fraction(self.usual, 2)
         bounds = [(run[0] - margin, run[-1] + margin) for run in self.times]
         conditions = [f"between(t,{float(a * self.time_base)},{float(b * self.time_base)})" for a, b in bounds]
         return f"select='{'+'.join(conditions)}'"

@@ -67,11 +67,8 @@ _OWN_TIMES = (
 )
 """Filter that leaves timestamps as they are; where they go back or are missing, time goes on by the last interval."""
 
-_STRICTLY: dict[str, Any] = {"err_detect:v": "explode"}
+_STRICTLY = {"err_detect:v": "explode"}
 """Options with which damaged frames are not decoded."""
-
-_ALIKE: dict[str, Any] = {"threads": 1}
-"""Options with which decoding a damaged file twice gives the same frames; several threads now and then repeat one."""
 
 _ON_WHITE = "format=rgba,split[front],lutrgb=r=255:g=255:b=255:a=255[back];[back][front]overlay=format=rgb"
 
@@ -197,7 +194,7 @@ class VideoFile:
         """
         try:
             packets, time_base = read_packets(self._input())
-            decoded, _ = read_packets(self._input(**_STRICTLY, **_ALIKE), time_base)
+            decoded, _ = read_packets(self._input(**_STRICTLY), time_base)
         except FfmpegError:
             return
         found = intact_runs(packets, decoded, time_base)
@@ -230,7 +227,7 @@ class VideoFile:
         Raises:
             _DamageError: ffmpeg reported damage; raised after the frames, of which the last one is withheld.
         """
-        reading: dict[str, Any] = {**_READING.get(way, _STRICTLY)}
+        reading: dict[str, Any] = {"threads": 1} if way is _Way.TOLERANT else dict(_STRICTLY)
         silence_seconds = SILENCE_SECONDS
         if first and way is _Way.FROM_BEGINNING:
             silence_seconds += first  # the frames before are decoded at least in real time
@@ -336,9 +333,6 @@ class _Way(Enum):
 
 
 _STRICT = (_Way.FROM_KEYFRAME, _Way.FROM_BEGINNING)
-
-_READING = {_Way.TOLERANT: _ALIKE, _Way.AROUND: _STRICTLY | _ALIKE}
-"""Options of decoding, where they are not `_STRICTLY`."""
 
 
 def find(path: Path, extension: str | None = None) -> list[VideoFile]:

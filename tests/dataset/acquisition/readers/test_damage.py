@@ -51,7 +51,7 @@ def test_parts() -> None:
     runs = Runs([[0, 1, 2], [5, 6], [9]], [0, 1, 2, 3, 5, 6, 9], usual=1, time_base=TENTH)
     assert runs.within(0.1, 0.6).times == [[1, 2], [5]]
     assert runs.within(0.3, 0.5).times == []
-    assert runs.selection == "select='between(t,0.0,0.2)+between(t,0.5,0.6)+between(t,0.9,0.9)'"
+    assert runs.selection == "select='between(t,-0.05,0.25)+between(t,0.45,0.65)+between(t,0.85,0.95)'"
     assert runs.numbers == {0: 0, 1: 0, 2: 0, 3: 1, 4: 1, 5: 2}
 
 
