@@ -27,7 +27,7 @@ from dataset.batching import BatchLoader, TrainingSampler, make_loader
 from dataset.formats import sequence_options
 from dataset.video import Video, write_video
 from dataset.video_dataset import VideoDataset
-from training.costs import num_moved_bytes, num_operations, peak_memory, step_seconds
+from training.costs import step_costs, step_seconds
 from utils.command import CommandParser, non_negative_int, run_command
 from utils.configuration import Configuration, load_configuration
 from utils.device import allow_tf32, select_device
@@ -121,11 +121,12 @@ def measure(config: Configuration, device: torch.device, num_steps: int, rates: 
         num_steps: number of steps to time, 0 for none.
         rates: the rates of the device.
     """
-    gflop = num_operations(config) / 1e9
-    row = {"peak_gib": round(peak_memory(config) / 2**30, 2), "gflop": round(gflop, 1)}
+    costs = step_costs(config)
+    gflop = costs.operations / 1e9
+    row = {"peak_gib": round(costs.peak_bytes / 2**30, 2), "gflop": round(gflop, 1)}
     if num_steps and 2 * gflop / rates.matrix_gflop_per_second < LONGEST_STEP:
         row |= timing(config, device, num_steps, gflop, rates.matrix_gflop_per_second)
-        moved = num_moved_bytes(config) / 1e6 / row["milliseconds"]
+        moved = costs.moved_bytes / 1e6 / row["milliseconds"]
         row["share_of_copy_rate"] = round(moved / rates.copied_gb_per_second, 3)
     return row
 

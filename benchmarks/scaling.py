@@ -24,7 +24,7 @@ from dataset.annotations import Annotations
 from dataset.batching import TrainingSampler
 from dataset.video import Video
 from dataset.video_dataset import VideoDataset
-from training.costs import peak_memory, step_seconds
+from training.costs import step_costs, step_seconds
 from utils.command import positive_int, run_command
 from utils.configuration import Configuration, load_configuration
 from utils.device import select_device
@@ -49,7 +49,7 @@ def main() -> None:
     for name, sizes in sizes_of(arguments.overrides, arguments.config).items():
         rows = [
             {"size": size, "seconds": statistics.median(step_seconds(config, device, arguments.steps))}
-            | {"peak_mib": round(peak_memory(config) / 2**20, 1)}
+            | {"peak_mib": round(step_costs(config).peak_bytes / 2**20, 1)}
             for size, config in tqdm(sizes.items(), desc=name, disable=None)
         ]
         results[name] = with_slopes(rows)

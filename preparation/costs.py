@@ -6,7 +6,7 @@ import torch
 
 from model.build import build_model
 from training.compilation import resolve_auto
-from training.costs import peak_memory, step_seconds
+from training.costs import step_costs, step_seconds
 from utils.configuration import Configuration
 
 WORKING_SPACE = 1.3
@@ -18,7 +18,7 @@ NUM_TIMED_STEPS = 3
 
 def training_memory(config: Configuration, device: torch.device) -> int:
     """Return approximately how many bytes of memory training takes on a device."""
-    return round(WORKING_SPACE * peak_memory(resolve_auto(config, device)))
+    return round(WORKING_SPACE * step_costs(resolve_auto(config, device)).peak_bytes)
 
 
 def checkpoints_size(config: Configuration) -> int:

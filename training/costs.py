@@ -7,8 +7,8 @@ another. `auto` in the configuration counts as float32, not compiled.
 import itertools
 import time
 import weakref
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 from torchvision.models import vgg19
 
 from model.build import build_model
@@ -28,31 +28,32 @@ from training.state import TrainingState
 from training.step import Phase, TrainingStep
 from utils.configuration import Configuration
 
-NUM_STEPS = 2
+@dataclass(frozen=True)
+class StepCosts:
+    """What a step takes on any machine."""
+
+    peak_bytes: int
+    """Peak of the memory in use on the longest sequences, without the workspace of convolutions and what the allocator
+    rounds up or leaves unused."""
+    operations: int
+    """Multiplications and additions, including those of recomputation."""
+    moved_bytes: int
+    """What the operations read and write if none are fused."""
 
 
-def peak_memory(config: Configuration) -> int:
-    """Return the peak number of bytes in use during a step on the longest sequences.
-
-    The workspace of convolutions, and what the allocator rounds up or leaves unused, are not included.
-    """
-    peak = _Peak()
-    _take_steps(config, peak)
-    return peak.num_bytes
-
-
-def num_operations(config: Configuration) -> int:
-    """Return the multiplications and additions of a step, including those of recomputation."""
-    counter = FlopCounterMode(display=False)
-    _take_steps(config, counter)
-    return counter.get_total_flops() // NUM_STEPS
-
-
-def num_moved_bytes(config: Configuration) -> int:
-    """Return the bytes that the operations of a step read and write if none are fused."""
-    traffic = _Traffic()
-    _take_steps(config, traffic)
-    return traffic.num_bytes // NUM_STEPS
+def step_costs(config: Configuration) -> StepCosts:
+    """Count the costs of a step after one on two observations, which gives Adam its moments."""
+    step, phase = _build(config), _phase(config)
+    num_observations, *sizes = _time_major(config)
+    with FakeTensorMode() as mode, _Counter() as counter:
+        _empty(step, mode)
+        state = TrainingState(config, step.model, step.objective)
+        for length, num_true in ((2, 1), (num_observations, phase.ground_truth_observations)):
+            counter.operations = counter.moved_bytes = 0
+            observations = _observations(torch.empty(length, *sizes))
+            state.update(step(observations, replace(phase, ground_truth_observations=num_true)).loss.total)
+            del observations
+    return StepCosts(counter.peak_bytes, counter.operations, counter.moved_bytes)
 
 
 def step_seconds(
@@ -104,18 +105,6 @@ def _build(config: Configuration) -> TrainingStep:
     return TrainingStep(build_model(config).train(), Objective(config, network))
 
 
-def _take_steps(config: Configuration, follower: AbstractContextManager[Any]) -> None:
-    """Take steps on fake tensors while `follower` is active; from the second step on Adam has its moments."""
-    step = _build(config)
-    with FakeTensorMode() as mode, follower:
-        _empty(step, mode)
-        state = TrainingState(config, step.model, step.objective)
-        for _ in range(NUM_STEPS):
-            observations = _observations(torch.empty(_time_major(config)))
-            state.update(step(observations, _phase(config)).loss.total)
-            del observations
-
-
 def _phase(config: Configuration) -> Phase:
     return Phase(False, config.training.ground_truth_observations_end, config.training.gumbel_temperature_end)
 
@@ -141,37 +130,31 @@ def _empty(module: nn.Module, mode: FakeTensorMode) -> None:
             setattr(part, name, mode.from_tensor(buffer))
 
 
-class _Traffic(TorchDispatchMode):
-    """Adds up the bytes that operations read and write; views count as none."""
+class _Counter(TorchDispatchMode):
+    """Adds up operations and the bytes that they move, and tracks the bytes of all live storages.
+
+    `FlopCounterMode` would keep alive what recomputation frees.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.num_bytes = 0
-
-    def __torch_dispatch__(self, function: Any, _types: Sequence[type], args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        if not function.is_view:
-            tensors = (leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, Tensor))
-            self.num_bytes += sum(min(tensor.nbytes, tensor.untyped_storage().nbytes()) for tensor in tensors)
-        return result
-
-
-class _Peak(TorchDispatchMode):
-    """Tracks the bytes of all live storages and their maximum."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.num_bytes = 0
+        self.operations = 0
+        self.moved_bytes = 0  # views move none
+        self.peak_bytes = 0
         self._in_use = 0
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
 
-    def __torch_dispatch__(
-        self, function: Callable[..., Any], _types: Sequence[type], args: Any = (), kwargs: Any = None
-    ) -> Any:
-        result = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                self._note(tensor.untyped_storage())
+    def __torch_dispatch__(self, function: Any, _types: Sequence[type], args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = function(*args, **kwargs)
+        made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        for tensor in made:
+            self._note(tensor.untyped_storage())
+        if not function.is_view:
+            read = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+            self.moved_bytes += sum(min(tensor.nbytes, tensor.untyped_storage().nbytes()) for tensor in read + made)
+        if count := flop_registry.get(function.overloadpacket):
+            self.operations += count(*args, **kwargs, out_val=result)
         return result
 
     def _note(self, storage: torch.UntypedStorage) -> None:
@@ -181,7 +164,7 @@ class _Peak(TorchDispatchMode):
         num_bytes = storage.nbytes()
         weakref.finalize(storage, self._release, num_bytes)
         self._in_use += num_bytes
-        self.num_bytes = max(self.num_bytes, self._in_use)
+        self.peak_bytes = max(self.peak_bytes, self._in_use)
 
     def _release(self, num_bytes: int) -> None:
         self._in_use -= num_bytes

@@ -13,7 +13,7 @@ import torch
 from benchmarks import options, train_step
 from benchmarks.gpu.environment import matrix_rates
 from benchmarks.gpu.setting import PUBLISHED, Results, Setting, attempt
-from training.costs import num_operations, random_perceptual_network
+from training.costs import random_perceptual_network, step_costs
 from utils.configuration import Configuration
 from utils.device import allow_tf32
 
@@ -30,7 +30,7 @@ def measure(setting: Setting) -> Results:
     """Measure the steps that are not compiled, then beside the plain transcription, then what is compiled."""
     device = torch.device(setting.device)
     rates = matrix_rates(setting)
-    work = {name: num_operations(setting.configuration(name, *options.OPTIONS["fp32"])) / 1e9 for name in PUBLISHED}
+    work = {name: step_costs(setting.configuration(name, *options.OPTIONS["fp32"])).operations / 1e9 for name in PUBLISHED}
     yield "gflop", {name: round(gflop, 1) for name, gflop in work.items()}
     rows: dict[str, dict[str, Any]] = {name: {} for name in PUBLISHED}
 

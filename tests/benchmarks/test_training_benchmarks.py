@@ -10,7 +10,7 @@ import torch
 
 from benchmarks import options, scaling
 from tests.configurations import MODELS, arguments_of
-from training.costs import num_moved_bytes, num_operations, peak_memory
+from training.costs import step_costs
 from utils.configuration import load_configuration
 
 
@@ -33,13 +33,14 @@ def test_every_option_of_every_configuration(
     assert set(rows) == set(options.OPTIONS) - set(options.ON_CUDA)
     for name, row in rows.items():
         chosen = load_configuration(config, [*overrides, *options.OPTIONS[name]])
-        assert row["peak_gib"] == round(peak_memory(chosen) / 2**30, 2)
-        assert row["gflop"] == round(num_operations(chosen) / 1e9, 1)
+        costs = step_costs(chosen)
+        assert row["peak_gib"] == round(costs.peak_bytes / 2**30, 2)
+        assert row["gflop"] == round(costs.operations / 1e9, 1)
         assert row["frames_per_second"] == pytest.approx(6000 / row["milliseconds"], rel=0.02)
         seconds = row["milliseconds"] / 1000
         for share, work, rate in (
-            ("share_of_matrix_rate", num_operations(chosen), table["matrix_gflop_per_second"]),
-            ("share_of_copy_rate", num_moved_bytes(chosen), table["copied_gb_per_second"]),
+            ("share_of_matrix_rate", costs.operations, table["matrix_gflop_per_second"]),
+            ("share_of_copy_rate", costs.moved_bytes, table["copied_gb_per_second"]),
         ):
             assert row[share] == pytest.approx(work / 1e9 / (rate * seconds), rel=0.02, abs=1e-3)
         assert 0 <= row["share_waiting_for_data"] < 1

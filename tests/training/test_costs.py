@@ -5,7 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from model.caddy import Caddy
 from tests.configurations import SEEING, published_configuration, small_configuration
 from training import costs
-from training.costs import num_moved_bytes, num_operations, peak_memory
+from training.costs import step_costs
 from training.objective import Objective
 from training.step import Phase, TrainingStep
 
@@ -28,41 +28,39 @@ def test_a_step_takes_weights_gradients_moments_and_what_it_keeps_for_the_backwa
     activations = sum(size for pointer, size in kept.items() if pointer not in weights)
     assert result.loss.total.isfinite()
     least = activations + 3 * sum(weights.values())
-    assert least < peak_memory(config) < 1.2 * least
+    assert least < step_costs(config).peak_bytes < 1.2 * least
 
 
 def test_recomputation_and_bfloat16_take_less() -> None:
-    plain = peak_memory(small_configuration(*OVERRIDES))
-    recomputing = peak_memory(small_configuration(*OVERRIDES, "training.activation_checkpointing=true"))
-    half = peak_memory(small_configuration(*OVERRIDES, "training.precision=bf16"))
-    assert recomputing < 0.6 * plain
-    assert half < 0.9 * plain
+    plain = step_costs(small_configuration(*OVERRIDES))
+    recomputing = step_costs(small_configuration(*OVERRIDES, "training.activation_checkpointing=true"))
+    half = step_costs(small_configuration(*OVERRIDES, "training.precision=bf16"))
+    assert recomputing.peak_bytes < 0.6 * plain.peak_bytes
+    assert half.peak_bytes < 0.9 * plain.peak_bytes
+    assert half.moved_bytes < plain.moved_bytes
+    assert recomputing.operations > 1.2 * plain.operations
 
 
 def test_the_seeing_model_is_followed_too() -> None:
-    config = small_configuration(*OVERRIDES, *SEEING)
-    assert peak_memory(small_configuration(*OVERRIDES, *SEEING, "training.precision=bf16")) < peak_memory(config)
-    assert num_operations(config) > num_operations(small_configuration(*OVERRIDES))
+    seeing = step_costs(small_configuration(*OVERRIDES, *SEEING))
+    half = step_costs(small_configuration(*OVERRIDES, *SEEING, "training.precision=bf16"))
+    assert half.peak_bytes < seeing.peak_bytes
+    assert seeing.operations > step_costs(small_configuration(*OVERRIDES)).operations
 
 
 def test_the_largest_published_configuration_fits_into_11_gb_with_bfloat16_or_recomputation() -> None:
-    assert peak_memory(published_configuration("01_bair", "training.precision=bf16")) < 8e9
-    assert peak_memory(published_configuration("01_bair", "training.activation_checkpointing=true")) < 3e9
+    assert step_costs(published_configuration("01_bair", "training.precision=bf16")).peak_bytes < 8e9
+    assert step_costs(published_configuration("01_bair", "training.activation_checkpointing=true")).peak_bytes < 3e9
 
 
 def test_what_operations_move_is_what_they_read_and_write() -> None:
-    traffic = costs._Traffic()
+    counter = costs._Counter()
     x = torch.zeros(10, 4)
-    with traffic:
+    with counter:
         y = x.view(4, 10).t() + 1  # the view moves nothing
         y.mul_(y)
     addition, multiplication = 2 * x.nbytes, 3 * x.nbytes
-    assert traffic.num_bytes == addition + multiplication
-
-
-def test_bfloat16_moves_less() -> None:
-    full, half = (small_configuration(*OVERRIDES, f"training.precision={name}") for name in ("fp32", "bf16"))
-    assert num_moved_bytes(half) < num_moved_bytes(full)
+    assert counter.moved_bytes == addition + multiplication
 
 
 def test_operations_are_those_of_the_step() -> None:
@@ -71,6 +69,4 @@ def test_operations_are_those_of_the_step() -> None:
     observations = torch.rand(7, 3, 16, 32, 3).movedim(-1, 2).transpose(0, 1)
     with FlopCounterMode(display=False) as counter:
         TrainingStep(model, Objective(config))(observations, Phase(False, 6, 1.0)).loss.total.backward()
-    assert num_operations(config) == counter.get_total_flops()
-    recomputing = small_configuration(*OVERRIDES, "training.activation_checkpointing=true")
-    assert num_operations(recomputing) > 1.2 * counter.get_total_flops()
+    assert step_costs(config).operations == counter.get_total_flops()
