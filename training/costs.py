@@ -28,6 +28,7 @@ from training.state import TrainingState
 from training.step import Phase, TrainingStep
 from utils.configuration import Configuration
 
+
 @dataclass(frozen=True)
 class StepCosts:
     """What a step takes on any machine."""

@@ -30,7 +30,8 @@ def measure(setting: Setting) -> Results:
     """Measure the steps that are not compiled, then beside the plain transcription, then what is compiled."""
     device = torch.device(setting.device)
     rates = matrix_rates(setting)
-    work = {name: step_costs(setting.configuration(name, *options.OPTIONS["fp32"])).operations / 1e9 for name in PUBLISHED}
+    costs = {name: step_costs(setting.configuration(name, *options.OPTIONS["fp32"])) for name in PUBLISHED}
+    work = {name: cost.operations / 1e9 for name, cost in costs.items()}
     yield "gflop", {name: round(gflop, 1) for name, gflop in work.items()}
     rows: dict[str, dict[str, Any]] = {name: {} for name in PUBLISHED}
 
