@@ -13,7 +13,7 @@ INSTALLED := .venv/requirements.lock
 # An answer of the database that pip-audit asks.
 ADVISORIES := https://pypi.org/pypi/pip/24.0/json
 
-.PHONY: help demo play test lint audit lock .venv
+.PHONY: help demo play test lint audit docs lock .venv
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s%s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ audit: .venv  ## look up requirements.lock among known vulnerabilities, with pip
 	then echo "audit skipped: the advisory database at $(ADVISORIES) cannot be reached"; \
 	else .venv/bin/python -m venv .venv/audit && .venv/audit/bin/python -m pip install --quiet pip-audit && \
 		.venv/audit/bin/pip-audit --no-deps --disable-pip --requirement requirements.lock; fi
+
+docs: .venv  ## build the documentation as a site in site/. As you write: .venv/bin/python -m mkdocs serve
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict
 
 lock:  ## fit requirements.lock to pyproject.toml with uv. Newest versions of all: make lock UPGRADE=--upgrade
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
