@@ -10,6 +10,11 @@ DEMO_RECORDING := --game breakout --train_videos 300 --val_videos 40 --test_vide
 # The copy of the lock that ends an installation. Without it there is none, or one that was interrupted.
 INSTALLED := .venv/requirements.lock
 
+# TORCH=cpu leaves CUDA out on Linux, two thirds of the installation: PyTorch is its build for CPUs, of the same version,
+# and what the lock has for CUDA alone is not installed.
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+CUDA_ALONE := ^(cuda|nvidia|triton)
+
 # An answer of the database that pip-audit asks.
 ADVISORIES := https://pypi.org/pypi/pip/24.0/json
 
@@ -55,8 +60,13 @@ $(INSTALLED): requirements.lock
 		echo "$(PYTHON) is missing or not Python 3.11 to 3.13. Name another: make PYTHON=python3.12" >&2; exit 2; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 		echo "$(PYTHON) cannot make environments. Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 2; }
-	@echo "Installing requirements.lock into .venv, once: 6 GB on Linux. The last step is silent for a minute or two."
+	@echo "Installing requirements.lock into .venv, once: 6 GB on Linux, 2 GB with TORCH=cpu. The last step is silent for a minute or two."
 	@[ -f $@ ] || $(PYTHON) -m venv --clear .venv
 	@rm -f $@
+ifeq ($(TORCH),cpu)
+	@grep -vE '$(CUDA_ALONE)' requirements.lock | .venv/bin/python -m pip install --disable-pip-version-check \
+		--extra-index-url $(CPU_INDEX) -r /dev/stdin
+else
 	@.venv/bin/python -m pip install --disable-pip-version-check -r requirements.lock
+endif
 	@cp requirements.lock $@

@@ -24,7 +24,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site of the documents and of one that the navigation does not name yet, built without a warning."""
     folder = tmp_path_factory.mktemp("documentation")
     copytree(REPOSITORY / "docs", folder / "docs")
-    (folder / "docs/new_page.md").write_text("# Something new\n\n[License](../LICENSE), [play](play.md#environment)\n")
+    (folder / "docs" / "new_page.md").write_text(
+        "# Something new\n\n[License](../LICENSE), [play](play.md#environment)\n"
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(REPOSITORY)
         patch.setenv("REPOSITORY_URL", ADDRESS)

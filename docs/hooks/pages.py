@@ -32,7 +32,10 @@ CODE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add pages and pictures from outside of `docs/`, and list pages that the navigation does not name."""
+    """Add pages and pictures from outside of `docs/`.
+
+    The navigation gets those pages that it does not name and, where the site is published, the demo beside it.
+    """
     pictures = (path for pattern in PICTURES for path in REPOSITORY.glob(pattern))
     for path in (*OTHER_PAGES, *(picture.relative_to(REPOSITORY).as_posix() for picture in pictures)):
         files.append(File(path, str(REPOSITORY), config.site_dir, config.use_directory_urls))
@@ -42,6 +45,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     unnamed = sorted(file.src_uri for file in files.documentation_pages() if file.src_uri not in named)
     if unnamed:
         config.nav = [*config.nav, {"More": unnamed}]
+    if config.site_url:
+        config.nav = [*config.nav, {"Play Breakout here": f"{config.site_url}demo/"}]
     if repository := config.extra["repository"]:
         config.nav = [*config.nav, {"Source code": repository}]
     return files
