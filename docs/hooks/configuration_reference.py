@@ -78,15 +78,22 @@ def sections(kind: type[Section], explained: dict[str, str]) -> Iterator[str]:
     """Yield a heading and a table for each section of a kind of configuration that has keys of its own."""
     schema = kind.model_json_schema()
     for path, section in sections_below(schema, schema["$defs"]):
+        required = section.get("required", ())
         rows = "".join(
-            f"| `{key}` | {kind_of(value)} | {default_of(value, key in section.get('required', ()))} "
-            f"| {explanation(path, key, explained)} |\n"
+            row(path, key, value, key in required, explained)
             for key, value in section["properties"].items()
             if "$ref" not in value
         )
         if rows:
             about = section["description"].partition("\n\n")[0].replace("\n", " ")
             yield f"### `{path}`\n\n{about}\n\n{TABLE_HEAD}{rows}\n"
+
+
+def row(path: str, key: str, value: Schema, is_required: bool, explained: dict[str, str]) -> str:
+    """Return the line of a table that tells of a key of the section at `path`."""
+    default = "" if is_required else f"`{literal(value['default'])}`"
+    cells = (f"<code>{key.replace('_', '_<wbr>')}</code>", kind_of(value), default, explanation(path, key, explained))
+    return f"| {' | '.join(cells)} |\n"
 
 
 def sections_below(schema: Schema, definitions: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
@@ -113,11 +120,6 @@ def kind_of(value: Schema) -> str:
     limits = ", ".join(f"{sign} {value[name]:g}" for name, sign in BOUNDS.items() if name in value)
     name = {"string": "text", "boolean": "true or false"}.get(value["type"], value["type"])
     return f"{name} {limits}".strip()
-
-
-def default_of(value: Schema, is_required: bool) -> str:
-    """Return the default of a key; empty where it has none."""
-    return "" if is_required else f"`{literal(value['default'])}`"
 
 
 def literal(value: Any) -> str:
