@@ -39,6 +39,7 @@ DEPENDENCIES = PYPROJECT["project"]["dependencies"] + PYPROJECT["project"]["opti
 PYTHONS = SpecifierSet(PYPROJECT["project"]["requires-python"])
 LOCK = [Requirement(line) for line in without_comments(read("requirements.lock"))]
 MAKE_VARIABLES = dict(re.findall(r"^(\w+) [:?]= (.*)$", read("Makefile"), flags=re.MULTILINE))
+CUDA_ALONE = re.compile(MAKE_VARIABLES["CUDA_ALONE"])
 DOCKERFILE = [tuple(line.split(maxsplit=1)) for line in without_comments(read("Dockerfile"))]
 
 UBUNTU_PYTHONS = {"24.04": "3.12"}
@@ -79,13 +80,20 @@ class TestLock:
 
     def test_equals_installed_environment(self) -> None:
         installed = {canonicalize_name(each.name): each.version for each in importlib.metadata.distributions()}
+        lacks_cuda = Version(importlib.metadata.version("torch")).local == "cpu"
         different = {
             pin.name: installed.get(canonicalize_name(pin.name), "missing")
             for pin in LOCK
             if (pin.marker is None or pin.marker.evaluate())
+            and not (lacks_cuda and CUDA_ALONE.match(pin.name))
             and installed.get(canonicalize_name(pin.name), "0") not in pin.specifier
         }
         assert different == {}
+
+    def test_what_cuda_alone_needs_is_what_torch_brings_along_on_linux(self) -> None:
+        assert {pin.name for pin in LOCK if CUDA_ALONE.match(pin.name)} == {
+            pin.name for pin in LOCK if "sys_platform == 'linux'" in str(pin.marker).replace('"', "'")
+        }
 
 
 class TestPythonVersions:
@@ -125,8 +133,8 @@ class TestConda:
 class TestDocker:
     def test_instructions_are_well_formed(self) -> None:
         names = [instruction[0] for instruction in DOCKERFILE]
-        assert names[0] == "FROM"
-        assert set(names) <= {"FROM", "RUN", "ENV", "COPY", "WORKDIR", "USER"}
+        assert names[:2] == ["ARG", "FROM"]
+        assert set(names) <= {"ARG", "FROM", "RUN", "ENV", "COPY", "WORKDIR", "USER"}
         assert all(len(instruction) == 2 for instruction in DOCKERFILE)
         assert all(re.fullmatch(r"(\w+=\S+ ?)+", arguments) for arguments in docker_arguments("ENV"))
 
@@ -135,17 +143,37 @@ class TestDocker:
         subprocess.run(["sh", "-n", "-c", command], check=True)
 
     def test_base_image_has_the_locked_cuda_and_a_fitting_python(self) -> None:
-        (image,) = docker_arguments("FROM")
-        match = re.fullmatch(r"nvidia/cuda:(\d+)\.(\d+)\.\d+-base-ubuntu([\d.]+)", image)
+        image, image_without_cuda, base = docker_arguments("FROM")
+        match = re.fullmatch(r"nvidia/cuda:(\d+)\.(\d+)\.\d+-base-ubuntu([\d.]+) AS gpu", image)
         assert match is not None
         assert (int(match[1]), int(match[2])) == locked_versions()["cuda-toolkit"].release[:2]
         assert UBUNTU_PYTHONS[match[3]] in PYTHONS
+        assert image_without_cuda == f"ubuntu:{match[3]} AS cpu"
+        assert base == "${DEVICE}"
+        assert docker_arguments("ARG") == ["DEVICE=gpu", "DEVICE"]
 
     def test_installs_the_lock_and_nothing_beside_it(self) -> None:
         installations = re.findall(r"pip install ([^&]*)", " && ".join(docker_arguments("RUN")))
         (words,) = ([word for word in shlex.split(options) if not word.startswith("--")] for options in installations)
         assert words == ["-r", "/opt/requirements.lock"]
         assert docker_arguments("COPY") == ["requirements.lock /opt/", ". ."]
+
+    def test_without_cuda_installs_what_make_does(self) -> None:
+        (command,) = (command for command in docker_arguments("RUN") if "sed" in command)
+        assert f"\"$DEVICE\" = cpu ]; then sed -i -E '/{CUDA_ALONE.pattern}/d' /opt/requirements.lock;" in command
+        assert f"PIP_EXTRA_INDEX_URL={MAKE_VARIABLES['CPU_INDEX']}" in docker_arguments("ENV")
+
+    def test_compose_builds_each_image_on_folders_of_the_user(self) -> None:
+        services = yaml.safe_load(read("compose.yaml"))["services"]
+        ignored = {line.strip("/") for line in without_comments(read(".gitignore"))} | {"checkpoints"}
+        assert services.keys() == {"cpu", "gpu"}
+        for device, service in services.items():
+            assert service["build"] == {"context": ".", "args": {"DEVICE": device}}
+            assert {volume.partition(":")[0].removeprefix("./") for volume in service["volumes"]} <= ignored
+            assert {volume.partition(":")[2].rpartition("/")[0] for volume in service["volumes"]} == {
+                *docker_arguments("WORKDIR")
+            }
+        assert services["gpu"]["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
 
     def test_leaves_out_what_git_ignores(self) -> None:
         left_out = {line.removeprefix("**/") for line in read(".dockerignore").splitlines()}
@@ -175,7 +203,7 @@ class TestMake:
     PYTHON = """#!/bin/sh
     case "$*" in
     *"-m venv"*) echo venv >> calls; mkdir -p .venv/bin; cp "$0" .venv/bin/python;;
-    *"-m pip"*) echo pip >> calls; exit $PIP_EXIT_CODE;;
+    *"-m pip"*) echo pip >> calls; echo "$*" > options; cat > lines; exit $PIP_EXIT_CODE;;
     esac
     """
 
@@ -188,11 +216,11 @@ class TestMake:
         monkeypatch.chdir(tmp_path)
         monkeypatch.delenv("MAKEFLAGS", raising=False)
 
-    def set_up(self, python: str = "./python", pip_exit_code: int = 0) -> tuple[int, list[str], str]:
+    def set_up(self, python: str = "./python", pip_exit_code: int = 0, torch: str = "") -> tuple[int, list[str], str]:
         """Return make's exit code, what was asked of Python, and the errors."""
-        environment = {**os.environ, "PIP_EXIT_CODE": str(pip_exit_code)}
+        environment = {**os.environ, "PIP_EXIT_CODE": str(pip_exit_code), "TORCH": torch}
         command = ["make", ".venv", f"PYTHON={python}"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=environment, input="", capture_output=True, text=True, timeout=60)
         calls = Path("calls").read_text().split() if Path("calls").exists() else []
         Path("calls").unlink(missing_ok=True)
         return done.returncode, calls, done.stderr
@@ -204,6 +232,16 @@ class TestMake:
     def test_starts_afresh_after_an_interrupted_installation(self) -> None:
         assert self.set_up(pip_exit_code=1)[:2] == (2, ["venv", "pip"])
         assert self.set_up()[:2] == (0, ["venv", "pip"])
+
+    def test_installs_the_lock(self) -> None:
+        self.set_up()
+        assert shlex.split(Path("options").read_text())[-2:] == ["-r", "requirements.lock"]
+
+    def test_leaves_cuda_out(self) -> None:
+        assert self.set_up(torch="cpu")[:2] == (0, ["venv", "pip"])
+        assert shlex.split(Path("options").read_text())[-2:] == ["-r", "/dev/stdin"]
+        pins = [Requirement(line) for line in without_comments(Path("lines").read_text())]
+        assert pins == [pin for pin in LOCK if not CUDA_ALONE.match(pin.name)]
 
     def test_updates_when_the_lock_changes(self) -> None:
         self.set_up()

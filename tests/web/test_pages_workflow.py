@@ -1,4 +1,4 @@
-"""The workflow that publishes the live demo asks for what there is."""
+"""The workflow that publishes the documentation and the live demo asks for what there is."""
 
 import shlex
 import sys
@@ -26,8 +26,9 @@ def action(job: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def test_exports_the_trained_model_that_comes_with_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
-    installation, command = COMMANDS
+    installation, documentation, command = COMMANDS
     assert installation == "pip install -r requirements.lock"
+    assert documentation == "python -m mkdocs build --strict"
     monkeypatch.setattr(sys, "argv", shlex.split(command)[1:])
     assert sys.argv[0] == "export.py"
     arguments = export.parse_arguments()
@@ -37,7 +38,9 @@ def test_exports_the_trained_model_that_comes_with_the_repository(monkeypatch: p
     assert arguments.action_names is None
     assert hints.action_names == ("left", "stay", "right")
     assert hints.real_time_fps == 15
-    assert str(arguments.output_directory) == action(BUILD, "actions/upload-pages-artifact")["with"]["path"]
+    site = action(BUILD, "actions/upload-pages-artifact")["with"]["path"]
+    assert site == yaml.load((REPOSITORY / "mkdocs.yml").read_text(), yaml.BaseLoader)["site_dir"]
+    assert str(arguments.output_directory) == f"{site}/demo"
 
 
 def test_has_the_programs_that_an_export_needs() -> None:
