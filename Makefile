@@ -31,7 +31,7 @@ play: .venv  ## play the trained Breakout that comes with the repository. Other 
 	@.venv/bin/python play.py --config $(PLAY_CONFIG) $(PLAY_ARGS)
 
 test: .venv  ## run the whole test suite, or a part: make test PYTEST_ARGS=tests/model
-	@.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # AUDIT=audit has `make lint` look for known vulnerabilities too.
 lint: .venv $(AUDIT)  ## check style, formatting and types

@@ -16,6 +16,22 @@ from tests.reference import filled_vgg19
 from tests.synthetic import write_configuration, write_square_videos
 
 WITHOUT_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+LONGEST = (
+    "test_demo.py",
+    "test_readme.py",
+    "preparation/test_prepare.py",
+    "web/test_page.py",
+    "benchmarks/test_endurance.py",
+    "benchmarks/test_training_benchmarks.py",
+    "benchmarks/test_gpu.py",
+    "training/test_trainer.py",
+    "training/test_costs.py",
+    "utils/test_distributed.py",
+    "benchmarks/test_benchmarks.py",
+    "test_train_command.py",
+)
+"""Files of tests that take more than a minute."""
+
 FFMPEGS = ["bundled", "system"] if shutil.which("ffmpeg") else ["bundled"]
 
 
@@ -25,6 +41,17 @@ def pytest_configure() -> None:
         num_threads = max(1, (os.cpu_count() or 1) // int(num_processes))
         torch.set_num_threads(num_threads)
         os.environ["OMP_NUM_THREADS"] = str(num_threads)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores, at most four: some tests wait."""
+    return min(4, (os.cpu_count() or 1) + 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process is left with one of them at the end."""
+    places = {f"tests/{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.location[0], len(places)))
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=WITHOUT_CUDA)])
