@@ -1,6 +1,7 @@
 """Faults of the machine: each ends a command with one line and exit code 2, and the run goes on after the remedy."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from benchmarks.endurance.children import Child, Command, Ended, Main, name_of, told
+from benchmarks.endurance.children import Child, Command, Ended, Main, descendants, name_of, told
 from benchmarks.endurance.miniature import CLIPS, DATA, RUN_NAME, are_same_weights, arguments, write_trained
 from benchmarks.endurance.provoked import (
     build_without_memory,
@@ -27,6 +28,7 @@ from benchmarks.endurance.provoked import (
     train_with_a_jumping_clock,
     train_without_memory,
 )
+from benchmarks.gpu.setting import REPOSITORY
 from dataset.acquisition import convert_video_directory, shard
 from training import release
 from utils.checkpoint import LATEST, load_checkpoint
@@ -35,6 +37,7 @@ from utils.command import EXIT_DONE, EXIT_SKIPPED, EXIT_USER_ERROR
 CHECKPOINT = Path("checkpoints", RUN_NAME, LATEST)
 NOBODY = 65534
 SECONDS_TO_BEGIN = 120.0
+LAUNCHER = Command("torch.distributed.run")
 LONG = arguments("training.max_steps=40", "training.save_freq=1", "evaluation.eval_freq=40")
 CONVERTING = ["--video_directory", CLIPS, "--output_directory", "out/converted", "--target_size", "32", "32"]
 SHARDING = ["--data_root", DATA, "--output_directory", "out/shards", "--clip_length", "5", "--overlap", "2"]
@@ -178,6 +181,24 @@ def _two_processes(folder: Path) -> Iterator[str]:
         yield f"the first ended with {ended.code}: {ended.complaint}"
 
 
+def _dead_rank(folder: Path) -> Iterator[str]:
+    launched = ["--standalone", "--nproc_per_node=2", str(REPOSITORY / "train.py"), *LONG]
+    child = _begun(LAUNCHER, launched, folder)
+    ranks = sorted(pid for pid in descendants(child.pid) if _is_rank(pid))
+    os.kill(ranks[-1], signal.SIGKILL)
+    ended = child.wait()
+    if not ended.code or not re.search("exitcode *: -9 ", ended.stderr):
+        yield f"ended with {ended.code}: {ended.complaint}"
+    step = _step(folder)
+    yield from _goes_on(LAUNCHER, launched, folder)
+    if not (0 < step < _step(folder) == 40):
+        yield f"went from step {step} to {_step(folder)} of 40"
+
+
+def _is_rank(pid: int) -> bool:
+    return b"LOCAL_RANK=" in Path(f"/proc/{pid}/environ").read_bytes()
+
+
 def _stalled_network(folder: Path) -> Iterator[str]:
     yield from _goes_on(shard.main, SHARDING, folder)
     with _stalling(folder / "out/shards") as server:
@@ -286,6 +307,7 @@ FAULTS: dict[str, Callable[[Path], Iterator[str]]] = {
     "videos that vanish": _vanished_video,
     "a clip that vanishes": _vanished_clip,
     "two processes on one run": _two_processes,
+    "a rank that dies": _dead_rank,
     "a network that stalls": _stalled_network,
     "a clock that jumps": _jumping_clock,
     "no memory left on the GPU": _lack_of_memory,

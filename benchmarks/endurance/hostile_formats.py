@@ -17,6 +17,7 @@ from benchmarks.endurance import gadgets
 from benchmarks.endurance.children import Child, Command, Main, name_of
 from benchmarks.endurance.hostile_readers import read_configuration, read_footage, read_shards
 from benchmarks.endurance.miniature import CLIPS, CONFIG, DATA, RUN_NAME, arguments
+from benchmarks.endurance.tfrecord import claim_exabytes, write_tfrecord
 from dataset import inspect
 from dataset.acquisition import shard
 from dataset.authors_layout import convert_to_authors_layout
@@ -42,6 +43,8 @@ class Format:
 
 VIDEO = f"{DATA}/test/00000"
 LEROBOT_TABLE = "lerobot/data/chunk-000/file-000.parquet"
+BAIR = (4, 64, 64, 3)
+"""Shape of the frames of BAIR's files, which are not encoded."""
 CHECKPOINT = f"checkpoints/{RUN_NAME}/latest.pth.tar"
 
 
@@ -72,6 +75,8 @@ def formats(prepared: Path) -> dict[str, Format]:
         ),
         "shards": Format(("shards", "val-000000.tar"), read_shards, ["shards"], _ARCHIVES),
         "index of shards": Format(("shards", "shards.json"), read_shards, ["shards"], _texts(gadgets.JSONS)),
+        "GIF": Format(("gif", "a.gif"), read_footage, ["gif"], {"gigantic": _gigantic_gif}),
+        "TFRecord": Format(("bair", "a.tfrecords"), read_footage, ["bair"], {"exabytes": claim_exabytes}),
         "HDF5": Format(("hdf5", "a.h5"), read_footage, ["hdf5"], _HDF5),
         "LeRobot table": Format(("lerobot", LEROBOT_TABLE.partition("/")[2]), read_footage, ["lerobot"], _PARQUET),
         "LeRobot info": Format(("lerobot", "meta/info.json"), read_footage, ["lerobot"], _texts(gadgets.JSONS)),
@@ -112,6 +117,14 @@ def _write_others(prepared: Path) -> None:
     convert_to_authors_layout(prepared / "pickled/test/00000")
     (prepared / "configs").mkdir()
     shutil.copy(CONFIG, prepared / "configs/own.yaml")
+    (prepared / "gif").mkdir()
+    first, *others = map(Image.fromarray, frames)
+    first.save(prepared / "gif/a.gif", save_all=True, append_images=others)
+    (prepared / "bair").mkdir()
+    write_tfrecord(
+        prepared / "bair/a.tfrecords",
+        {f"{number}/image_aux1/encoded": frame.tobytes() for number, frame in enumerate(np.resize(frames, BAIR))},
+    )
     (prepared / "hdf5").mkdir()
     with h5py.File(prepared / "hdf5/a.h5", "w") as content:
         content.create_dataset("images", data=frames, compression="gzip")
@@ -159,6 +172,15 @@ def _gigantic_jpg(path: Path) -> None:
     data = bytearray(path.read_bytes())
     place = data.index(b"\xff\xc0") + 5
     data[place : place + 4] = 2 * (65_000).to_bytes(2, "big")
+    path.write_bytes(data)
+
+
+def _gigantic_gif(path: Path) -> None:
+    """Declare 65535 x 65535 pixels, of the screen and of the first picture."""
+    data = bytearray(path.read_bytes())
+    data[6:10] = b"\xff" * 4
+    place = data.index(b",", 13 + 3 * 2 ** ((data[10] & 7) + 1) if data[10] & 128 else 13) + 5
+    data[place : place + 4] = b"\xff" * 4
     path.write_bytes(data)
 
 

@@ -37,9 +37,9 @@ def test_killed_commands_finish(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_hostile_files_do_no_harm() -> None:
-    found = results(hostile.measure(seed=0, count=14))
+    found = results(hostile.measure(seed=0, count=16))
     assert found["failures"] == []
-    assert found["files"] == 14
+    assert found["files"] == 16
     assert all(set(verdicts) <= {"read", "refused", "skipped"} for verdicts in found["verdicts"].values())
 
 
