@@ -137,6 +137,8 @@ def test_progress_in_a_log_is_a_few_lines(square: Path) -> None:
     assert progress[-1].endswith("left")
     assert "images      " in process.stdout
     assert f"log         {square / METRICS}" in process.stdout
+    assert f"report      {square / METRICS.with_name('report.html')}" in process.stdout
+    assert "Step 12 of 12" in (square / METRICS).with_name("report.html").read_text()
     assert f"checkpoint  {square / LATEST} (step 12)" in process.stdout
 
 

@@ -12,6 +12,7 @@ from model.layers.batch_norm import synchronize_batch_norms
 from model.perceptual import PerceptualNetwork, load_perceptual_network
 from training.compilation import compile_networks, explaining_failed_compilation, resolve_auto
 from training.objective import Objective
+from training.run_report import REPORT
 from training.state import TrainingState
 from training.trainer import Trainer
 from training.validation import Evaluator
@@ -60,6 +61,7 @@ def _train_on(device: torch.device, config: Configuration) -> int:
         code, step = _train(config, device, perceptual_network)
     print(f"images      {output_directory / IMAGES}")
     print(f"log         {output_directory / METRICS}")
+    print(f"report      {output_directory / REPORT}")
     print(f"checkpoint  {save_directory / LATEST} (step {step})")
     return code
 

@@ -108,6 +108,24 @@ def has_evaluation(metrics_file: Path, step: int) -> bool:
     return any(f'"step": {step},' in line and '"eval/' in line for line in lines)
 
 
+def read_metrics(metrics_file: Path) -> dict[str, dict[int, float]]:
+    """Return the scalars of a run's `metrics.jsonl` by name and step, NaN where they were not finite.
+
+    Of a run that was killed and went on from an earlier checkpoint, the steps after that are those of its new part.
+    """
+    lines = [json.loads(line) for line in metrics_file.read_text(encoding="utf-8").splitlines()]
+    kept: list[dict[str, Any]] = []
+    for line in reversed(lines):
+        if not kept or line["step"] <= kept[-1]["step"]:
+            kept.append(line)
+    scalars: dict[str, dict[int, float]] = {}
+    for line in reversed(kept):
+        step = line.pop("step")
+        for name, value in line.items():
+            scalars.setdefault(name, {})[step] = math.nan if value is None else float(value)
+    return scalars
+
+
 def _remove_torn_line(path: Path) -> None:
     """Remove an incomplete last line, left by a full disk."""
     if path.exists():

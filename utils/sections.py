@@ -112,6 +112,20 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def differences(section: Section, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Return the values that are not the default ones, by key: the value, and the default, None for a required key."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            found |= differences(value, f"{prefix}{name}.")
+            continue
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        if field.is_required() or value != default:
+            found[prefix + name] = value, default
+    return found
+
+
 class _Loader(yaml.SafeLoader):
     """YAML without code, with `4e-4` read as a number and repeated keys refused."""
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.synthetic import square_configuration
 from utils.configuration import Configuration, load_configuration
-from utils.logger import RunLogger, has_evaluation
+from utils.logger import RunLogger, has_evaluation, read_metrics
 
 
 class FakeWandb(ModuleType):
@@ -98,6 +98,18 @@ def test_a_line_torn_by_a_full_disk_is_removed(config: Configuration) -> None:
     with closing(RunLogger(config)) as logger:
         logger.log_scalars(3, {})
     assert [line["step"] for line in lines(logger)] == [1, 3]
+
+
+def test_scalars_are_read_as_of_the_run_that_went_on(config: Configuration) -> None:
+    """Killed after step 30, it went on from step 15."""
+    with closing(RunLogger(config)) as logger:
+        for step in (10, 20, 30, 18, 28):
+            logger.log_scalars(step, {"train/loss": step / 2, "train/kl": math.nan})
+        logger.log_scalars(28, {"health/ill": True})
+    scalars = read_metrics(logger.metrics_file)
+    assert scalars["train/loss"] == {10: 5.0, 18: 9.0, 28: 14.0}
+    assert all(map(math.isnan, scalars["train/kl"].values()))
+    assert scalars["health/ill"] == {28: 1.0}
 
 
 def test_images(config: Configuration) -> None:
