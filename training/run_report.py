@@ -70,6 +70,9 @@ def write_run_report(config: Configuration, step: int, evaluation: EvaluationRes
 
 def _pictures(evaluation: EvaluationResult) -> dict[str, Picture]:
     found = {}
+    if evaluation.animation is not None:
+        pages = [Image.fromarray(page) for page in evaluation.animation]
+        found["truth above reconstruction, with the inferred actions"] = picture(pages, "reconstruction", quality=75)
     for name, pixels in evaluation.images.items():
         image = Image.fromarray(pixels)
         image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))

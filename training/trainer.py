@@ -245,6 +245,8 @@ class Trainer:
         )
         for name, pixels in evaluation.images.items():
             self.logger.log_image(step, name, pixels)
+        if evaluation.animation is not None:
+            self.logger.log_animation(step, "reconstruction", evaluation.animation)
         warnings = [ADVICE[name] for name, is_ill in symptoms.items() if is_ill]
         write_run_report(self.config, step, evaluation, warnings)
         tell(f"step {step}: {evaluation.summary()}")

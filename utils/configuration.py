@@ -51,13 +51,26 @@ def is_run_name(text: str) -> bool:
 
 
 class Logging(Section):
-    """Where a run writes, and how often it reports."""
+    """Where a run writes, and how often and to which trackers beside its own files it reports.
+
+    An older configuration may have `wandb` in place of `trackers`: true for [wandb], false for none.
+    """
 
     run_name: RunName
     output_root: str = "results"
     save_root: str = "checkpoints"
-    wandb: bool = True
+    trackers: list[Literal["wandb", "tensorboard"]] = Field(default=["wandb"])
     log_freq: PositiveInt = 10
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_wandb(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "wandb" not in values:
+            return values
+        if not isinstance(values["wandb"], bool):
+            raise ValueError("wandb is true or false; write trackers: [wandb] or [] in place of it")
+        others = {key: value for key, value in values.items() if key != "wandb"}
+        return {"trackers": ["wandb"] if values["wandb"] else [], **others}
 
     @property
     def output_directory(self) -> Path:

@@ -29,6 +29,9 @@ RETIRED_KEYS = {
 }
 """Keys that are accepted and do nothing any more, each with the reason."""
 
+REPLACED_KEYS = {"logging.wandb": "logging.trackers, such as [wandb] or []"}
+"""Keys that are read unless the new one is given, each with this new one."""
+
 
 class ConfigurationError(UserError):
     """A configuration file, or a `--set` override, that cannot be used."""
@@ -68,6 +71,8 @@ def load_sections(kind: type[SectionKind], path: str | Path, overrides: list[str
     given = flatten(values).keys() | _texts(overrides or []).keys()
     for key in RETIRED_KEYS.keys() & given:
         tell(f"{path}: {key} does nothing any more, since {RETIRED_KEYS[key]}; remove it")
+    for key in REPLACED_KEYS.keys() & given:
+        tell(f"{path}: {key} is an older name; use {REPLACED_KEYS[key]}, which counts where both are given")
     return parse_sections(kind, values, str(path), overrides)
 
 

@@ -18,6 +18,7 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> str:
     evaluation = EvaluationResult(
         scalars={"eval/reconstruction": 0.25, "eval/actions_used": 3.0},
         images={"reconstruction_full": np.zeros((900, 3000, 3), np.uint8)},
+        animation=np.zeros((3, 8, 8, 3), np.uint8),
         actions_in_words="actions that are held move things: 1 (<b>) left",
     )
     for step in (1, 2):
