@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pygame
 import torch
 
 from playing.arguments import chosen_model, starting_parser
@@ -119,7 +118,7 @@ class WatchWindow(Window):
         super().__init__(session, manner)
         self._watched = watched
         self._random = np.random.default_rng(session.header.seed)
-        pygame.display.set_caption(watched.title)
+        self.entitle(watched.title)
 
     def update(self) -> None:
         """Begin again with a newer checkpoint if there is one, choose what to do while no key is held, and go on.
@@ -129,8 +128,8 @@ class WatchWindow(Window):
         """
         if self._watched.load_newer():
             self.session.simulator = self._watched.simulator
-            self.controls.press(pygame.K_0)
-            pygame.display.set_caption(self._watched.title)
+            self.controls.begin_again()
+            self.entitle(self._watched.title)
         if self.controls.idle_action is None or self.session.game.num_steps % HELD_STEPS == 0:
             self.controls.idle_action = int(self._random.integers(1, self.session.simulator.actions_count + 1))
         super().update()

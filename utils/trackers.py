@@ -82,10 +82,11 @@ class _TensorBoard:
         from PIL import Image
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        with Image.open(path) as image:
-            width, height = image.size
-        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=path.read_bytes())
-        self._writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
+        with Image.open(path) as picture:
+            width, height = picture.size
+        encoded = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=path.read_bytes())
+        file_writer: Any = self._writer.file_writer
+        file_writer.add_summary(Summary(value=[Summary.Value(tag=name, image=encoded)]), step)
 
 
 class _Wandb:

@@ -68,7 +68,7 @@ def test_it_plays_by_itself_and_begins_again_with_a_newer_checkpoint(config: Con
 def test_keys_act_in_place_of_chance(config: Configuration) -> None:
     window = opened(config, save(config, 10))
     pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_2))
-    actions = []
+    actions: list[int | None] = []
     while len(actions) < 2 * HELD_STEPS:
         window.update()
         actions.append(window.controls.next_action)

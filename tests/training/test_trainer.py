@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 from torch import Tensor
 
 from model.perceptual import PerceptualNetwork
@@ -329,7 +329,7 @@ def test_images_are_written(square: Path) -> None:
     animations = sorted((square / "results" / "square" / "animations").iterdir())
     assert [path.name for path in animations] == [f"reconstruction_{step:08d}.gif" for step in (2, 4)]
     with Image.open(animations[-1]) as animation:
-        assert animation.n_frames == 4
+        assert len(list(ImageSequence.Iterator(animation))) == 4
         assert animation.size == (2 * VISIBLE_SIDE + 2, 2 * VISIBLE_SIDE + 2)
 
 
