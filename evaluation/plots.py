@@ -179,9 +179,9 @@ def draw_progress(groups: Mapping[str, Mapping[str, Mapping[int, float]]], colum
         axes.tick_params(labelsize="small")
         labels = list(scalars)
         span = f", {labels[0]} (dark) to {labels[-1]}" if len(scalars) > MOST_DISTINCT else ""
-        axes.set_title(title + span, fontsize="small")
+        axes.set_title(title + span, fontsize="small", y=1)  # given, since finding the place takes long
         if 1 < len(scalars) <= MOST_DISTINCT:
-            axes.legend(fontsize="xx-small")
+            axes.legend(fontsize="xx-small", loc="upper left")
     return figure
 
 
