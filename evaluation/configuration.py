@@ -9,7 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from utils.action_names import require_names_of_all
-from utils.configuration import Batching, Configuration, DataSource, RunName
+from utils.configuration import Batching, Configuration, DataSource
+from utils.logging_configuration import RunName
 from utils.sections import Section, load_sections, parse_sections
 from utils.shipped import EVALUATION_CONFIGURATIONS, find_configuration
 

@@ -18,6 +18,10 @@ from matplotlib.ticker import MaxNLocator
 from utils.files import replacing
 
 COLORS = colormaps["tab10"]
+MOST_DISTINCT = 10
+"""Number of these colours."""
+SHADES = colormaps["viridis"]
+"""For more curves than that, from the first to the last."""
 FILE_RESOLUTION = 150
 """Dots per inch of PNG files."""
 
@@ -150,6 +154,34 @@ def draw_per_position(runs: Mapping[str, Mapping[str, Curve]]) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if len(runs) > 1:
             axes.legend(fontsize="small")
+    return figure
+
+
+def draw_progress(groups: Mapping[str, Mapping[str, Mapping[int, float]]], columns: int = 4) -> Figure:
+    """Draw scalars against the step of training, one small panel per group.
+
+    Args:
+        groups: the values by the title of the group, the label of the scalar in it, and the step; NaN where unknown.
+        columns: number of panels in a row.
+    """
+    rows = -(-len(groups) // columns)
+    width, height = 3 * columns, 2.2 * rows
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(0.65 / width, 0.3 / height, 1 - 0.1 / width, 1 - 0.3 / height, wspace=0.35, hspace=0.4)
+    for place, (title, scalars) in enumerate(groups.items(), start=1):
+        axes = figure.add_subplot(rows, columns, place)
+        shades = SHADES(np.linspace(0, 1, len(scalars)))
+        for index, (label, values) in enumerate(scalars.items()):
+            color = shades[index] if len(scalars) > MOST_DISTINCT else COLORS(index)
+            marker = "o" if len(values) == 1 else None
+            axes.plot(list(values), list(values.values()), linewidth=1, marker=marker, label=label, color=color)
+        axes.locator_params(nbins=3)  # few, since labels take most of the time
+        axes.tick_params(labelsize="small")
+        labels = list(scalars)
+        span = f", {labels[0]} (dark) to {labels[-1]}" if len(scalars) > MOST_DISTINCT else ""
+        axes.set_title(title + span, fontsize="small", y=1)  # given, since finding the place takes long
+        if 1 < len(scalars) <= MOST_DISTINCT:
+            axes.legend(fontsize="xx-small", loc="upper left")
     return figure
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import yaml
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -163,14 +164,20 @@ def write_report(folder: Path, results: Results, evidence: Evidence) -> None:
     write_page(folder / "report.html", report)
 
 
-def write_page(path: Path, report: Report) -> None:
+def write_page(path: Path, report: object, template: Path = TEMPLATE) -> None:
     """Write a report as an HTML file that needs no other.
+
+    Args:
+        path: the file.
+        report: what the template shows: a `Report` for that of evaluations.
+        template: extends `page.html` of this folder.
 
     Raises:
         OSError: it cannot be written.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    html = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(report=report)
+    folders = FileSystemLoader([template.parent, TEMPLATE.parent])
+    environment = Environment(loader=folders, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    html = environment.get_template(template.name).render(report=report)
     with replacing(path) as file:
         file.write(html.encode())
 
@@ -310,7 +317,7 @@ def _evenly_spaced(count: int, limit: int) -> list[int]:
 
 def _strip(frames: np.ndarray, alt: str) -> Picture:
     """Arrange frames (rows, columns, H, W, 3) in a picture."""
-    return _picture([Image.fromarray(tile(_fit(frames, STRIP_SIDE)))], alt, quality=90)
+    return picture([Image.fromarray(tile(_fit(frames, STRIP_SIDE)))], alt, quality=90)
 
 
 def _animation(frames: np.ndarray, alt: str) -> Picture:
@@ -319,7 +326,7 @@ def _animation(frames: np.ndarray, alt: str) -> Picture:
     columns = min(2, len(frames))
     frames = np.pad(frames, ((0, -len(frames) % columns), *[(0, 0)] * 4), constant_values=255)
     pages = [tile(page.reshape(-1, columns, *page.shape[1:])) for page in frames.swapaxes(0, 1)]
-    return _picture([Image.fromarray(page) for page in pages], alt, quality=75)
+    return picture([Image.fromarray(page) for page in pages], alt, quality=75)
 
 
 def _fit(frames: np.ndarray, side: int) -> np.ndarray:
@@ -334,14 +341,23 @@ def _fit(frames: np.ndarray, side: int) -> np.ndarray:
     return np.stack(shrunk).reshape(*frames.shape[:-3], size[1], size[0], 3)
 
 
-def _picture(pages: list[Image.Image], alt: str, quality: int) -> Picture:
-    """Encode an image, or an animation of several, as WebP."""
+def picture(pages: list[Image.Image], alt: str, quality: int) -> Picture:
+    """Return an image, or an animation of several, encoded as WebP of a quality from 0 to 100."""
     durations = [FRAME_MILLISECONDS] * (len(pages) - 1) + [LAST_FRAME_MILLISECONDS]
     file = io.BytesIO()
     pages[0].save(
         file, format="WebP", save_all=True, append_images=pages[1:], duration=durations, loop=0, quality=quality
     )
     return Picture(_data_uri("image/webp", file.getvalue()), *pages[0].size, alt)
+
+
+def drawing(figure: Figure, alt: str) -> Picture:
+    """Return a plot as SVG, for many curves that no file is made of."""
+    file = io.BytesIO()
+    with rc_context({"svg.fonttype": "none"}):
+        figure.savefig(file, format="svg")
+    width, height = (round(96 * inches) for inches in figure.get_size_inches())
+    return Picture(_data_uri("image/svg+xml", file.getvalue()), width, height, alt)
 
 
 def plot_picture(png: bytes, alt: str) -> Picture:

@@ -146,13 +146,19 @@ class Controls:
         elif self.next_action is not None:
             self._act(self.next_action)
 
+    def begin_again(self) -> None:
+        """Begin from a new starting frame."""
+        self.session.reset()
+        self._actions.clear()
+        self._pressed = None
+
     def quit(self) -> None:
         """End the session."""
         self.has_quit = True
 
     def _type(self, key: int) -> None:
         if DIGITS[key] == 0 and not self.entry.digits:
-            self._reset()
+            self.begin_again()
         else:
             self._choose(key, self.entry.add(DIGITS[key]))
 
@@ -172,11 +178,6 @@ class Controls:
         self.step_seconds = time.perf_counter() - start
         self._actions.append(action)
         self._counts[action] += 1
-        self._pressed = None
-
-    def _reset(self) -> None:
-        self.session.reset()
-        self._actions.clear()
         self._pressed = None
 
     def _back(self) -> None:

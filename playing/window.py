@@ -75,8 +75,12 @@ class Window:
         self._is_full_screen = False
         _start_display()
         pygame.font.init()
-        pygame.display.set_caption(session.header.run_name)
+        self.entitle(session.header.run_name)
         self._open()
+
+    def entitle(self, title: str) -> None:
+        """Set the title of the window."""
+        pygame.display.set_caption(title)
 
     def run(self) -> None:
         """Play until the player quits, then close the window."""

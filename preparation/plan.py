@@ -93,7 +93,7 @@ class Plan:
         context = min(CONTEXT_OBSERVATIONS, evaluated.value - 1)
         return {
             "logging.run_name": Choice(self.name),
-            "logging.wandb": Choice(False, "true to watch the run in Weights & Biases"),
+            "logging.trackers": Choice([], "[wandb] or [tensorboard] to watch the run there too"),
             "data.data_root": Choice(str(self.data_root)),
             "data.crop": Choice([0, 0, width, height], "all of a frame, as it was converted"),
             "data.actions_count": self.actions_count,

@@ -119,3 +119,4 @@ def _without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make evaluations quick: drawing takes most of their time on tiny data."""
     for name in ("plot_action_space", "plot_action_usage", "plot_per_position"):
         monkeypatch.setattr(f"training.validation.{name}", lambda *_: np.zeros((1, 1, 3), np.uint8))
+    monkeypatch.setattr("training.trainer.write_run_report", lambda *_: None)

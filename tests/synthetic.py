@@ -55,7 +55,7 @@ def configuration_values(folder: Path) -> dict[str, Any]:
             "run_name": "square",
             "output_root": str(folder / "results"),
             "save_root": str(folder / "checkpoints"),
-            "wandb": False,
+            "trackers": [],
         },
         "data": {
             "data_root": str(folder / "data"),

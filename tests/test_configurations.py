@@ -219,6 +219,29 @@ def test_a_retired_key_does_nothing_and_says_so(key: str, capsys: pytest.Capture
     assert parse_configuration(saved, "an older checkpoint") == config
 
 
+@pytest.mark.parametrize(
+    ("overrides", "trackers"),
+    [
+        ((), ["wandb"]),
+        (("logging.wandb=true",), ["wandb"]),
+        (("logging.wandb=false",), []),
+        (("logging.wandb=false", "logging.trackers=[tensorboard]"), ["tensorboard"]),
+    ],
+)
+def test_the_older_name_of_a_tracker(
+    overrides: tuple[str, ...], trackers: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert published_configuration("01_bair", *overrides).logging.trackers == trackers
+    assert ("logging.wandb is an older name; use logging.trackers" in capsys.readouterr().out) == bool(overrides)
+
+
+def test_trackers_that_do_not_exist() -> None:
+    with pytest.raises(ConfigurationError, match="logging: wandb is true or false; write trackers"):
+        published_configuration("01_bair", "logging.wandb=maybe")
+    with pytest.raises(ConfigurationError, match=r"logging\.trackers.*: Input should be 'wandb' or 'tensorboard'"):
+        published_configuration("01_bair", "logging.trackers=[mlflow]")
+
+
 @pytest.mark.parametrize("path", [*SHIPPED, *AUTHORS_CONFIGURATIONS.values()], ids=str)
 def test_what_is_written_loads_back_as_the_same(path: Path, tmp_path: Path) -> None:
     config = load_configuration(path, ["data.dataset_splits=[0.7, 0.2, 0.1]", "training.weight_decay=1e-7"])

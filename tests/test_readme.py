@@ -50,7 +50,7 @@ SMALLER = {
 QUICK_TRAINING = (
     "training.loss_weights.perceptual_loss_lambda=0",
     "training.loss_weights.perceptual_loss_lambda_pretraining=0",
-    "logging.wandb=false",
+    "logging.trackers=[]",
     "training.max_steps=1",
     "training.batching.batch_size=1",
     "training.batching.num_workers=0",
@@ -115,6 +115,7 @@ def test_no_command_goes_untried() -> None:
         "python build_evaluation_dataset.py ",
         "python evaluate_dataset.py ",
         "python -m evaluation.",
+        "python -m playing.watch ",
         "python -m training.release ",
         "python -m benchmarks.",
         "pip install ",
@@ -313,7 +314,8 @@ def test_playing_from_python() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [command for command in COMMANDS if re.search(r"-m (benchmarks\.|evaluation.playability)", command)]
+    "command",
+    [command for command in COMMANDS if re.search(r"-m (benchmarks\.|evaluation.playability|playing.watch)", command)],
 )
 def test_measurements_are_called_as_they_ask_to_be(command: str) -> None:
     arguments = shlex.split(command)

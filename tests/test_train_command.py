@@ -137,6 +137,8 @@ def test_progress_in_a_log_is_a_few_lines(square: Path) -> None:
     assert progress[-1].endswith("left")
     assert "images      " in process.stdout
     assert f"log         {square / METRICS}" in process.stdout
+    assert f"report      {square / METRICS.with_name('report.html')}" in process.stdout
+    assert "Step 12 of 12" in (square / METRICS).with_name("report.html").read_text()
     assert f"checkpoint  {square / LATEST} (step 12)" in process.stdout
 
 
@@ -146,7 +148,7 @@ def test_wandb_runs_without_a_login_and_survives_ctrl_c(square: Path, mode: str)
     (square / "home").mkdir()
     process = TrainingProcess(
         square,
-        *options(square, "logging.wandb=true", "training.max_steps=1000", "logging.log_freq=2"),
+        *options(square, "logging.trackers=[wandb]", "training.max_steps=1000", "logging.log_freq=2"),
         environment={
             "WANDB_MODE": mode or "online",
             "HOME": str(square / "home"),
@@ -195,6 +197,12 @@ def test_wrong_configurations(command: TrainCommand) -> None:
     assert "--set nothing" in command.refused("nothing")
     assert "training.compile: Input should be" in command.refused("training.compile=maybe")
     assert "training.cuda_graphs: only networks" in command.refused("training.cuda_graphs=true")
+
+
+def test_a_tracker_that_is_not_installed(command: TrainCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("utils.trackers.importlib.util.find_spec", lambda _: None)
+    told = command.refused("logging.trackers=[tensorboard]")
+    assert told.startswith("logging.trackers: [tensorboard] needs tensorboard, which is not installed; install it: pip")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

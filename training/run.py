@@ -12,6 +12,7 @@ from model.layers.batch_norm import synchronize_batch_norms
 from model.perceptual import PerceptualNetwork, load_perceptual_network
 from training.compilation import compile_networks, explaining_failed_compilation, resolve_auto
 from training.objective import Objective
+from training.run_report import REPORT
 from training.state import TrainingState
 from training.trainer import Trainer
 from training.validation import Evaluator
@@ -23,6 +24,7 @@ from utils.device import allow_tf32, explaining_lack_of_memory, flush_denormals
 from utils.distributed import all_ranks, require_divisible
 from utils.files import only_process, require_writable
 from utils.logger import IMAGES, METRICS, RunLogger, has_evaluation
+from utils.trackers import require_trackers
 
 SMALLEST_PERCEPTUAL_SIDE = 64
 """Pixels: VGG19 halves frames four times, and the lowest resolution it sees is a quarter of the full one."""
@@ -53,6 +55,7 @@ def _train_on(device: torch.device, config: Configuration) -> int:
     output_directory, save_directory = config.logging.output_directory, config.logging.save_directory
     require_writable(output_directory, "choose another logging.output_root")
     require_writable(save_directory, "choose another logging.save_root")
+    require_trackers(config)
     require_divisible(config.training.batching.batch_size)
     require_splits(config.data, ("train", "val"))
     perceptual_network = _perceptual_network(config)
@@ -60,6 +63,7 @@ def _train_on(device: torch.device, config: Configuration) -> int:
         code, step = _train(config, device, perceptual_network)
     print(f"images      {output_directory / IMAGES}")
     print(f"log         {output_directory / METRICS}")
+    print(f"report      {output_directory / REPORT}")
     print(f"checkpoint  {save_directory / LATEST} (step {step})")
     return code
 
@@ -97,9 +101,10 @@ def _train(
         logger = None
         if ranks.is_main():
             stack.enter_context(only_process(config.logging.save_directory, "logging.run_name"))
-            logger = stack.enter_context(closing(RunLogger(config)))
         ranks.wait_for_all()
         state.resume(config.logging.save_directory)  # again: another process may have trained until now
+        if ranks.is_main():
+            logger = stack.enter_context(closing(RunLogger(config, state.step)))
         trainer = Trainer(config, state, data, evaluator, logger)
         if continued is not None:
             tell(f"continuing {config.logging.run_name} after step {state.step} of {config.training.max_steps}")

@@ -23,6 +23,7 @@ from playing.hints import ACTION_NAMES
 from playing.starting_frames import STARTING_FRAMES, stored_starting_frames
 from training import schedules
 from training.compilation import num_compiled_graphs
+from training.run_report import write_run_report
 from training.state import TrainingState
 from training.step import Phase, TrainingStep, UsedActions
 from training.validation import EvaluationResult, Evaluator
@@ -244,11 +245,14 @@ class Trainer:
         )
         for name, pixels in evaluation.images.items():
             self.logger.log_image(step, name, pixels)
+        if evaluation.animation is not None:
+            self.logger.log_animation(step, "reconstruction", evaluation.animation)
+        warnings = [ADVICE[name] for name, is_ill in symptoms.items() if is_ill]
+        write_run_report(self.config, step, evaluation, warnings)
         tell(f"step {step}: {evaluation.summary()}")
         tell(f"step {step}: {evaluation.actions_in_words}")
-        for name, is_ill in symptoms.items():
-            if is_ill:
-                tell(f"warning: {ADVICE[name]}")
+        for warning in warnings:
+            tell(f"warning: {warning}")
 
     def _symptoms(self, evaluation: EvaluationResult) -> dict[str, bool]:
         """Whether this evaluation and the one before found each problem of `ADVICE`."""

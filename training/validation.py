@@ -32,7 +32,7 @@ from training.held_actions import HeldActions
 from utils import ranks
 from utils.command import tell
 from utils.configuration import Configuration
-from utils.images import grid, overlay
+from utils.images import all_labelled, grid, overlay, tile, to_uint8, visible
 
 NUM_PICTURED_SEQUENCES = 4
 HELD_STEPS = 3
@@ -54,6 +54,8 @@ class EvaluationResult:
     scalars: dict[str, float]
     images: dict[str, np.ndarray]
     """uint8 (height, width, 3) each."""
+    animation: np.ndarray | None = None
+    """uint8 (T, height, width, 3): truth above reconstruction, with the inferred actions; None on ranks above 0."""
     probed: dict[str, float] = field(default_factory=dict)
     """The part of `scalars` that is measured on footage of Breakout alone, by shorter names."""
     actions_in_words: str = ""
@@ -146,6 +148,7 @@ class Evaluator:
         generator = torch.Generator(self.device)
         measured: dict[int, _Measured] = {}
         images: dict[str, np.ndarray] = {}
+        animation = None
         for index, batch in zip(itertools.count(ranks.rank(), ranks.num_ranks()), self.loader, strict=False):
             batch = batch.to(self.device)
             observations = batch.observations()
@@ -163,6 +166,7 @@ class Evaluator:
             measured[index] = _measure(batch, observations, rollout, held, probed, self.perceptual_network)
             if index == 0:
                 images = self._pictures(observations, rollout) | {"held_actions": grid(list(held_frames[:, 0]))}
+                animation = self._animation(observations, rollout)
         model.train(was_training)
         found = {index: batch for share in ranks.gathered(measured) for index, batch in share.items()}
         measurements = _Measurements([found[index] for index in sorted(found)], self.knows_actions)
@@ -172,7 +176,7 @@ class Evaluator:
         scalars = {f"eval/{name.replace(' ', '_')}": value for name, value in figures.items()}
         of_camera = self.config.training.action_directions_motion_source == "camera"
         in_words = measurements.held_actions.described(self.config.data.action_names, of_camera)
-        return EvaluationResult(measurements.scalars(self.config) | scalars, images, figures, in_words)
+        return EvaluationResult(measurements.scalars(self.config) | scalars, images, animation, figures, in_words)
 
     def _action_sampler(self, batch: Batch) -> ActionSampler:
         if self.config.training.use_ground_truth_actions:
@@ -213,6 +217,17 @@ class Evaluator:
             made = rollout.frames.full[:, context - 1 :]
             followed.append(torch.cat([observations[:, context - 1 : context, :3], made], dim=1))
         return torch.stack(followed)
+
+    def _animation(self, observations: Tensor, rollout: Rollout) -> np.ndarray:
+        """Animate truth above reconstruction, labelled with the action that leads to each generated frame."""
+        true_frames = observations[:NUM_PICTURED_SEQUENCES, :, :3]
+        generated = torch.cat([true_frames[:, :1], rollout.frames.full[:NUM_PICTURED_SEQUENCES]], dim=1)
+        frames = to_uint8(torch.stack([true_frames, generated])).movedim(3, -1).cpu().numpy()  # (2, B, T, H, W, 3)
+        actions = rollout.actions[:NUM_PICTURED_SEQUENCES].argmax(dim=-1).cpu().numpy()
+        names = self.config.data.action_names or [str(action + 1) for action in range(rollout.actions.shape[-1])]
+        labels = [[""] * len(actions), *([names[action] for action in step] for step in actions.T)]
+        steps = zip(visible(frames).transpose(2, 0, 1, 3, 4, 5), labels, strict=True)
+        return np.stack([tile(np.stack([true, all_labelled(made, row)])) for (true, made), row in steps])
 
     def _pictures(self, observations: Tensor, rollout: Rollout) -> dict[str, np.ndarray]:
         """Pictures of truth above reconstruction at each resolution, of the attention and of the motion weights."""

@@ -34,6 +34,7 @@ COMMANDS = (
     Command("shard", "dataset.acquisition.shard", "pack a data set for streaming"),
     Command("train", "train", "learn actions and a model from a data set"),
     Command("play", "play", "play a trained model with the number keys, or a script of actions"),
+    Command("watch", "playing.watch", "watch a model play while it is trained"),
     Command("interpolate", "interpolate", "play what lies between two actions, or each action"),
     Command("export", "export", "make a page that plays a trained model in a browser"),
     Command("build", "build_evaluation_dataset", "reconstruct the test videos with a trained model"),

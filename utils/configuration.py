@@ -7,9 +7,10 @@ to the authors' behaviour. Everything wrong with a file is reported in one messa
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from utils.action_names import require_names_of_all
+from utils.logging_configuration import Logging
 from utils.model_configuration import Model
 from utils.play_region import CELL, PlayRegion
 from utils.sections import (
@@ -26,49 +27,6 @@ from utils.sections import (
 from utils.shipped import CONFIGURATIONS, find_configuration
 
 Cache = Literal["none", "memory", "disk"]
-
-MAX_RUN_NAME_BYTES = 200
-"""File systems take 255, and some files are named after it with more."""
-
-
-def _require_short(name: str) -> str:
-    if len(name.encode()) > MAX_RUN_NAME_BYTES:
-        raise ValueError(f"is longer than {MAX_RUN_NAME_BYTES} bytes")
-    return name
-
-
-RunName = Annotated[str, Field(pattern=r"^[\w][\w.-]*$"), AfterValidator(_require_short)]
-"""A name that files and folders can have anywhere: letters of any language, digits, `_`, `-` and `.`."""
-
-
-def is_run_name(text: str) -> bool:
-    """Whether a configuration takes a text as `logging.run_name`."""
-    try:
-        TypeAdapter(RunName).validate_python(text)
-    except ValidationError:
-        return False
-    return True
-
-
-class Logging(Section):
-    """Where a run writes, and how often it reports."""
-
-    run_name: RunName
-    output_root: str = "results"
-    save_root: str = "checkpoints"
-    wandb: bool = True
-    log_freq: PositiveInt = 10
-
-    @property
-    def output_directory(self) -> Path:
-        """`results/<run_name>`."""
-        return Path(self.output_root) / self.run_name
-
-    @property
-    def save_directory(self) -> Path:
-        """`checkpoints/<run_name>`."""
-        return Path(self.save_root) / self.run_name
-
 
 Crop = Annotated[list[NonNegativeInt], Field(min_length=4, max_length=4)]
 """A box [left, top, right, bottom] in pixels."""

@@ -3,6 +3,7 @@
 Dimensions: N images, H x W pixels.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,11 @@ def save_animation(path: Path, frames: np.ndarray, milliseconds: int) -> None:
     first, *others = (Image.fromarray(frame).quantize(dither=Image.Dither.NONE) for frame in frames)
     with replacing(path) as file:
         first.save(file, format="gif", save_all=True, append_images=others, duration=milliseconds, loop=0)
+
+
+def all_labelled(frames: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    """Draw a label in each of some frames uint8 (N, H, W, 3)."""
+    return np.stack([labelled(frame, label) for frame, label in zip(frames, labels, strict=True)])
 
 
 def overlay(frames: Tensor, heat: Tensor) -> Tensor:

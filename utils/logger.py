@@ -1,37 +1,33 @@
-"""Logging of a run: to `metrics.jsonl`, and to Weights & Biases unless that is turned off."""
+"""Logging of a run: to `metrics.jsonl` and files of pictures, and to the trackers of its configuration."""
 
 import itertools
 import json
 import math
-import os
-import secrets
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from utils.command import one_line, tell
+from utils.command import tell
 from utils.configuration import Configuration
 from utils.files import replacing
-from utils.images import save_image
+from utils.images import save_animation, save_image
+from utils.trackers import start_trackers
 
-if TYPE_CHECKING:
-    import wandb
-
-PROJECT = "playable-video-generation"
 IMAGES = "images"
+ANIMATIONS = "animations"
+FRAME_MILLISECONDS = 150
 METRICS = "metrics.jsonl"
 
 
 class RunLogger:
-    """Writes configuration, scalars and images of one run to `results/<run_name>` and to W&B.
+    """Writes configuration, scalars and images of one run to `results/<run_name>` and to its trackers.
 
     W&B never prompts: without a login or a network the run is offline, and `wandb sync` uploads it later.
     """
 
-    def __init__(self, config: Configuration) -> None:
-        """Open the run's folder; logs of an earlier part of the run are kept and appended to.
+    def __init__(self, config: Configuration, step: int = 0) -> None:
+        """Open the run's folder, for the steps after `step`; logs of an earlier part are kept and appended to.
 
         Raises:
             OSError: the folder cannot be written.
@@ -43,7 +39,7 @@ class RunLogger:
         self.metrics_file = self.directory / METRICS
         _remove_torn_line(self.metrics_file)
         self._metrics = self.metrics_file.open("a", encoding="utf-8")
-        self._wandb = _start_wandb(config, self.directory) if config.logging.wandb else None
+        self._trackers = start_trackers(config, step)
 
     def log_scalars(self, step: int, scalars: dict[str, float]) -> None:
         """Append a line `{"step": step, name: value, ...}`; non-finite values become null.
@@ -54,7 +50,8 @@ class RunLogger:
         finite = {name: value if math.isfinite(value) else None for name, value in scalars.items()}
         self._metrics.write(json.dumps({"step": step, **finite}) + "\n")
         self._metrics.flush()
-        self._log_to_wandb({**scalars, "step": step})
+        for tracker in self._trackers:
+            tracker.log_scalars(step, scalars)
 
     def log_image(self, step: int, name: str, pixels: np.ndarray) -> None:
         """Write uint8 pixels (H, W, 3) to `images/<name>_<step>.png`.
@@ -64,24 +61,25 @@ class RunLogger:
         """
         path = self.images_directory / f"{name}_{step:08d}.png"
         save_image(path, pixels)
-        if self._wandb is not None:
-            from wandb import Image
+        for tracker in self._trackers:
+            tracker.log_image(step, name, path)
 
-            self._log_to_wandb({f"images/{name}": Image(str(path)), "step": step})
+    def log_animation(self, step: int, name: str, frames: np.ndarray) -> None:
+        """Write uint8 frames (T, H, W, 3) to `animations/<name>_<step>.gif`.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path = self.directory / ANIMATIONS / f"{name}_{step:08d}.gif"
+        save_animation(path, frames, FRAME_MILLISECONDS)
+        for tracker in self._trackers:
+            tracker.log_animation(step, name, path)
 
     def close(self) -> None:
         """End the run."""
         self._metrics.close()
-        if self._wandb is not None:
-            self._wandb.finish()
-
-    def _log_to_wandb(self, values: dict[str, Any]) -> None:
-        if self._wandb is not None:
-            try:
-                self._wandb.log(values)
-            except Exception as error:  # no failure of W&B may stop training
-                tell(f"W&B: {one_line(error)}; going on without")
-                self._wandb = None
+        for tracker in self._trackers:
+            tracker.close()
 
     def _write_configuration(self, config: Configuration) -> None:
         """Write `config.yaml`; an existing one that differs is kept as `config_1.yaml`, `config_2.yaml`, ..."""
@@ -108,52 +106,26 @@ def has_evaluation(metrics_file: Path, step: int) -> bool:
     return any(f'"step": {step},' in line and '"eval/' in line for line in lines)
 
 
+def read_metrics(metrics_file: Path) -> dict[str, dict[int, float]]:
+    """Return the scalars of a run's `metrics.jsonl` by name and step, NaN where they were not finite.
+
+    Of a run that was killed and went on from an earlier checkpoint, the steps after that are those of its new part.
+    """
+    lines = [json.loads(line) for line in metrics_file.read_text(encoding="utf-8").splitlines()]
+    kept: list[dict[str, Any]] = []
+    for line in reversed(lines):
+        if not kept or line["step"] <= kept[-1]["step"]:
+            kept.append(line)
+    scalars: dict[str, dict[int, float]] = {}
+    for line in reversed(kept):
+        step = line.pop("step")
+        for name, value in line.items():
+            scalars.setdefault(name, {})[step] = math.nan if value is None else float(value)
+    return scalars
+
+
 def _remove_torn_line(path: Path) -> None:
     """Remove an incomplete last line, left by a full disk."""
     if path.exists():
         with path.open("r+b") as file:
             file.truncate(file.read().rfind(b"\n") + 1)
-
-
-def _start_wandb(config: Configuration, directory: Path) -> "wandb.Run | None":
-    """Start a W&B run: in the mode of `WANDB_MODE` or online, else offline; None if both fail."""
-    for mode in (os.environ.get("WANDB_MODE", "online"), "offline"):
-        try:
-            import wandb
-
-            if mode not in ("offline", "dryrun", "disabled") and not wandb.login(prompt=False, verify=False):
-                raise wandb.Error("not logged in: `wandb login` does it, logging.wandb: false turns W&B off")
-            run = wandb.init(
-                project=PROJECT,
-                name=config.logging.run_name,
-                config=config.model_dump(mode="json"),
-                dir=directory,
-                id=_wandb_id(directory),
-                resume="allow",
-                mode=mode,  # type: ignore[arg-type]
-                settings=wandb.Settings(silent=True, init_timeout=30),
-            )
-            run.define_metric("*", step_metric="step")
-        except Exception as error:  # no failure of W&B may prevent training
-            tell(f"W&B: no {mode} run ({one_line(error)})")
-            _release_wandb()
-        else:
-            tell(f"W&B: {mode} run {run.name} in {directory}")
-            return run
-    return None
-
-
-def _release_wandb() -> None:
-    """End W&B's service, which keeps the identity of a run that failed to start, so that another can have it."""
-    with suppress(Exception):  # of any kind: it is no reason not to train
-        import wandb
-
-        wandb.teardown()
-
-
-def _wandb_id(directory: Path) -> str:
-    """W&B id of the run, kept when an interrupted run is resumed."""
-    path = directory / "wandb_id"
-    if not path.exists():
-        path.write_text(secrets.token_hex(4), encoding="utf-8")
-    return path.read_text(encoding="utf-8").strip()

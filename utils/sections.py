@@ -29,6 +29,9 @@ RETIRED_KEYS = {
 }
 """Keys that are accepted and do nothing any more, each with the reason."""
 
+REPLACED_KEYS = {"logging.wandb": "logging.trackers, such as [wandb] or []"}
+"""Keys that are read unless the new one is given, each with this new one."""
+
 
 class ConfigurationError(UserError):
     """A configuration file, or a `--set` override, that cannot be used."""
@@ -68,6 +71,8 @@ def load_sections(kind: type[SectionKind], path: str | Path, overrides: list[str
     given = flatten(values).keys() | _texts(overrides or []).keys()
     for key in RETIRED_KEYS.keys() & given:
         tell(f"{path}: {key} does nothing any more, since {RETIRED_KEYS[key]}; remove it")
+    for key in REPLACED_KEYS.keys() & given:
+        tell(f"{path}: {key} is an older name; use {REPLACED_KEYS[key]}, which counts where both are given")
     return parse_sections(kind, values, str(path), overrides)
 
 
@@ -110,6 +115,20 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat
+
+
+def differences(section: Section, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Return the values that are not the default ones, by key: the value, and the default, None for a required key."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            found |= differences(value, f"{prefix}{name}.")
+            continue
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        if field.is_required() or value != default:
+            found[prefix + name] = value, default
+    return found
 
 
 class _Loader(yaml.SafeLoader):

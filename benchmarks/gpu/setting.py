@@ -93,7 +93,7 @@ class Setting:
             f"data.crop=[0, 0, {width}, {height}]",
             f"logging.output_root={folder / 'results'}",
             f"logging.save_root={folder / 'checkpoints'}",
-            "logging.wandb=false",
+            "logging.trackers=[]",
         )
 
 

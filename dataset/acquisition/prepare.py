@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.command import CommandParser, UserError, positive_float, run_command
-from utils.configuration import MAX_RUN_NAME_BYTES, is_run_name
+from utils.logging_configuration import MAX_RUN_NAME_BYTES, is_run_name
 
 EXAMPLE = "python -m dataset.acquisition.prepare --videos ~/Videos/my_game --name my_game"
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from evaluation.play.true_play import STRETCH, Stretch, TruePlay
 from playing.simulator import Simulator
-from utils.images import enlarge, labelled, tile
+from utils.images import all_labelled, enlarge, tile
 
 LONGEST_HOLD = 4
 """Maximum number of steps for which an action is held."""
@@ -76,9 +76,7 @@ def animated(frames: np.ndarray, script: np.ndarray) -> np.ndarray:
     """
     frames = frames[:ANIMATED_GAMES, 1 : 1 + ANIMATED_FRAMES]
     large = enlarge(frames, max(1, ANIMATION_HEIGHT // frames.shape[2]))
-    steps = zip(large.swapaxes(0, 1), script.T, strict=False)
-    pages = []
-    for step, actions in steps:
-        row = [labelled(frame, str(action + 1)) for frame, action in zip(step, actions, strict=False)]
-        pages.append(tile(np.array([row])))
-    return np.stack(pages)
+    steps = zip(large.swapaxes(0, 1), script[: len(frames)].T, strict=False)
+    return np.stack(
+        [tile(all_labelled(step, [str(action + 1) for action in actions])[None]) for step, actions in steps]
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 from torch import Tensor
 
 from model.perceptual import PerceptualNetwork
@@ -21,6 +21,7 @@ from training.trainer import Trainer
 from training.validation import EvaluationResult, Evaluator
 from utils.checkpoint import CheckpointError, load_checkpoint
 from utils.command import UserError
+from utils.images import VISIBLE_SIDE
 from utils.logger import RunLogger
 
 pytestmark = pytest.mark.usefixtures("_without_plots")
@@ -325,6 +326,11 @@ def test_images_are_written(square: Path) -> None:
     assert images == sorted(expected)
     with Image.open(square / "results" / "square" / "images" / "reconstruction_quarter_00000004.png") as image:
         assert image.width > 3 * SIDE
+    animations = sorted((square / "results" / "square" / "animations").iterdir())
+    assert [path.name for path in animations] == [f"reconstruction_{step:08d}.gif" for step in (2, 4)]
+    with Image.open(animations[-1]) as animation:
+        assert len(list(ImageSequence.Iterator(animation))) == 4
+        assert animation.size == (2 * VISIBLE_SIDE + 2, 2 * VISIBLE_SIDE + 2)
 
 
 # Health

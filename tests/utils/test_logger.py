@@ -13,7 +13,7 @@ import pytest
 
 from tests.synthetic import square_configuration
 from utils.configuration import Configuration, load_configuration
-from utils.logger import RunLogger, has_evaluation
+from utils.logger import RunLogger, has_evaluation, read_metrics
 
 
 class FakeWandb(ModuleType):
@@ -65,6 +65,11 @@ class FakeWandb(ModuleType):
     def Image(path: str) -> str:
         return path
 
+    @staticmethod
+    def Video(path: str, format: str) -> str:
+        assert path.endswith(f".{format}")
+        return path
+
 
 @pytest.fixture
 def wandb_mode(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
@@ -100,10 +105,24 @@ def test_a_line_torn_by_a_full_disk_is_removed(config: Configuration) -> None:
     assert [line["step"] for line in lines(logger)] == [1, 3]
 
 
+def test_scalars_are_read_as_of_the_run_that_went_on(config: Configuration) -> None:
+    """Killed after step 30, it went on from step 15."""
+    with closing(RunLogger(config)) as logger:
+        for step in (10, 20, 30, 18, 28):
+            logger.log_scalars(step, {"train/loss": step / 2, "train/kl": math.nan})
+        logger.log_scalars(28, {"health/ill": True})
+    scalars = read_metrics(logger.metrics_file)
+    assert scalars["train/loss"] == {10: 5.0, 18: 9.0, 28: 14.0}
+    assert all(map(math.isnan, scalars["train/kl"].values()))
+    assert scalars["health/ill"] == {28: 1.0}
+
+
 def test_images(config: Configuration) -> None:
     with closing(RunLogger(config)) as logger:
         logger.log_image(20, "attention", np.zeros((4, 5, 3), np.uint8))
+        logger.log_animation(20, "reconstruction", np.zeros((2, 4, 5, 3), np.uint8))
     assert [path.name for path in logger.images_directory.iterdir()] == ["attention_00000020.png"]
+    assert [path.name for path in (logger.directory / "animations").iterdir()] == ["reconstruction_00000020.gif"]
 
 
 def test_the_configuration_in_force_is_saved_and_earlier_ones_are_kept(
@@ -127,8 +146,27 @@ def test_without_wandb_it_is_not_even_imported(config: Configuration, monkeypatc
     RunLogger(config).close()
 
 
+def test_tensorboard_goes_on_where_the_run_does(tmp_path: Path) -> None:
+    """Killed after step 30, it went on from step 15."""
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    config = square_configuration(tmp_path, "logging.trackers=[tensorboard]")
+    for start, steps in ((0, (10, 20, 30)), (15, (18, 28))):
+        with closing(RunLogger(config, start)) as logger:
+            for step in steps:
+                logger.log_scalars(step, {"train/loss": step / 2})
+    with closing(RunLogger(config, 28)) as logger:
+        logger.log_image(28, "attention", np.zeros((4, 5, 3), np.uint8))
+        logger.log_animation(28, "reconstruction", np.zeros((2, 4, 5, 3), np.uint8))
+    found = event_accumulator.EventAccumulator(str(logger.directory / "tensorboard")).Reload()
+    assert [(event.step, event.value) for event in found.Scalars("train/loss")] == [(10, 5), (18, 9), (28, 14)]
+    assert found.Images("images/attention")[0].encoded_image_string.startswith(b"\x89PNG")
+    (animation,) = found.Images("animations/reconstruction")
+    assert (animation.width, animation.height) == (5, 4)
+    assert animation.encoded_image_string.startswith(b"GIF")
+
+
 def with_wandb(folder: Path) -> Configuration:
-    return square_configuration(folder, "logging.wandb=true")
+    return square_configuration(folder, "logging.trackers=[wandb]")
 
 
 @pytest.mark.parametrize(
@@ -153,11 +191,17 @@ def test_wandb_runs_online_if_that_is_possible_without_asking(
     with closing(RunLogger(config)) as logger:
         logger.log_scalars(3, {"train/loss": 0.5})
         logger.log_image(3, "attention", np.zeros((4, 5, 3), np.uint8))
+        logger.log_animation(3, "reconstruction", np.zeros((2, 4, 5, 3), np.uint8))
     assert fake.modes == modes
     assert fake.started["config"] == config.model_dump(mode="json")
     assert fake.started["name"] == "square"
     image = str(logger.images_directory / "attention_00000003.png")
-    assert fake.logged == [{"train/loss": 0.5, "step": 3}, {"images/attention": image, "step": 3}]
+    animation = str(logger.directory / "animations" / "reconstruction_00000003.gif")
+    assert fake.logged == [
+        {"train/loss": 0.5, "step": 3},
+        {"images/attention": image, "step": 3},
+        {"animations/reconstruction": animation, "step": 3},
+    ]
     assert fake.is_finished
 
 
@@ -166,7 +210,7 @@ def test_with_a_key_but_without_a_network_the_run_is_an_offline_one(tmp_path: Pa
     script = (
         "import sys; from pathlib import Path; from contextlib import closing\n"
         "from tests.synthetic import square_configuration; from utils.logger import RunLogger\n"
-        "config = square_configuration(Path(sys.argv[1]), 'logging.wandb=true')\n"
+        "config = square_configuration(Path(sys.argv[1]), 'logging.trackers=[wandb]')\n"
         "with closing(RunLogger(config)) as logger: logger.log_scalars(1, {'train/loss': 0.5})"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
@@ -201,7 +245,7 @@ def test_the_parts_of_an_interrupted_run_are_one_in_wandb(tmp_path: Path, wandb_
     for name in ("first", "first", "second"):
         fake = FakeWandb()
         wandb_mode.setitem(sys.modules, "wandb", fake)
-        RunLogger(square_configuration(tmp_path, "logging.wandb=true", f"logging.run_name={name}")).close()
+        RunLogger(square_configuration(tmp_path, "logging.trackers=[wandb]", f"logging.run_name={name}")).close()
         assert fake.started["resume"] == "allow"
         started.append(fake.started["id"])
     assert started[0] == started[1] != started[2]
