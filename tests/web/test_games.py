@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -163,13 +164,14 @@ class TestLinks:
 
     def test_hold_what_was_played(self, page: Page) -> None:
         random = np.random.default_rng(0)
-        steps = [
+        steps: list[object] = [
             {"action": int(action), "noise": bool(noise)}
             for action, noise in zip(random.integers(5, size=300), random.integers(2, size=300), strict=True)
         ]
         played = {"start": 3, "seed": 2**32 - 1, "steps": steps}
-        held = {"start": 0, "seed": 0, "steps": [{"action": 4, "noise": False}] * 10_000}
-        written = [played, held, {**held, "steps": held["steps"] + steps[:1]}, {**played, "steps": steps * 4}]
+        same: list[object] = [{"action": 4, "noise": False}] * 10_000
+        held = {"start": 0, "seed": 0, "steps": same}
+        written = [played, held, {**held, "steps": same + steps[:1]}, {**played, "steps": steps * 4}]
         (long, first), (short, second), *refused = page.browser.execute_async_script(WRITE_AND_READ, written)
         assert [first, second] == [played, held]
         assert len(long) < 900
@@ -225,14 +227,11 @@ class TestKeys:
 
 def test_gamepads_take_actions(page: Page) -> None:
     press = page.browser.execute_script
-    for number, (buttons, axes, action) in enumerate(
-        [([14], [0, 0], 0), ([], [0.9, 0], 2), ([0], [0, 0], 1), ([], [-0.9, 0.2], 0)], start=1
-    ):
+    presses = [([14], [0, 0], 0), ([], [0.9, 0], 2), ([0], [0, 0], 1), ([], [-0.9, 0.2], 0)]
+    for number, (buttons, axes, action) in enumerate(presses, start=1):
         press(GAMEPAD, buttons, axes)
-        page.wait_until(lambda number=number: page.num_steps >= number)
+        page.wait_until(partial(reaches, page, number, action))
         press(GAMEPAD, [], [0.1, 0])
-        page.wait_until(lambda action=action: page.is_taken(action))
-        press("navigator.getGamepads = () => []")
     steps = page.num_steps
     press(GAMEPAD, [8], [])
     page.wait_until(lambda: page.num_steps < steps)
@@ -252,6 +251,11 @@ def test_a_service_worker_allows_threads_where_the_server_sends_no_headers(brows
 
 def test_none_is_used_where_the_server_sends_them(page: Page) -> None:
     assert page.browser.execute_script("return navigator.serviceWorker.getRegistrations()") == []
+
+
+def reaches(page: Page, num_steps: int, action: int) -> bool:
+    """Whether a page has taken some steps, of which the last one is of an action."""
+    return page.num_steps >= num_steps and page.is_taken(action)
 
 
 def number(value: int) -> list[int]:

@@ -74,9 +74,10 @@ export class Hold extends Control {
  */
 export function actionControls(player, actions, group) {
   return actions.map((name, action) => {
-    const [button, code] = [actionButton(name, action), action < MAX_NUMBER_KEY ? `Digit${action + 1}` : ""];
-    group.append(button);
-    return new Hold(`action ${action + 1}`, button, code, `take ${name}`, (source) => player.press(source, action), player);
+    const button = group.appendChild(actionButton(name, action));
+    const code = action < MAX_NUMBER_KEY ? `Digit${action + 1}` : "";
+    const press = (source) => player.press(source, action);
+    return new Hold(`action ${action + 1}`, button, code, `take ${name}`, press, player);
   });
 }
 

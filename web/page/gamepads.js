@@ -42,7 +42,7 @@ export class Gamepads {
 
   /** Follow what has been pressed and let go since the last call. */
   poll() {
-    const pads = document.querySelector("dialog[open]") ? [] : [...(navigator.getGamepads?.() ?? [])].filter(Boolean);
+    const pads = document.querySelector("dialog[open]") ? [] : connectedPads();
     this.#inputs.forEach(({ isDown, press }, number) => {
       const source = `gamepad ${number}`;
       const isPressed = pads.some(isDown);
@@ -55,6 +55,15 @@ export class Gamepads {
         this.#player.release(source);
       }
     });
+  }
+}
+
+/** Return the gamepads; none where the page may not use them, as in some frames of other pages. */
+function connectedPads() {
+  try {
+    return [...navigator.getGamepads()].filter(Boolean);
+  } catch {
+    return [];
   }
 }
 

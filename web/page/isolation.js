@@ -7,7 +7,7 @@ import { isSingleFile } from "./files.js";
 const TRIED = "playable-video.isolation";
 
 /**
- * Isolate the page if it is not, and if a service worker can do it: not in a file from disk, nor in some private windows.
+ * Isolate the page if it is not, and if a service worker can: not in a file from disk, nor in some private windows.
  *
  * @returns {Promise<boolean>} whether the page is about to be loaded again, isolated.
  */

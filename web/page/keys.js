@@ -8,7 +8,7 @@ const LABELS = { " ": "Space", Backspace: "⌫", ArrowLeft: "←", ArrowRight: "
 const MAX_LABEL = 12;
 
 /** Keys with a meaning of their own in any page. */
-const RESERVED = ["Escape", "Enter", "Tab", "Shift", "Control", "Alt", "AltGraph", "Meta", "CapsLock", "Dead", "Process"];
+const RESERVED = ["Escape", "Enter", "Tab", "Shift", "Control", "Alt", "AltGraph", "Meta", "Dead"];
 
 /** The keys of a game's controls. */
 export class Keys {

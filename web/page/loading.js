@@ -15,20 +15,21 @@ import { loadRuntime, possibleBackEnds, runtimeBytes } from "./runtime.js";
  */
 export async function load(description, onProgress) {
   const backEnds = await possibleBackEnds();
-  const total = description.model.bytes + description.initial_state.bytes + runtimeBytes(description.runtime, backEnds[0]);
+  const { model, initial_state: state, runtime } = description;
+  const total = model.bytes + state.bytes + runtimeBytes(runtime, backEnds[0]);
   let loaded = 0;
   const add = (bytes) => onProgress((loaded += bytes), total);
   const read = async ({ file, bytes }) => (await readFile(file, { bytes }, add)).arrayBuffer();
-  const files = Promise.all([read(description.model), read(description.initial_state), readFrames(description)]);
+  const files = Promise.all([read(model), read(state), readFrames(description)]);
   files.catch(() => {}); // reported below, even if the runtime fails first
   let failure;
   for (const backEnd of backEnds) {
     try {
-      const ort = await loadRuntime(description.runtime, backEnd, add);
+      const ort = await loadRuntime(runtime, backEnd, add);
       const [onnx, initialState, [firstFrame, ...starts]] = await files;
-      const model = await Model.create(description, ort, backEnd, onnx, initialState);
-      await model.verify(starts[0], firstFrame);
-      return { model, backEnd, starts, failure };
+      const ready = await Model.create(description, ort, backEnd, onnx, initialState);
+      await ready.verify(starts[0], firstFrame);
+      return { model: ready, backEnd, starts, failure };
     } catch (error) {
       if (error instanceof PageError) throw error;
       failure = error;

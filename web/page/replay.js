@@ -31,7 +31,8 @@ export function encode({ start, seed, steps }) {
     if (runs.at(-1)?.kind === kind) runs.at(-1).length++;
     else runs.push({ kind, length: 1 });
   }
-  const numbers = [start, steps.some(({ noise }) => noise) ? seed : 0, ...runs.flatMap(({ kind, length }) => [kind, length])];
+  const usedSeed = steps.some(({ noise }) => noise) ? seed : 0;
+  const numbers = [start, usedSeed, ...runs.flatMap(({ kind, length }) => [kind, length])];
   const bytes = [VERSION, ...numbers.flatMap(bytesOf)];
   const text = btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
   if (text.length > MAX_CHARACTERS) throw new ReplayError("its actions change more often than a link holds");
