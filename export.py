@@ -1,9 +1,9 @@
-"""Export a page that plays a trained model in a browser: `python export.py --config configs/00_breakout_demo.yaml`."""
+"""Export a page that plays trained models in a browser: `python export.py --config configs/00_breakout_demo.yaml`."""
 
 import argparse
 from pathlib import Path
 
-from playing.arguments import chosen_model
+from playing.arguments import chosen_models
 from utils.command import (
     EXIT_DONE,
     CommandParser,
@@ -20,14 +20,15 @@ def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = CommandParser(
         "Write a page that plays a trained model in any modern browser, without a server that computes: the model as "
-        "ONNX, starting frames, and the runtime. Running the same command again replaces its own files.",
+        "ONNX, starting frames, and the runtime. Of several models the page lets one choose. Running the same command "
+        "again replaces its own files.",
         "python export.py --config configs/00_breakout_demo.yaml --output_directory page --serve",
     )
     add = parser.add_argument
-    parser.add_configuration(takes_checkpoint=True)
+    parser.add_configuration(takes_checkpoint=True, takes_several=True)
     add("--output_directory", type=Path, required=True, metavar="DIR", help="a new folder, or an earlier export")
     add("--half", action="store_true", help="store weights in half precision: half the download; computes in float32")
-    add("--single_file", action="store_true", help="write one index.html that opens from disk")
+    add("--single_file", action="store_true", help="write one index.html that opens from disk, of one model")
     add(
         "--runtime",
         choices=("local", "cdn"),
@@ -57,22 +58,17 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Export, print a summary, and serve with `--serve`; return the exit code."""
     arguments = parse_arguments()
-    config, arguments.checkpoint = chosen_model(arguments)
+    models = chosen_models(arguments)
 
-    from web.exporter import CHECKED_STEPS, ExportOptions, export_page  # imported here since it takes seconds
+    from web.exporter import ExportOptions, export_games  # imported here since it takes seconds
 
     options = options_from(arguments, ExportOptions)
-    exported = export_page(config, options)
-    cost, naive = exported.cost, exported.naive_cost
-    print(
-        f"model       {exported.model_bytes / 1e6:.1f} MB, weights in {'float16' if options.half else 'float32'}\n"
-        f"a step      {cost.operations} operations, {cost.multiply_adds / 1e6:.0f} million multiply-adds\n"
-        f"            (a naive export: {naive.operations} operations, {naive.multiply_adds / 1e6:.0f} million)\n"
-        f"checked     frames differ from PyTorch's by {exported.largest_difference:.1e} at most, in [-1, 1], over "
-        f"{CHECKED_STEPS} steps\n"
-        f"starts from {exported.source}\n"
-        f"page        {exported.num_bytes / 1e6:.1f} MB, in {options.output_directory}"
-    )
+    exported = export_games(models, options)
+    for game in exported.games:
+        if len(exported.games) > 1:
+            print(f"game        {game.name}")
+        print(game.report)
+    print(f"page        {exported.num_bytes / 1e6:.1f} MB, in {options.output_directory}")
     if arguments.serve:
         serve(options.output_directory, arguments.port)
     elif options.single_file:

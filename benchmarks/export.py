@@ -118,7 +118,7 @@ def _browser_speed(game: ExportedGame, runtime: Path, num_steps: int) -> Browser
     """Measure the speed of the page of a game."""
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder, "page")
-        write_page(page, game, runtime)
+        write_page(page, [game], runtime)
         return measure_in_browser(page, num_steps)
 
 

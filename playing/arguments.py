@@ -4,6 +4,7 @@ Importing it does not import torch.
 """
 
 import argparse
+import itertools
 from pathlib import Path
 
 from utils.command import CommandParser, UserError, configuration_parser, non_negative_int
@@ -47,3 +48,21 @@ def chosen_model(arguments: argparse.Namespace) -> tuple[Configuration, Path | N
     if arguments.config is not None:
         return load_configuration(arguments.config, arguments.overrides), path
     return stored_configuration(load_checkpoint(path), path, arguments.overrides), path
+
+
+def chosen_models(arguments: argparse.Namespace) -> list[tuple[Configuration, Path | None]]:
+    """Return what `chosen_model` does for each of the lists `--config` and `--checkpoint`, taken in pairs.
+
+    Raises:
+        UserError: there is another number of one than of the other, or a pair cannot be used.
+    """
+    configs, checkpoints = arguments.config or [], arguments.checkpoint or []
+    if configs and checkpoints and len(configs) != len(checkpoints):
+        raise UserError(
+            f"--config names {len(configs)} and --checkpoint {len(checkpoints)}; give as many of both, or leave out one"
+        )
+    pairs = list(itertools.zip_longest(configs, checkpoints)) or [(None, None)]
+    return [
+        chosen_model(argparse.Namespace(config=config, checkpoint=checkpoint, overrides=arguments.overrides))
+        for config, checkpoint in pairs
+    ]

@@ -255,6 +255,40 @@ def test_a_single_file_is_alone(command: ExportCommand) -> None:
     assert command("--single_file")[0] == 0  # again
 
 
+class TestSeveralGames:
+    def two(self, command: ExportCommand) -> list[str]:
+        return ["--config", *[str(command.folder / "square.yaml")] * 2]
+
+    def test_are_listed_and_each_has_its_folder(self, command: ExportCommand) -> None:
+        code, out, err = command(*self.two(command), "--starting_frames", "2", "--half")
+        assert code == 0, err
+        assert out.count("game        square\n") == out.count("weights in float16") == 2
+        page = json.loads((command.page / "game.json").read_text())
+        assert page["format_version"] == 1
+        assert page["runtime"]["base"] == "runtime/"
+        assert [game["name"] for game in page["games"]] == ["square", "square-2"]
+        for listed in page["games"]:
+            game = json.loads((command.page / listed["file"]).read_text())
+            assert listed["file"] == f"games/{listed['name']}/game.json"
+            assert listed["bytes"] == game["model"]["bytes"] + game["initial_state"]["bytes"]
+            assert (listed["actions"], listed["thumbnail"]) == (game["actions"], game["starts"][0])
+            (pixels,) = play_exported(command.page, game, [0])
+            assert np.array_equal(np.asarray(Image.open(command.page / game["first_frame"])), pixels[..., :3])
+        assert not (command.page / "model.onnx").exists()
+
+    def test_are_those_of_configurations_and_checkpoints_in_pairs(self, command: ExportCommand) -> None:
+        paths = [str(checkpoint_path(command))] * 3
+        assert command.refused(*self.two(command), "--checkpoint", *paths) == (
+            "--config names 2 and --checkpoint 3; give as many of both, or leave out one"
+        )
+
+    @pytest.mark.parametrize("option", [("--single_file",), ("--initial_frame", "x.png"), ("--action_names", "a")])
+    def test_have_no_options_of_one(self, command: ExportCommand, option: tuple[str, ...]) -> None:
+        assert command.refused(*self.two(command), *option) == (
+            f"{option[0]} is for one game, not for 2; name one, or leave it out"
+        )
+
+
 def test_serving_follows_exporting(command: ExportCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[tuple[Path, int, bool]] = []
     monkeypatch.setattr(

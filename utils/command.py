@@ -127,17 +127,23 @@ class CommandParser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
-    def add_configuration(self, takes_checkpoint: bool = False) -> None:
-        """Add `--config`, `--set` and, for commands that need no configuration beside a checkpoint, `--checkpoint`."""
+    def add_configuration(self, takes_checkpoint: bool = False, takes_several: bool = False) -> None:
+        """Add `--config`, `--set` and, for commands that need no configuration beside a checkpoint, `--checkpoint`.
+
+        With `takes_several` both `--config` and `--checkpoint` take one or more, and are lists.
+        """
+        number = "+" if takes_several else None
         self.add_argument(
             "--config",
             required=not takes_checkpoint,
+            nargs=number,
             metavar="FILE",
             help="a YAML file, or the name of one in configs/",
         )
         if takes_checkpoint:
             self.add_argument(
                 "--checkpoint",
+                nargs=number,
                 metavar="FILE_OR_FOLDER",
                 help="the model (default: the newest of the run of --config); without --config, with the configuration "
                 "stored in it",

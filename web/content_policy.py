@@ -35,7 +35,7 @@ def with_policy(html: str, modules: str, files: Iterable[str] = ()) -> str:
             *(modules, _FILES, "'wasm-unsafe-eval'", *(["'unsafe-hashes'"] if handlers else [])),
             *map(_hash, [*handlers, *scripts]),
         ],
-        "worker-src": [_FILES],
+        "worker-src": [*(["'self'"] if modules == "'self'" else []), _FILES],
         "style-src": [*map(_hash, styles)] or ["'self'"],
         "connect-src": [*files, _FILES],
         "img-src": ["data:"],

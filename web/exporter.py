@@ -1,4 +1,4 @@
-"""Export of a trained model to a web page.
+"""Export of trained models to a web page.
 
 Everything is checked before anything is written. A page is written to a new or empty folder, or to that of an earlier
 export, which is recognised by its `index.html`: there, files with the same names are replaced, and all others stay. The
@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from playing.hints import Hints, read_hints, require_action_names
 from playing.manner import USUAL_FPS
@@ -23,7 +24,7 @@ from playing.starting_frames import StartingFrames, choose_starting_frames
 from utils.command import UserError
 from utils.configuration import Configuration
 from utils.files import require_writable
-from web.exporters import find_exporter
+from web.exporters import ModelExporter, find_exporter
 from web.onnx_simulator import OnnxSimulator, largest_difference
 from web.onnx_step import ExportedStep
 from web.operations import Cost, step_cost
@@ -46,7 +47,6 @@ class ExportOptions:
     """The options of `export.py`, explained by its `--help`."""
 
     output_directory: Path
-    checkpoint: Path | None = None
     half: bool = False
     single_file: bool = False
     runtime: Literal["local", "cdn"] = "local"
@@ -58,13 +58,10 @@ class ExportOptions:
 
 
 @dataclass(frozen=True)
-class Exported:
-    """Sizes, costs and accuracy of an export."""
+class CheckedGame:
+    """A game of an export, with its size, cost and accuracy."""
 
-    num_bytes: int
-    """Size of the page."""
-    model_bytes: int
-    """Size of the model."""
+    game: ExportedGame
     source: str
     """Description of the source of the starting frames."""
     cost: Cost
@@ -74,32 +71,95 @@ class Exported:
     largest_difference: float
     """Largest difference from PyTorch's frames, in [-1, 1], over `CHECKED_STEPS` random steps."""
 
+    half: bool
+    """Whether weights are stored in half precision."""
 
-def export_page(config: Configuration, options: ExportOptions) -> Exported:
-    """Write the page of a checkpoint, ours or the authors', by default of the run's latest.
+    @property
+    def name(self) -> str:
+        """The name of its run."""
+        return self.game.config.logging.run_name
+
+    @property
+    def report(self) -> str:
+        """Lines on size, cost and accuracy."""
+        cost, naive = self.cost, self.naive_cost
+        num_bytes = self.game.step.model.ByteSize()
+        return (
+            f"model       {num_bytes / 1e6:.1f} MB, weights in {'float16' if self.half else 'float32'}\n"
+            f"a step      {cost.operations} operations, {cost.multiply_adds / 1e6:.0f} million multiply-adds\n"
+            f"            (a naive export: {naive.operations} operations, {naive.multiply_adds / 1e6:.0f} million)\n"
+            f"checked     frames differ from PyTorch's by {self.largest_difference:.1e} at most, in [-1, 1], over "
+            f"{CHECKED_STEPS} steps\n"
+            f"starts from {self.source}"
+        )
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported page."""
+
+    num_bytes: int
+    """Size of the page."""
+    games: list[CheckedGame]
+    """Its games, in the order in which they were given."""
+
+
+def export_page(config: Configuration, options: ExportOptions, checkpoint: Path | None = None) -> Exported:
+    """Write the page of a checkpoint, ours or the authors', by default of the run's latest; see `export_games`."""
+    return export_games([(config, checkpoint)], options)
+
+
+def export_games(models: Sequence[tuple[Configuration, Path | None]], options: ExportOptions) -> Exported:
+    """Write the page of one or several games.
+
+    Args:
+        models: the configuration and the checkpoint, ours or the authors', of each game; None for the run's latest.
+        options: the options of all games.
 
     Raises:
         UserError: something is missing, damaged or invalid, or the folder holds something else.
         OSError: the page cannot be written, such as to a full disk; the folder stays as it was.
     """
-    exporter = find_exporter(config)
-    if options.action_names is not None:
-        require_action_names(options.action_names, config.data.actions_count)
+    exporters = [find_exporter(config) for config, _ in models]
+    _require_fitting(models, options)
     _require_usable(options.output_directory)
+    runtime = find_runtime(options.runtime_directory) if options.runtime == "local" else None
+    paths = [checkpoint_path(config, path) for config, path in models]
+    parts = tqdm(list(zip(models, exporters, paths, strict=True)), desc="exporting", unit="game", disable=None)
+    games = [_checked_game(config, exporter, path, options) for (config, _), exporter, path in parts]
+    return Exported(_publish([game.game for game in games], options, runtime), games)
+
+
+def _require_fitting(models: Sequence[tuple[Configuration, Path | None]], options: ExportOptions) -> None:
+    """Check that the options fit each other and the models.
+
+    Raises:
+        UserError: they do not.
+    """
+    if len(models) > 1:
+        of_one = {
+            "--single_file": options.single_file,
+            "--action_names": options.action_names is not None,
+            "--initial_frame": options.initial_frame is not None,
+        }
+        if given := [flag for flag, is_given in of_one.items() if is_given]:
+            raise UserError(f"{given[0]} is for one game, not for {len(models)}; name one, or leave it out")
+    elif options.action_names is not None:
+        require_action_names(options.action_names, models[0][0].data.actions_count)
     if options.single_file and options.runtime == "cdn":
         raise UserError("--single_file with --runtime cdn: a single file holds its runtime; leave one of them out")
-    runtime = find_runtime(options.runtime_directory) if options.runtime == "local" else None
-    path = checkpoint_path(config, options.checkpoint)
+
+
+def _checked_game(config: Configuration, exporter: ModelExporter, path: Path, options: ExportOptions) -> CheckedGame:
+    """Return the game of a checkpoint, compared with PyTorch."""
     simulator, checkpoint = load_simulator(config, torch.device("cpu"), path)
     hints = read_hints(checkpoint, path, config.data.actions_count)
     draw, source = choose_starting_frames(config, options.initial_frame, checkpoint)
     starts = _distinct_frames(draw, options.starting_frames)
     step = exporter.export_step(simulator.model, options.half)
-
     difference = _difference(simulator, step, starts[0])
-    cost, naive = step_cost(step.model), exporter.naive_cost(config)
-    num_bytes = _publish(_game(config, step, starts, options, hints), options, runtime)
-    return Exported(num_bytes, step.model.ByteSize(), source, cost, naive, difference)
+    game = _game(config, step, starts, options, hints)
+    return CheckedGame(game, source, step_cost(step.model), exporter.naive_cost(config), difference, options.half)
 
 
 def _game(
@@ -142,7 +202,7 @@ def _difference(simulator: Simulator, step: ExportedStep, start: np.ndarray) -> 
     return largest_difference(simulator, OnnxSimulator(step), stack, actions)
 
 
-def _publish(game: ExportedGame, options: ExportOptions, runtime: Path | None) -> int:
+def _publish(games: list[ExportedGame], options: ExportOptions, runtime: Path | None) -> int:
     """Build the page, move it to its folder, and return its size in bytes."""
     output = options.output_directory
     unfinished = output / UNFINISHED
@@ -150,7 +210,7 @@ def _publish(game: ExportedGame, options: ExportOptions, runtime: Path | None) -
     made = unfinished if output.exists() else output
     shutil.rmtree(unfinished, ignore_errors=True)  # left over from a killed export
     try:
-        write_page(page, game, runtime)
+        write_page(page, games, runtime)
         if options.single_file:
             write_single_file(page, single / INDEX)
         num_bytes = _move_files(single if options.single_file else page, output)

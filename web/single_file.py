@@ -20,6 +20,9 @@ COMPRESSION_LEVEL = 6
 
 STYLE = re.compile(r'<link rel="stylesheet" href="(?P<file>[^"]+)">')
 ENTRY = re.compile(r'<script type="module" src="(?P<file>[^"]+)"[^>]*></script>')
+SERVICE_WORKER = "service_worker.js"
+"""The script of a served page alone: browsers register none for a file."""
+
 IMPORT, IMPORT_BY_NAME = re.compile(r'\bfrom "\./([\w.]+)"'), r'from "\1"'
 
 
@@ -43,7 +46,7 @@ def write_single_file(directory: Path, output: Path) -> None:
 
 def _modules(directory: Path, entry: str) -> str:
     """Return an import map with every module of the page by its file name, and a script that runs the first one."""
-    names = {entry, *(path.name for path in directory.glob("*.js"))}
+    names = {entry, *(path.name for path in directory.glob("*.js"))} - {SERVICE_WORKER}
     imports = {name: _module_address(directory / name) for name in sorted(names)}
     first = f'<script type="module">import "{entry}";</script>'
     return f'<script type="importmap">{json.dumps({"imports": imports})}</script>\n{first}'

@@ -31,7 +31,7 @@ def test_only_the_page_s_own_code_runs() -> None:
     codes = ['{"imports": {}}', 'import "page.js";', "sorry()"]
     assert policy["script-src"] == {"data:", "blob:", "'wasm-unsafe-eval'", "'unsafe-hashes'", *map(named, codes)}
     assert policy["style-src"] == {named("a { color: red }")}
-    assert policy["connect-src"] == {"blob:"}
+    assert policy["connect-src"] == policy["worker-src"] == {"blob:"}
     assert [policy[name] for name in ("default-src", "base-uri", "form-action")] == [{"'none'"}] * 3
 
 
@@ -42,6 +42,7 @@ def test_files_are_fetched_from_where_they_are() -> None:
     assert policy["script-src"] == {"'self'", "blob:", "'wasm-unsafe-eval'"}
     assert policy["style-src"] == {"'self'"}
     assert policy["connect-src"] == {"'self'", "https://a.org/b/", "blob:"}
+    assert policy["worker-src"] == {"'self'", "blob:"}
 
 
 def test_there_is_one_policy() -> None:

@@ -3,93 +3,31 @@
 Debian has both programs: apt-get install chromium chromium-driver. The runtime comes from npm, once.
 """
 
-import base64
 import io
 import itertools
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-import torch
 from imageio_ffmpeg import read_frames
 from PIL import Image
 from selenium.webdriver import ActionChains, Chrome, Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.wait import WebDriverWait
 
-from benchmarks.browser import chromium, measure_in_browser, missing_programs, open_page, requested_addresses
-from model.caddy import Caddy
-from playing.game import Game
-from playing.simulator import load_simulator
-from playing.starting_frames import STARTING_FRAMES
-from tests.synthetic import configuration_values, write_configuration
-from utils.checkpoint import LATEST, save_checkpoint
+from benchmarks.browser import chromium, measure_in_browser, open_page, requested_addresses
+from tests.web.pages import SCRIPT, TOLERANCE, Page
 from utils.command import UserError
-from utils.configuration import Configuration, load_configuration
+from utils.configuration import Configuration
 from web.exporter import ExportOptions, export_page
-from web.runtime import find_runtime
 from web.server import serving
 from web.single_file import write_single_file
 
-REPOSITORY = Path(__file__).parents[2]
-DESKTOP, PHONE = (1280, 800), (390, 844)
-
-SCRIPT = (2, 2, 0, 0, 0, 1, 2, 0, 1, 2)
-TOLERANCE = 3
-"""Of 255, between the canvas and PyTorch's frames."""
-
-SECONDS = 60
-"""How long the page may take to follow; most things take a few hundredths."""
-
-PIXELS = """
-const canvas = document.getElementById("screen");
-const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-return [canvas.width, canvas.height, btoa(Array.from(data, (value) => String.fromCharCode(value)).join(""))];
-"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _browser_and_runtime() -> None:
-    """Skip where the set-up lacks what a browser test needs; fail in CI, whose set-up has it."""
-    reasons = []
-    if programs := missing_programs():
-        reasons.append(f"{' and '.join(programs)} not installed: apt-get install chromium chromium-driver")
-    try:
-        find_runtime()
-    except UserError as error:
-        reasons.append(str(error))
-    if reasons:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("; ".join(reasons))
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Configuration:
-    """The trained model that comes with the repository, without a data set."""
-    overrides = ["logging.run_name=00_breakout_play", f"data.data_root={tmp_path_factory.mktemp('none')}"]
-    overrides.append(f"logging.save_root={REPOSITORY / 'checkpoints'}")
-    return load_configuration(REPOSITORY / "configs/00_breakout_play.yaml", overrides)
-
-
-@pytest.fixture(scope="module")
-def exported(config: Configuration, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of its page."""
-    directory = tmp_path_factory.mktemp("exported") / "page"
-    export_page(config, ExportOptions(directory, action_names=["left", "stay", "right"], fps=15))
-    return directory
-
-
-@pytest.fixture(scope="module")
-def url(exported: Path) -> Iterator[str]:
-    """Where it is served."""
-    with serving(exported) as address:
-        yield address
+PHONE = (390, 844)
 
 
 @pytest.fixture(scope="module")
@@ -100,110 +38,10 @@ def from_disk(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.as_uri()
 
 
-@pytest.fixture(scope="module")
-def noisy_config(tmp_path_factory: pytest.TempPathFactory) -> Configuration:
-    """A model with variations, two frames in an observation, and random weights, large enough for all to matter."""
-    folder = tmp_path_factory.mktemp("noisy")
-    values = configuration_values(folder)
-    values["model"]["representation_network"]["state_features"] = 32
-    for section in (values["training"], values["evaluation"]):
-        section["batching"]["observation_stacking"] = 2
-    config = load_configuration(write_configuration(folder, values))
-    torch.manual_seed(0)
-    model = Caddy(config).requires_grad_(False)
-    for kernel in (parameter for parameter in model.parameters() if parameter.ndim == 4):
-        kernel.mul_(4)
-    contents = {
-        "model": model.state_dict(),
-        "config": config.model_dump(mode="json"),
-        STARTING_FRAMES: torch.randint(0, 256, (2, 2, 32, 32, 3), dtype=torch.uint8),
-    }
-    save_checkpoint(config.logging.save_directory / LATEST, contents)
-    return config
-
-
-@pytest.fixture(scope="module")
-def noisy(noisy_config: Configuration, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Its page."""
-    directory = tmp_path_factory.mktemp("noisy_page")
-    export_page(noisy_config, ExportOptions(directory))
-    with serving(directory) as address:
-        yield address
-
-
-@pytest.fixture
-def copy(exported: Path, tmp_path: Path) -> Path:
-    """A copy of the folder that a test may damage: by removing and replacing files, never by writing into them."""
-    return shutil.copytree(exported, tmp_path / "copy", copy_function=os.link)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chrome]:
-    with chromium(f"--window-size={DESKTOP[0]},{DESKTOP[1]}") as driver:
-        yield driver
-
-
-@dataclass(frozen=True)
-class Page:
-    """An open page, as a player has it."""
-
-    browser: Chrome
-
-    def __getitem__(self, name: str) -> WebElement:
-        return self.browser.find_element("id", name)
-
-    def press(self, *keys: str) -> None:
-        """Press keys one after the other, each as soon as the one before was followed."""
-        for key in keys:
-            ActionChains(self.browser, duration=0).send_keys(key).perform()
-
-    def act(self, *actions: int) -> None:
-        """Take actions, 0 to K - 1, by number keys, step by step."""
-        for num_steps, action in enumerate(actions, self.num_steps + 1):
-            self.press(str(action + 1))
-            self.wait_for_step(num_steps)
-
-    def wait_for_step(self, number: int) -> None:
-        self.wait_until(lambda: self.num_steps == number)
-
-    def wait_until(self, condition: Callable[[], object]) -> None:
-        WebDriverWait(self.browser, SECONDS, poll_frequency=0.02).until(lambda _: condition())
-
-    @property
-    def num_steps(self) -> int:
-        return int(self["frame"].text)
-
-    @property
-    def pixels(self) -> np.ndarray:
-        """What the canvas shows, int (H, W, 3)."""
-        width, height, data = self.browser.execute_script(PIXELS)
-        return np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 4)[..., :3].astype(int)
-
-    def is_taken(self, action: int) -> bool:
-        """Whether an action is shown as the one that led to the present frame, and no other is."""
-        buttons = self["actions"].find_elements("tag name", "button")
-        taken = [number for number, button in enumerate(buttons) if button.get_attribute("class") == "taken"]
-        return taken == [action]
-
-    @property
-    def news(self) -> str | None:
-        """What a screen reader was told last."""
-        return self["news"].get_attribute("textContent")
-
-
-@pytest.fixture
-def page(browser: Chrome, url: str) -> Page:
-    """The page, served, step by step, before the first action."""
-    open_page(browser, url)
-    page = Page(browser)
-    page.press("t")
-    return page
-
-
 class TestFrames:
     @pytest.mark.parametrize("way", ["url", "from_disk"])
     def test_are_those_of_pytorch_and_nothing_is_requested_from_elsewhere(
-        self, way: str, browser: Chrome, exported: Path, config: Configuration, request: pytest.FixtureRequest
+        self, way: str, browser: Chrome, exported: Path, played: np.ndarray, request: pytest.FixtureRequest
     ) -> None:
         address = request.getfixturevalue(way)
         requested_addresses(browser)
@@ -212,13 +50,8 @@ class TestFrames:
         page.press("t")
         page.act(*SCRIPT)
 
-        start = np.array(Image.open(exported / "starts/00.png"))
-        simulator, _ = load_simulator(config, torch.device("cpu"))
-        game = Game(simulator, np.stack([start] * simulator.stack_shape[0]), seed=0)
-        for action in SCRIPT:
-            game.act(action)
-        assert np.abs(page.pixels - game.frame).max() <= TOLERANCE
-        assert np.abs(page.pixels - start).max() > 100
+        assert np.abs(page.pixels - played).max() <= TOLERANCE
+        assert np.abs(page.pixels - np.array(Image.open(exported / "starts/00.png"))).max() > 100
 
         addresses = requested_addresses(browser)
         assert address in addresses
@@ -583,7 +416,7 @@ class TestForEveryone:
         names = [each.accessible_name for each in controls if each.is_displayed()]
         assert [name.split()[0] for name in names] == [
             *("Left", "Stay", "Right"),
-            *("New", "Reset", "Back", "Pause", "Real", "Record", "Help"),
+            *("New", "Reset", "Back", "Pause", "Real", "Record", "Copy", "Help"),
             *("Speed", "When"),
         ]
         page["new-start"].send_keys("")
@@ -606,7 +439,7 @@ class TestForEveryone:
         page.press("h")
         page.wait_until(page["help"].is_displayed)
         terms = [term.text for term in page["keys"].find_elements("tag name", "dt")]
-        assert terms == ["1 to 3", "← →", "⌫", "0", "R", "Space", "T", "V", "H"]
+        assert terms == ["1 to 3", "← →", "⌫", "0", "R", "Space", "T", "V", "L", "H"]
         page.press("1", Keys.ESCAPE)
         page.wait_until(lambda: not page["help"].is_displayed())
         assert page.num_steps == 0

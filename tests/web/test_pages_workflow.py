@@ -32,7 +32,8 @@ def test_exports_the_trained_model_that_comes_with_the_repository(monkeypatch: p
     monkeypatch.setattr(sys, "argv", shlex.split(command)[1:])
     assert sys.argv[0] == "export.py"
     arguments = export.parse_arguments()
-    config = load_configuration(REPOSITORY / arguments.config, arguments.overrides)
+    (name,) = arguments.config
+    config = load_configuration(REPOSITORY / name, arguments.overrides)
     path = REPOSITORY / "checkpoints" / config.logging.run_name / "latest.pth.tar"
     hints = read_hints(load_checkpoint(path), path, config.data.actions_count)
     assert arguments.action_names is None

@@ -39,6 +39,7 @@ FILES = {
     "page.js": 'import { one } from "./one.js";\nimport {\n  two,\n} from "./two.js";\nconst text = "1% é </p>";\n',
     "one.js": "export const one = 1;\n",
     "two.js": 'export { one as two } from "./one.js";\n',
+    "service_worker.js": "what a single file does without",
     "game.json": json.dumps(GAME),
     "model.onnx": "the model",
     "state.bin": "the state",

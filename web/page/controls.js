@@ -1,5 +1,7 @@
 // Keys, buttons and touch: turns them into presses of a player.
 
+import { codeOf } from "./keys.js";
+
 /** Arrow keys for actions with such names. */
 const ARROWS = { left: "ArrowLeft", right: "ArrowRight", up: "ArrowUp", down: "ArrowDown" };
 const SIGNS = { left: "←", right: "→", up: "↑", down: "↓" };
@@ -7,60 +9,111 @@ const SIGNS = { left: "←", right: "→", up: "↑", down: "↓" };
 /** Number of actions that have a number key. */
 const MAX_NUMBER_KEY = 9;
 
-/** A command of the player, with its key and its button. */
-export class Command {
+/** An action or a command, with its button and its key. */
+export class Control {
   /**
-   * @param {string} code the key's code in `KeyboardEvent`: its place on the keyboard, independent of the layout.
-   * @param {string} button the button's id.
+   * @param {string} id
+   * @param {HTMLButtonElement} button
+   * @param {string} code the code of its usual key in `KeyboardEvent`: its place on the keyboard; "" without one.
    * @param {string} meaning its description in the help.
+   */
+  constructor(id, button, code, meaning) {
+    this.id = id;
+    this.button = button;
+    this.meaning = meaning;
+    this.name = button.firstChild.textContent.trim();
+    this.label = button.querySelector("kbd");
+    this.usualKey = { code, label: this.label.textContent };
+  }
+
+  /** Follow a press of its key, whose release is told to the player. */
+  press() {
+    this.button.click();
+  }
+}
+
+/** A command of the player. */
+export class Command extends Control {
+  /**
+   * @param {string} code see `Control`.
+   * @param {string} button the button's id.
+   * @param {string} meaning see `Control`.
    * @param {() => void} run runs the command.
    */
   constructor(code, button, meaning, run) {
-    this.code = code;
-    this.button = document.getElementById(button);
-    this.meaning = meaning;
-    this.run = run;
+    super(button, document.getElementById(button), code, meaning);
+    this.button.addEventListener("pointerdown", keepFocus);
+    this.button.addEventListener("click", run);
   }
+}
 
-  /** The label of its key. */
-  get key() {
-    return this.button.querySelector("kbd").textContent;
+/** What goes on while its key or button is held. */
+export class Hold extends Control {
+  /**
+   * @param {string} id see `Control`.
+   * @param {HTMLButtonElement} button see `Control`.
+   * @param {string} code see `Control`.
+   * @param {string} meaning see `Control`.
+   * @param {(source: string) => void} press tells the player.
+   * @param {Player} player
+   */
+  constructor(id, button, code, meaning, press, player) {
+    super(id, button, code, meaning);
+    this.press = press;
+    holdable(button, press, player);
   }
 }
 
 /**
- * Connect keys and buttons to a player.
+ * Make the controls of actions, and put their buttons into a group.
  *
  * @param {Player} player
  * @param {string[]} actions the names of the actions.
- * @param {HTMLElement} group the parent of the actions' buttons.
- * @param {HTMLButtonElement} rewind undoes steps while it is held.
- * @param {Command[]} commands
+ * @param {HTMLElement} group
+ * @returns {Hold[]}
  */
-export function listen(player, actions, group, rewind, commands) {
-  const holds = new Map([["Backspace", (source) => player.pressRewind(source)]]);
-  actions.forEach((name, action) => {
+export function actionControls(player, actions, group) {
+  return actions.map((name, action) => {
+    const button = group.appendChild(actionButton(name, action));
+    const code = action < MAX_NUMBER_KEY ? `Digit${action + 1}` : "";
     const press = (source) => player.press(source, action);
-    for (const code of actionCodes(name, action)) holds.set(code, press);
-    group.append(actionButton(name, action));
-    holdable(group.lastElementChild, press, player);
+    return new Hold(`action ${action + 1}`, button, code, `take ${name}`, press, player);
   });
-  holdable(rewind, (source) => player.pressRewind(source), player);
+}
 
-  const clicks = new Map(commands.map(({ code, button }) => [code, () => button.click()]));
-  for (const { button, run } of commands) {
-    button.addEventListener("pointerdown", keepFocus);
-    button.addEventListener("click", run);
-  }
+/**
+ * Follow keys.
+ *
+ * @param {Player} player
+ * @param {string[]} actions the names of the actions; arrows take those that are called like them.
+ * @param {Control[]} controls
+ * @param {Keys} keys their keys.
+ */
+export function listen(player, actions, controls, keys) {
+  const arrows = new Map(
+    actions.map((name, action) => [ARROWS[name.toLowerCase()], (source) => player.press(source, action)]),
+  );
+  const pressOf = (code) => {
+    const control = controls.find(({ id }) => id === keys.find(code));
+    return control ? (source) => control.press(source) : arrows.get(code);
+  };
   addEventListener("keydown", (event) => {
-    const code = event.code.replace("Numpad", "Digit");
-    const does = holds.get(code) ?? clicks.get(code);
-    if (!does || event.ctrlKey || event.metaKey || event.altKey || belongsTo(event.target, code)) return;
+    const code = codeOf(event);
+    const press = pressOf(code);
+    if (!press || event.ctrlKey || event.metaKey || event.altKey || belongsTo(event.target, code)) return;
     event.preventDefault();
-    if (!event.repeat) does(code);
+    if (!event.repeat) press(code);
   });
-  addEventListener("keyup", (event) => player.release(event.code.replace("Numpad", "Digit")));
+  addEventListener("keyup", (event) => player.release(codeOf(event)));
   addEventListener("blur", () => player.releaseAll());
+}
+
+/** Show the keys of controls on their buttons. */
+export function showKeys(controls, keys) {
+  for (const { id, label } of controls) {
+    label.textContent = keys.of(id).label;
+    label.hidden = !label.textContent;
+  }
 }
 
 /** Return the arrows that take actions with such names, such as "← →". */
@@ -69,21 +122,13 @@ export function arrowsOf(names) {
   return lower.filter((name) => Object.hasOwn(SIGNS, name)).map((name) => SIGNS[name]).join(" ");
 }
 
-function actionCodes(name, action) {
-  const codes = action < MAX_NUMBER_KEY ? [`Digit${action + 1}`] : [];
-  const arrow = ARROWS[name.toLowerCase()];
-  return arrow ? [...codes, arrow] : codes;
-}
-
 function actionButton(name, action) {
   const button = document.createElement("button");
   button.textContent = `${name} `;
   button.dataset.action = action;
-  if (action < MAX_NUMBER_KEY) {
-    const key = document.createElement("kbd");
-    key.textContent = action + 1;
-    button.append(key);
-  }
+  const key = document.createElement("kbd");
+  key.textContent = action < MAX_NUMBER_KEY ? action + 1 : "";
+  button.append(key);
   return button;
 }
 

@@ -55,6 +55,11 @@ export async function verifiedAddress(name, blob, integrity) {
   return address;
 }
 
+/** Whether the page is a single file, which holds all others. */
+export function isSingleFile() {
+  return document.querySelector("script[data-file]") !== null;
+}
+
 async function open(name) {
   const inlined = document.querySelector(`script[data-file="${name}"]`);
   if (inlined) {

@@ -1,37 +1,52 @@
 // The page: loads a game, shows it, and reports its state.
 
-import { Command, arrowsOf, listen } from "./controls.js";
-import { PageError, readFile } from "./files.js";
+import { Command, Hold, actionControls, arrowsOf, listen, showKeys } from "./controls.js";
+import { PageError } from "./files.js";
 import { Game } from "./game.js";
-import { Model } from "./model.js";
+import { Gamepads } from "./gamepads.js";
+import { chosenGame, fragment, megabytes, titleOf } from "./games.js";
+import { isolate } from "./isolation.js";
+import { Keys } from "./keys.js";
+import { load } from "./loading.js";
 import { Player, REPEAT, WAIT } from "./player.js";
 import { Recorder, download } from "./recorder.js";
-import { backEndName, loadRuntime, possibleBackEnds, runtimeBytes } from "./runtime.js";
+import { offerKeys } from "./remapping.js";
+import { ReplayError, decode, encode } from "./replay.js";
+import { backEndName } from "./runtime.js";
 import { Screen } from "./screen.js";
-
-const FORMAT_VERSION = 1;
 
 /** Names of actions that do nothing; a game takes such an action while nothing is pressed. */
 const STANDING_STILL = ["stay", "none", "noop", "idle", "wait"];
 
 const READOUT_MILLISECONDS = 250;
 
+/** How long news stay on the page. */
+const NEWS_MILLISECONDS = 6000;
+
 const element = (id) => document.getElementById(id);
 
-/** Resolves to the player and the screen once everything is loaded. */
+/** Resolves to the player and the screen once everything is loaded: never, while a game is to be chosen. */
 export const ready = start();
 ready.catch(showFailure);
+addEventListener("hashchange", () => location.reload());
 
 async function start() {
-  const description = await readDescription();
-  showTitle(description.name);
-  const { model, backEnd, starts, failure } = await load(description);
+  if (await isolate()) return forever();
+  const chosen = await chosenGame(element("games"));
+  if (!chosen) {
+    document.body.classList.add("choosing");
+    return forever();
+  }
+  const { description, isOneOfSeveral } = chosen;
+  document.title = element("title").textContent = titleOf(description.name);
+  element("all-games").hidden = !isOneOfSeveral;
+  const { model, backEnd, starts, failure } = await load(description, showProgress);
 
   const player = new Player(new Game(model, starts), description.frame_rate, idleAction(description.actions));
   const canvas = element("screen");
   const screen = new Screen(canvas, element("stage"), description.width, description.height);
   const recorder = new Recorder(canvas);
-  connect(description, player, recorder);
+  const gamepads = connect(description, player, recorder);
 
   screen.show(player.game.frame);
   element("back-end").textContent = backEndName(backEnd);
@@ -41,100 +56,76 @@ async function start() {
   element("controls").inert = false;
   element("hint").hidden = false;
   announce(`${element("title").textContent} is ready. ${element("hint").textContent}`);
-  run(player, screen, recorder);
+  replayFromAddress(description, player);
+  run(player, screen, recorder, gamepads);
   return { player, screen };
 }
 
-async function readDescription() {
-  const file = await readFile("game.json");
-  let description;
+function forever() {
+  return new Promise(() => {});
+}
+
+function showProgress(loaded, total) {
+  element("progress").value = Math.min(loaded / total, 1);
+  element("loaded").textContent = `Loading ${megabytes(loaded)} of ${megabytes(total)} MB`;
+}
+
+/** Replay what the address holds, if it does: `#game=…&replay=…`. */
+function replayFromAddress({ name, actions }, player) {
+  const [game, text] = [fragment().get("game"), fragment().get("replay")];
+  if (text === null) return;
   try {
-    description = JSON.parse(await file.text());
+    if (game !== null && game !== name) throw new ReplayError("it is of another game");
+    player.replay(decode(text, player.game.starts.length, actions.length));
   } catch (error) {
-    throw new PageError("game.json is damaged. Export the game again.", { cause: error });
+    if (!(error instanceof ReplayError)) throw error;
+    tell(`The link cannot be replayed: ${error.message}.`);
   }
-  if (description.format_version !== FORMAT_VERSION) {
-    throw new PageError(
-      `game.json is of format ${description.format_version}, this page of format ${FORMAT_VERSION}. ` +
-        "Export again, so that both are of one version.",
-    );
-  }
-  return description;
 }
 
-/** Load the model, the runtime and the frames, and show the progress. */
-async function load(description) {
-  const backEnds = await possibleBackEnds();
-  const progress = new Progress(
-    description.model.bytes + description.initial_state.bytes + runtimeBytes(description.runtime, backEnds[0]),
-  );
-  const read = async ({ file, bytes }) => (await readFile(file, { bytes }, progress.add)).arrayBuffer();
-  const files = Promise.all([read(description.model), read(description.initial_state), readFrames(description)]);
-  files.catch(() => {}); // reported below, even if the runtime fails first
-  let failure;
-  for (const backEnd of backEnds) {
+/** Copy a link that replays the game so far; without a clipboard it is put into the address. */
+async function copyLink({ name }, player) {
+  try {
+    const link = new URL(location);
+    link.hash = new URLSearchParams({ game: name, replay: encode(player.game.recording) });
     try {
-      const ort = await loadRuntime(description.runtime, backEnd, progress.add);
-      const [onnx, initialState, [firstFrame, ...starts]] = await files;
-      const model = await Model.create(description, ort, backEnd, onnx, initialState);
-      await model.verify(starts[0], firstFrame);
-      return { model, backEnd, starts, failure };
-    } catch (error) {
-      if (error instanceof PageError) throw error;
-      failure = error;
+      await navigator.clipboard.writeText(link);
+      tell("Link copied: it replays the game so far");
+    } catch {
+      history.replaceState(null, "", link);
+      tell("The link is in the address: it replays the game so far");
     }
+  } catch (error) {
+    if (!(error instanceof ReplayError)) throw error;
+    tell(`No link can replay this game: ${error.message}.`);
   }
-  throw new PageError(
-    `This browser cannot run the model: ${failure.message}. Use a current version of Chrome, Edge, Firefox or Safari.`,
-    { cause: failure },
-  );
 }
 
-/** Read the expected frame after the first step, and the starting frames. */
-async function readFrames({ first_frame: firstFrame, starts, width, height }) {
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  const frames = [];
-  for (const name of [firstFrame, ...starts]) {
-    const file = await readFile(name, { type: "image/png" });
-    try {
-      context.drawImage(await createImageBitmap(file, { colorSpaceConversion: "none" }), 0, 0);
-    } catch (error) {
-      throw new PageError(`${name} is damaged. Copy the exported folder again, whole.`, { cause: error });
-    }
-    frames.push(context.getImageData(0, 0, width, height));
-  }
-  return frames;
-}
-
-/** The progress of loading, shown in the page. */
-class Progress {
-  #loaded = 0;
-
-  constructor(total) {
-    this.total = total;
-  }
-
-  add = (bytes) => {
-    this.#loaded += bytes;
-    element("progress").value = Math.min(this.#loaded / this.total, 1);
-    element("loaded").textContent = `Loading ${megabytes(this.#loaded)} of ${megabytes(this.total)} MB`;
-  };
-}
-
-/** Connect keys, buttons and settings to the player. */
+/** Connect keys, buttons and settings to the player. @returns {Gamepads} */
 function connect(description, player, recorder) {
+  const { name, actions } = description;
   element("noise").hidden = !description.uses_variations;
   element("record").hidden = !recorder.isPossible;
+  const ways = actionControls(player, actions, element("actions"));
   const commands = commandsOf(description, player, recorder).filter(({ button }) => !button.hidden);
-  listen(player, description.actions, element("actions"), element("rewind"), commands);
+  const controls = [...ways, ...commands];
+  const keys = new Keys(name, new Map(controls.map(({ id, usualKey }) => [id, usualKey])));
+  const show = () => {
+    showKeys(controls, keys);
+    explain(actions, ways, commands, keys);
+  };
+  listen(player, actions, controls, keys);
+  offerKeys(keys, controls, element("own-keys"), element("usual-keys"), show);
+  show();
   connectSpeed(player);
-  connectIdle(player, description.actions);
-  explain(description.actions, commands);
+  connectIdle(player, actions);
+  return new Gamepads(player, actions, () => element("pause").click());
 }
 
 function commandsOf(description, player, recorder) {
+  const back = "take the last step back; hold to go on";
   return [
+    new Hold("rewind", element("rewind"), "Backspace", back, (source) => player.pressRewind(source), player),
     new Command("Digit0", "new-start", "begin from another starting frame", () => {
       player.startAnew();
       announce("New start");
@@ -158,6 +149,7 @@ function commandsOf(description, player, recorder) {
       showSwitch("noise", player.noise, player.noise ? "Noise on" : "Noise off");
     }),
     new Command("KeyV", "record", "record a video, and save it", () => toggleRecording(recorder, description.name)),
+    new Command("KeyL", "copy-link", "copy a link that replays the game so far", () => copyLink(description, player)),
     new Command("KeyH", "show-help", "this help", () => element("help").showModal()),
   ];
 }
@@ -202,24 +194,26 @@ function connectIdle(player, actions) {
 }
 
 /** Fill in the hint and the help. */
-function explain(actions, commands) {
-  const keys = actions.length > 1 ? `1 to ${Math.min(actions.length, 9)}` : "1";
+function explain(actions, ways, commands, keys) {
+  const labels = ways.map(({ id }) => keys.of(id).label).filter(Boolean);
+  const isUsual = ways.length > 1 && !ways.some(({ id }) => keys.isChosen(id));
+  const shown = isUsual ? `1 to ${labels.length}` : labels.join(" ");
   const arrows = arrowsOf(actions);
   element("hint").textContent = matchMedia("(pointer: coarse)").matches
     ? "Hold a button to play"
-    : `Hold a key, ${keys}, or a button to play`;
+    : `Hold a key, ${shown}, or a button to play`;
   const rows = [
-    [keys, "take an action; hold to go on"],
+    [shown, "take an action; hold to go on"],
     ...(arrows ? [[arrows, "the actions of these names"]] : []),
-    ["⌫", "take the last step back; hold to go on"],
-    ...commands.map(({ key, meaning }) => [key, meaning]),
+    ...commands.map(({ id, meaning }) => [keys.of(id).label, meaning]),
   ];
-  for (const [key, meaning] of rows) {
+  const entries = rows.flatMap(([key, meaning]) => {
     const [term, definition] = [document.createElement("dt"), document.createElement("dd")];
     term.textContent = key;
     definition.textContent = meaning;
-    element("keys").append(term, definition);
-  }
+    return [term, definition];
+  });
+  element("keys").replaceChildren(...entries);
 }
 
 /** Return what a game takes while nothing is pressed: an action that does nothing, if there is one, else `WAIT`. */
@@ -229,10 +223,11 @@ function idleAction(actions) {
 }
 
 /** Play: advance the player with each refresh of the display. */
-function run(player, screen, recorder) {
+function run(player, screen, recorder, gamepads) {
   let readoutDue = 0;
   const advance = async (now) => {
     try {
+      gamepads.poll();
       if (await player.advance(now)) {
         screen.show(player.game.frame);
         recorder.add();
@@ -242,6 +237,7 @@ function run(player, screen, recorder) {
       return;
     }
     showAction(player.lastAction);
+    showReplay(player.numToReplay);
     element("frame").textContent = player.game.numSteps;
     if (now >= readoutDue) {
       showReadout(player);
@@ -259,14 +255,14 @@ function showAction(action) {
   }
 }
 
+function showReplay(numSteps) {
+  element("replaying").hidden = numSteps === 0;
+  element("replaying").textContent = `Replay of a link: ${numSteps} steps to go. Take an action to take over.`;
+}
+
 function showReadout({ game, pace }) {
   element("rate").textContent = Number.isFinite(pace.rate) ? pace.rate.toFixed(1) : "–";
   element("step-time").textContent = game.numSteps ? `${game.stepMilliseconds.toFixed(1)} ms` : "–";
-}
-
-function showTitle(name) {
-  const words = name.replace(/^\d+_/, "").replaceAll("_", " ");
-  document.title = element("title").textContent = words[0].toUpperCase() + words.slice(1);
 }
 
 function showFailure(error) {
@@ -281,11 +277,16 @@ function showFailure(error) {
   element("failure").hidden = false;
 }
 
+/** Show news for a few seconds, and announce them. */
+function tell(news) {
+  element("told").textContent = news;
+  announce(news);
+  setTimeout(() => {
+    if (element("told").textContent === news) element("told").textContent = "";
+  }, NEWS_MILLISECONDS);
+}
+
 /** Announce news to screen readers. */
 function announce(news) {
   if (news) element("news").textContent = news;
-}
-
-function megabytes(bytes) {
-  return (bytes / 1e6).toFixed(1);
 }

@@ -17,6 +17,7 @@ export class Player {
   lastAction = null;
   #held = new Map(); // by held source: the action, null for undoing steps, and the time of the press
   #due = []; // queued tasks, in order
+  #replay = []; // steps of a recording that are to follow
 
   /**
    * @param {Game} game
@@ -59,6 +60,17 @@ export class Player {
     this.#begin(() => this.game.startAnew());
   }
 
+  /** Restart as a recording did, and take its steps in real time, until it is over or something is pressed. */
+  replay(recording) {
+    this.#begin(() => this.game.restart(recording));
+    this.#replay = [...recording.steps];
+  }
+
+  /** The number of steps that a replay still takes. */
+  get numToReplay() {
+    return this.#replay.length;
+  }
+
   /** Pause or continue real time. */
   togglePause() {
     this.isPaused = this.realTime && !this.isPaused;
@@ -92,16 +104,19 @@ export class Player {
 
   #hold(source, action, run) {
     if (this.#held.has(source)) return;
+    this.#replay = [];
     this.#held.set(source, { action, since: performance.now() });
     this.#due.push({ isPaced: this.isRunning, run });
   }
 
   #begin(run) {
+    this.#replay = [];
     this.#due = [{ isPaced: false, run }];
     this.lastAction = null;
   }
 
   #nextTask(now) {
+    if (this.#replay.length) return this.isRunning ? { isPaced: true, run: () => this.#actAgain() } : null;
     const held = [...this.#held.values()].at(-1);
     if (held && (this.isRunning || now - held.since > HOLD_MILLISECONDS)) {
       return { isPaced: true, run: () => (held.action === null ? this.#rewind() : this.#act(held.action)) };
@@ -111,9 +126,14 @@ export class Player {
     return { isPaced: true, run: () => this.#act(action) };
   }
 
-  async #act(action) {
+  async #act(action, noise = this.noise) {
     this.lastAction = action;
-    await this.game.act(action, this.noise);
+    await this.game.act(action, noise);
+  }
+
+  #actAgain() {
+    const { action, noise } = this.#replay.shift();
+    return this.#act(action, noise);
   }
 
   #rewind() {
