@@ -27,7 +27,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dataset.transforms import FrameTransform
-from dataset.video import FRAME_SUFFIXES, Video
+from dataset.video import Video, is_frame
 from utils.command import UserError, tell
 from utils.configuration import Cache
 from utils.files import lock, replacing, user_cache
@@ -173,11 +173,10 @@ def _decode_to_disk(decoded: DecodedFrames) -> MappedFrames:
 def fingerprint(videos: Sequence[Video], *settings: object) -> bytes:
     """Return a digest of settings and of the names, sizes and modification times of the videos' frame files."""
     digest = hashlib.blake2b(repr(settings).encode(), digest_size=32)
-    suffixes = tuple(FRAME_SUFFIXES)
     for video in videos:
         digest.update(f"\n{video.path.name}".encode())
         with os.scandir(video.path) as entries:
-            frames = {entry.name: entry.stat() for entry in entries if entry.name.lower().endswith(suffixes)}
+            frames = {entry.name: entry.stat() for entry in entries if is_frame(entry)}
         for name, stat in sorted(frames.items()):
             digest.update(f" {name} {stat.st_size} {stat.st_mtime_ns}".encode())
     return digest.digest()

@@ -216,7 +216,7 @@ def _frame_files(folder: Path) -> tuple[int, str]:
     """The number of frame files in the folder of a video and their extension, as it is spelled."""
     try:
         with os.scandir(folder) as entries:
-            names = {entry.name for entry in entries if _looks_like_frame(entry)}
+            names = {entry.name for entry in entries if is_frame(entry)}
     except (FileNotFoundError, NotADirectoryError) as error:
         raise VideoError(f"{folder}: there is no such folder; give the folder of a video") from error
     if not names:
@@ -244,9 +244,12 @@ def _renumbering(folder: Path, names: set[str]) -> str:
     return f"they count from {first}: let python -m dataset.acquisition.prepare --videos {footage} number them, or "
 
 
-def _looks_like_frame(entry: os.DirEntry[str]) -> bool:
+def is_frame(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry of the folder of a video is a frame, by its name; broken and circular links are none."""
     suffix = os.path.splitext(entry.name)[1].lower()
-    return suffix in FRAME_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
+    if suffix not in FRAME_SUFFIXES or entry.name.startswith("."):
+        return False
+    return entry.is_file(follow_symlinks=False) or os.path.isfile(entry.path)
 
 
 def _checked_size(image: Image.Image, expected: tuple[int, int] | None) -> tuple[int, int]:

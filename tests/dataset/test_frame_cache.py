@@ -90,6 +90,12 @@ def test_changed_frames_replace_the_file(make_videos: MakeVideos) -> None:
     assert len(cache_files(videos)) == 1
 
 
+def test_a_link_to_nowhere_is_no_frame(make_videos: MakeVideos) -> None:
+    videos = make_videos(5, 4)
+    (videos[0].path / "00099.png").symlink_to("nowhere.png")
+    assert np.array_equal(read_all(open_frames(videos, TRANSFORM, "disk"), videos), decode_all(videos))
+
+
 def test_each_choice_of_videos_crop_and_size_has_its_own_file(make_videos: MakeVideos) -> None:
     videos = make_videos(5, 4)
     transforms = [TRANSFORM, FrameTransform.of([0, 0, 12, 10], [6, 5]), FrameTransform.of([2, 0, 12, 10], [5, 6])]

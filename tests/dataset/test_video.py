@@ -152,9 +152,10 @@ def test_gaps_and_surplus_frames_are_refused(
     assert reported in refused_on_opening(folder)
 
 
-def test_folders_and_dangling_links_are_no_frames(folder: Path) -> None:
+def test_folders_and_broken_links_are_no_frames(folder: Path) -> None:
     (folder / "00003.png").mkdir()
     (folder / "00004.png").symlink_to("nowhere.png")
+    (folder / "00005.png").symlink_to("00005.png")
     assert len(Video(folder)) == 3
 
 
