@@ -138,9 +138,10 @@ def _require_hub(purpose: str) -> ModuleType:
     try:
         import huggingface_hub
         from huggingface_hub import errors  # noqa: F401
+        from huggingface_hub.utils import logging
     except ImportError as error:
         raise missing_package(purpose, "huggingface-hub", "hub") from error
-    huggingface_hub.utils.logging.set_verbosity_error()
+    logging.set_verbosity_error()
     return huggingface_hub
 
 
