@@ -37,23 +37,25 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def assert_same(ours: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> None:
+    assert ours.keys() == others.keys()
+    assert all(ours[name].dtype == others[name].dtype and torch.equal(ours[name], others[name]) for name in ours)
+
+
 def test_what_is_written_is_read(folder: Path) -> None:
     path = find_checkpoint(folder)
     assert path == find_checkpoint(folder / WEIGHTS) == folder / WEIGHTS
     found = load_checkpoint(path)
     assert found.keys() == CONTENTS.keys()
     assert (found["step"], found["action_names"]) == (7, ["left", "stay", "réchts"])
-    for ours, others in (
-        (found["model"], CONTENTS["model"]),
-        ({"": found[STARTING_FRAMES]}, {"": CONTENTS[STARTING_FRAMES]}),
-    ):
-        assert ours.keys() == others.keys()
-        assert all(ours[name].dtype == others[name].dtype and torch.equal(ours[name], others[name]) for name in ours)
+    assert_same(found["model"], CONTENTS["model"])
+    assert_same({"": found[STARTING_FRAMES]}, {"": CONTENTS[STARTING_FRAMES]})
     assert stored_configuration(found, path) == CONFIG
 
 
 def test_weights_alone_are_a_checkpoint(folder: Path) -> None:
-    (folder / CONFIGURATION).unlink()
+    for name in (CONFIGURATION, STARTS):
+        (folder / name).unlink()
     (folder / WEIGHTS).write_bytes(save({"module.weight": torch.ones(2)}))
     found = load_checkpoint(folder / WEIGHTS)
     assert found.keys() == {"model"}
