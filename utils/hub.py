@@ -6,6 +6,7 @@ A model is addressed as `hub:owner/name`, or `hub:owner/name@revision` for a bra
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -138,10 +139,12 @@ def _require_hub(purpose: str) -> ModuleType:
     try:
         import huggingface_hub
         from huggingface_hub import errors  # noqa: F401
-        from huggingface_hub.utils import logging
+        from huggingface_hub.utils import disable_progress_bars, logging
     except ImportError as error:
         raise missing_package(purpose, "huggingface-hub", "hub") from error
     logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     return huggingface_hub
 
 

@@ -121,8 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
                 try:
                     found: Any = answer(body, *match.groups())  # type: ignore[operator]
                 except _Refused as refused:
-                    status, code = refused.args
-                    return self._send(status, json.dumps({"url": self.hub.url}).encode(), {"X-Error-Code": code})
+                    status, code, *address = refused.args
+                    return self._send(status, json.dumps({"url": "".join(address)}).encode(), {"X-Error-Code": code})
                 if found is not None:
                     self._send(200, json.dumps(found).encode(), {"Content-Type": "application/json"})
                 return None
@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = json.loads(body)
         repository = f"{asked['organization']}/{asked['name']}"
         if repository in self.hub.branches:
-            raise _Refused(409, "")  # whose answer has the address too
+            raise _Refused(409, "", f"{self.hub.url}/{repository}")
         self.hub.commit(repository, {".gitattributes": b"*.safetensors filter=lfs\n"})
         if asked.get("visibility") == "private":
             self.hub.private.add(repository)

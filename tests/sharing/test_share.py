@@ -109,6 +109,7 @@ def test_what_is_pushed_is_pulled_and_played(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr("sharing.folder.ANIMATED_FRAMES", 4)
     code, out, err = command(
         "push", "me/square", "--checkpoint", str(checkpoint), "--device", "cpu", "--license", "mit"
     )
