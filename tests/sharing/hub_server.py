@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.hub.is_silly:
             return self._send(200, b"<html>log in</html>", {"Content-Type": "text/html"})
-        routes = (
+        routes: tuple[tuple[str, Callable[..., Any]], ...] = (
             (r"/api/repos/create", self._create),
             (r"/api/validate-yaml", lambda _: {}),
             (r"/api/models/([^/]+/[^/]+)/preupload/(.+)", self._preupload),
@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         for pattern, answer in routes:
             if match := re.fullmatch(pattern, self.path):
                 try:
-                    found: Any = answer(body, *match.groups())  # type: ignore[operator]
+                    found: Any = answer(body, *match.groups())
                 except _Refused as refused:
                     status, code, *address = refused.args
                     return self._send(status, json.dumps({"url": "".join(address)}).encode(), {"X-Error-Code": code})

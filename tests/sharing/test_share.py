@@ -3,7 +3,7 @@
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,10 @@ from sharing import share
 from tests.command import Command
 from tests.sharing.hub_server import TOKEN, Hub, serving, sha256
 from tests.synthetic import SIDE, square_configuration
-from utils.checkpoint import LATEST, find_checkpoint, save_checkpoint
+from utils.checkpoint import LATEST, find_checkpoint, load_checkpoint, save_checkpoint
 from utils.command import UserError
-from utils.shared_model import ANIMATION, CARD, CONFIGURATION, FILES, STARTS, WEIGHTS
+from utils.shared_model import ANIMATION, CARD, CONFIGURATION, FILES, STARTS, WEIGHTS, write_shared_model
 from utils.shipped import ROOT
-
-Share = Callable[..., Command]
 
 PLAYED = [0, 1, 2, 2, 0]
 
@@ -87,9 +85,6 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 @pytest.fixture(scope="module")
 def shared(checkpoint: Path) -> dict[str, bytes]:
     """The files of a shared model without a card and an animation."""
-    from utils.checkpoint import load_checkpoint
-    from utils.shared_model import write_shared_model
-
     folder = checkpoint.parents[1] / "shared"
     folder.mkdir()
     write_shared_model(folder, load_checkpoint(checkpoint))
@@ -156,7 +151,7 @@ def test_what_is_pushed_is_pulled_and_played(
 def test_a_repository_is_added_to_where_the_user_says_so(hub: Hub, command: Command, checkpoint: Path) -> None:
     old = hub.commit("me/square", {"mine.txt": b"mine", STARTS: b"of before", CARD: b"of before"})
     (checkpoint.parent / "bare").mkdir()
-    contents = torch.load(checkpoint, weights_only=True)
+    contents = load_checkpoint(checkpoint)
     save_checkpoint(checkpoint.parent / "bare" / LATEST, {name: contents[name] for name in ("model", "config")})
     push = ("push", "me/square", "--checkpoint", str(checkpoint.parent / "bare"), "--device", "cpu")
     assert command.refused(*push).startswith("hub:me/square: exists and holds 3 files; --replace makes a new commit")
