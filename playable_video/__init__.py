@@ -10,9 +10,9 @@ frame = world.step(0)
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from playing.world import World, load
+    from playing.world import World, from_pretrained, load
 
-__all__ = ["World", "load"]
+__all__ = ["World", "from_pretrained", "load"]
 
 
 def __getattr__(name: str) -> Any:

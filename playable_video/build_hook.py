@@ -15,7 +15,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = "playable_video"
 
-FOLDERS = ("utils", "model", "dataset", "playing", "evaluation", "web", "training", "preparation")
+FOLDERS = ("utils", "model", "dataset", "playing", "evaluation", "web", "training", "preparation", "sharing")
 """The folders of modules that the package has."""
 
 DATA = ("configs/*.yaml", "configs/evaluation/*.yaml", "checkpoints/00_breakout_play/latest.pth.tar")

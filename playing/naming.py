@@ -7,7 +7,7 @@ from playing.options import PlayOptions
 from playing.simulator import Simulator, checkpoint_path, load_simulator, play_games
 from playing.starting_frames import choose_starting_frames
 from utils.action_names import MAX_NAME_LENGTH, is_action_name
-from utils.checkpoint import save_checkpoint
+from utils.checkpoint import is_shared, save_checkpoint
 from utils.command import UserError
 from utils.configuration import Configuration
 from utils.device import select_device
@@ -27,6 +27,8 @@ def name_actions(config: Configuration, options: PlayOptions) -> None:
         UserError: something is missing or damaged, or a name was not given; nothing is stored then.
     """
     path = checkpoint_path(config, options.checkpoint)
+    if is_shared(path):
+        raise UserError(f"{path}: was shared, and is only read; name the actions of the checkpoint that it is made of")
     simulator, checkpoint = load_simulator(config, select_device(options.device), path)
     before = read_hints(checkpoint, path, simulator.actions_count).action_names
     draw, source = choose_starting_frames(config, options.initial_frame, checkpoint)

@@ -65,6 +65,9 @@ def choose_starting_frames(
         return partial(_of_random_video, config, videos), f"{config.data.data_root} ({split})"
     if STARTING_FRAMES in checkpoint:
         stacks = checkpoint[STARTING_FRAMES].numpy()
+        width, height = config.model.representation_network.target_input_size
+        if stacks.shape[1:] != (config.evaluation.batching.observation_stacking, height, width, 3):
+            raise UserError("the checkpoint's starting frames are of another model; give --initial_frame picture.png")
         return (lambda random: stacks[random.integers(len(stacks))]), "the checkpoint"
     raise UserError(
         f"there is nothing to start from: {config.data.data_root} has no test or validation videos and the checkpoint "

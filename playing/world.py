@@ -116,7 +116,8 @@ def load(checkpoint: str | Path, device: str = "auto", config: str | Path | None
     """Return the model of a checkpoint, ours or the authors', ready to start.
 
     Args:
-        checkpoint: a `latest.pth.tar`, its folder, or the name of a run that comes with the project.
+        checkpoint: a `latest.pth.tar`, its folder, a folder that was shared, `hub:owner/name` of the Hub, or the name
+            of a run that comes with the project.
         device: `auto`, `cpu`, `cuda` or `mps`.
         config: the YAML file of the run, or the name of one that comes with the project. It is needed if the checkpoint
             has no configuration, and replaces the one that it has.
@@ -128,3 +129,7 @@ def load(checkpoint: str | Path, device: str = "auto", config: str | Path | None
     contents = load_checkpoint(path)
     configuration = stored_configuration(contents, path) if config is None else load_configuration(config)
     return World(configuration, build_simulator(configuration, contents, path, select_device(device)), contents, path)
+
+
+from_pretrained = load
+"""The same, by the name that users of the Hub look for."""

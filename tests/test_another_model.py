@@ -32,7 +32,7 @@ from web.exporters import find_exporter
 
 TOY = "a toy"
 REPOSITORY = Path(__file__).parent.parent
-FOLDERS = ("benchmarks", "dataset", "evaluation", "playing", "preparation", "training", "utils")
+FOLDERS = ("benchmarks", "dataset", "evaluation", "playing", "preparation", "sharing", "training", "utils")
 
 
 class ToyModel(PlayableModel):

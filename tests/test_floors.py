@@ -18,7 +18,7 @@ FLOORS = (
     ("playing",),
     ("evaluation", "web"),
     ("training",),
-    ("preparation",),
+    ("preparation", "sharing"),
     ("commands", "benchmarks", "playable_video"),
 )
 """From the ground up. Rooms on one floor know nothing of each other."""

@@ -53,14 +53,24 @@ def release(
         raise UserError(f"{output}: exists; choose another --output")
     path = checkpoint_path(config)
     checkpoint = load_checkpoint(path)
-    weights = {name: _halved(weight) for name, weight in checkpoint["model"].items()}
-    if unfit := [name for name, weight in weights.items() if not weight.isfinite().all()]:
-        raise CheckpointError(
-            f"{path}: {unfit[0]} is too large for half precision; train on, or give away {path} itself"
-        )
+    weights = half_precision(checkpoint["model"], path)
     kept = {name: checkpoint[name] for name in KEPT if name in checkpoint} | given
     read_hints(kept, path, config.data.actions_count)
     save_checkpoint(output, {"model": weights, **kept})
+
+
+def half_precision(weights: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return the weights of a checkpoint that was loaded from `path`, those that are not whole numbers in float16.
+
+    Raises:
+        CheckpointError: one does not fit into half precision.
+    """
+    halved = {name: _halved(weight) for name, weight in weights.items()}
+    if unfit := [name for name, weight in halved.items() if not weight.isfinite().all()]:
+        raise CheckpointError(
+            f"{path}: {unfit[0]} is too large for half precision; train on, or give away {path} itself"
+        )
+    return halved
 
 
 def _given_hints(

@@ -3,6 +3,7 @@
 A checkpoint is a dict with the published keys `model`, `optimizer`, `lr_scheduler`, `step` and `mi_estimator`, and with
 `config`, `random_state`, `data_state`, `starting_frames` and `format_version` in addition (docs/method.md#checkpoints).
 A released checkpoint may also hold `action_names` and `real_time_fps` for play, which `playing/hints.py` describes.
+A shared one is a folder (`utils.shared_model`), which is read as a checkpoint too, by the path of its weights.
 """
 
 import io
@@ -20,6 +21,9 @@ from torch import Tensor, nn
 from utils.command import UserError
 from utils.configuration import Configuration, parse_configuration
 from utils.files import replacing
+from utils.hub import PREFIX, HubAddress, download
+from utils.sections import ConfigurationError
+from utils.shared_model import SUFFIX, WEIGHTS, read_shared_model
 from utils.shipped import ROOT
 
 FORMAT_VERSION = 1
@@ -33,19 +37,32 @@ class CheckpointError(UserError):
 def find_checkpoint(text: str | Path) -> Path:
     """Return the file of that path, else the latest checkpoint in that folder, else that of the shipped run.
 
+    That of a folder which was shared is its weights. `hub:owner/name` is fetched from the Hub (`utils.hub`).
+
     Raises:
         CheckpointError: there is none of them.
+        UserError: it cannot be fetched.
     """
+    if str(text).startswith(PREFIX):
+        return download(HubAddress.of(str(text))) / WEIGHTS
     path = Path(text)
     if path.is_file():
         return path
-    if (path / LATEST).is_file():
-        return path / LATEST
+    for name in (LATEST, WEIGHTS):
+        if (path / name).is_file():
+            return path / name
     shipped = {file.parent.name: file for file in sorted(ROOT.glob(f"checkpoints/*/{LATEST}"))}
     if str(text) in shipped:
         return shipped[str(text)]
     names = f", or the name of a run that comes with the project: {', '.join(shipped)}" if shipped else ""
-    raise CheckpointError(f"{path}: no such checkpoint; give the path of a {LATEST}, or of its folder{names}")
+    raise CheckpointError(
+        f"{path}: no such checkpoint; give the path of a {LATEST}, or of its folder, {PREFIX}owner/name{names}"
+    )
+
+
+def is_shared(path: Path) -> bool:
+    """Whether the checkpoint at `path` is one that was shared, which is only read."""
+    return path.suffix == SUFFIX
 
 
 def stored_configuration(checkpoint: dict[str, Any], path: Path, overrides: list[str] | None = None) -> Configuration:
@@ -84,7 +101,7 @@ def save_checkpoint(path: Path, contents: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Load a checkpoint, ours or the authors', into CPU memory without running code from it.
+    """Load a checkpoint, ours, the authors' or a shared one, into CPU memory without running code from it.
 
     A bare state dict, or one called `state_dict`, is returned as `model`. The names of weights are those of the model
     itself, without the `module.` and `_orig_mod.` that `DataParallel` and `torch.compile` add.
@@ -96,6 +113,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         return _read(path)
     except CheckpointError as error:
+        if is_shared(path):
+            raise CheckpointError(f"{error}; copy or download its folder again") from error
         intact = newest_intact_checkpoint(path.parent, path)
         remedy = (
             f"the newest intact checkpoint is {intact}: copy it to {path.name} to go on from there"
@@ -147,9 +166,14 @@ def load_model_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Pa
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        _check_members(path)
-        with torch.serialization.safe_globals(_NUMPY_SCALARS):
-            contents = torch.load(path, map_location="cpu", weights_only=True)
+        if is_shared(path):
+            contents = read_shared_model(path)
+        else:
+            _check_members(path)
+            with torch.serialization.safe_globals(_NUMPY_SCALARS):
+                contents = torch.load(path, map_location="cpu", weights_only=True)
+    except ConfigurationError:
+        raise
     except (FileNotFoundError, PermissionError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # a damaged or malicious file can make the reader fail in any way

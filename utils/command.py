@@ -145,8 +145,8 @@ class CommandParser(argparse.ArgumentParser):
                 "--checkpoint",
                 nargs=number,
                 metavar="FILE_OR_FOLDER",
-                help="the model (default: the newest of the run of --config); without --config, with the configuration "
-                "stored in it",
+                help="the model, also hub:owner/name of the Hugging Face Hub (default: the newest of the run of "
+                "--config); without --config, with the configuration stored in it",
             )
         self.add_overrides()
 

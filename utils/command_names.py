@@ -41,6 +41,7 @@ COMMANDS = (
     Command("evaluate", "evaluate_dataset", "measure the reconstructed videos against the true ones"),
     Command("compare", "evaluation.compare", "compare evaluations with each other and with the paper"),
     Command("playability", "evaluation.playability", "measure how well a trained model can be played"),
+    Command("share", "sharing.share", "put a trained model on the Hugging Face Hub, or fetch one"),
     Command("release", "training.release", "make a small checkpoint to give away"),
     Command("export_lerobot", "dataset.acquisition.export_lerobot", "export a data set with its actions to LeRobot"),
 )

@@ -64,7 +64,7 @@ def load_sections(kind: type[SectionKind], path: str | Path, overrides: list[str
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise ConfigurationError(f"{path}: cannot be read ({reason}); --config takes one of configs/*.yaml") from error
-    values = _read_yaml(text, str(path))
+    values = parse_yaml(text, str(path))
     if not isinstance(values, dict):
         sections = ", ".join(list(kind.model_fields)[:3])
         raise ConfigurationError(f"{path}: not a configuration (sections {sections}, ... expected)")
@@ -170,7 +170,16 @@ def dump_yaml(values: Any, **options: Any) -> str:
     return yaml.dump(values, Dumper=_Dumper, sort_keys=False, **options)
 
 
-def _read_yaml(text: str, where: str) -> Any:
+def parse_yaml(text: str, where: str) -> Any:
+    """Return the plain values of a YAML text, which has at most `MAX_VALUES`, and runs no code.
+
+    Args:
+        text: as a user, or a stranger, wrote it.
+        where: its origin, named in errors.
+
+    Raises:
+        ConfigurationError: it is not YAML, or holds too much.
+    """
     try:
         values = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:  # values such as 2024-13-45 raise others
@@ -209,7 +218,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(values, dict):
             raise ConfigurationError(f"--set {override}: '{section}' is a value, not a section")
     try:
-        values[key] = _read_yaml(text, f"--set {override}")
+        values[key] = parse_yaml(text, f"--set {override}")
     except ConfigurationError as error:
         raise ConfigurationError(f"{error}; {_as_text(path.strip(), text)}") from error
 

@@ -25,6 +25,7 @@ from benchmarks.endurance.miniature import CLIPS, DATA, RUN_NAME, are_same_weigh
 from dataset.acquisition import convert_video_directory, shard
 from dataset.acquisition.readers.video_file import VideoFile
 from playing.recording import read_play
+from sharing import share
 from training import release
 from utils.checkpoint import load_checkpoint
 from utils.command import EXIT_DONE, EXIT_USER_ERROR, UserError
@@ -74,6 +75,7 @@ WORKS = {
         Command("export"), [*arguments()[:2], *arguments()[4:], "--output_directory", "page", "--runtime", "cdn"]
     ),
     "release": Work(release.main, [*arguments(), "--output", "given/model.pth.tar"], refuses_its_output=True),
+    "share": Work(share.main, ["push", *arguments(), "--output_directory", "shared"], refuses_its_output=True),
     "shard": Work(
         shard.main,
         [f"--data_root={DATA}", "--output_directory=shards", "--shard_size=40KB", "--clip_length=5", "--overlap=2"],

@@ -47,7 +47,7 @@ def test_each_command_shows_its_own_help(command: Command, run: Run) -> None:
 def test_all_commands_but_those_of_tennis_are_listed() -> None:
     modules = {command.module for command in COMMANDS}
     commands = {path.stem for path in REPOSITORY.glob("*.py")}
-    for folder in ("dataset", "playing", "evaluation", "training"):
+    for folder in ("dataset", "playing", "evaluation", "sharing", "training"):
         for path in (REPOSITORY / folder).rglob("*.py"):
             if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8") and "tennis" not in path.parts:
                 commands.add(".".join(path.relative_to(REPOSITORY).with_suffix("").parts))
