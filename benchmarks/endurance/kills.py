@@ -58,6 +58,8 @@ def _converting(processes: int) -> Work:
     return Work(convert_video_directory.main, [*options, "--processes", str(processes)])
 
 
+RECORDED = {"train_videos": 3, "val_videos": 1, "test_videos": 1, "video_length": 20}
+
 WORKS = {
     "train": Work(Command("train"), arguments("training.save_freq=1"), ("results", "checkpoints")),
     "train_with_workers": Work(
@@ -68,6 +70,10 @@ WORKS = {
     "build_evaluation_dataset": Work(Command("build_evaluation_dataset"), arguments()),
     "convert_video_directory": _converting(processes=1),
     "convert_video_directory_in_two_processes": _converting(processes=2),
+    "record_atari": Work(
+        Command("dataset.acquisition.record_atari"),
+        ["--game=pong", "--output_directory=recorded", *(f"--{name}={count}" for name, count in RECORDED.items())],
+    ),
     "play": Work(
         Command("play"), [*arguments(), "--headless", "--actions", SCRIPT, "--play_root", "plays"], repeats=True
     ),
