@@ -1,6 +1,7 @@
 """The report of a run: a self-contained HTML file of how training goes, for which no account is needed."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,19 +42,25 @@ class RunReport:
     configuration: Table
 
 
-def write_run_report(config: Configuration, step: int, evaluation: EvaluationResult, warnings: list[str]) -> None:
+def write_run_report(
+    config: Configuration, step: int, evaluation: EvaluationResult, scalars: Mapping[str, float], warnings: list[str]
+) -> None:
     """Write `results/<run_name>/report.html` after an evaluation; its curves are those of `metrics.jsonl`.
 
     Args:
         config: the run's configuration.
         step: the step that was evaluated.
         evaluation: what was found.
+        scalars: those of the evaluation, which are not logged yet.
         warnings: what to change.
 
     Raises:
         OSError: it cannot be written.
     """
     directory = config.logging.output_directory
+    logged = read_metrics(directory / METRICS)
+    for name, value in scalars.items():
+        logged.setdefault(name, {})[step] = value
     report = RunReport(
         run_name=config.logging.run_name,
         step=step,
@@ -62,7 +69,7 @@ def write_run_report(config: Configuration, step: int, evaluation: EvaluationRes
         warnings=warnings,
         actions_in_words=evaluation.actions_in_words,
         pictures=_pictures(evaluation),
-        curves=_curves(read_metrics(directory / METRICS)),
+        curves=_curves(logged),
         configuration=_configuration_table(config),
     )
     write_page(directory / REPORT, report, TEMPLATE)

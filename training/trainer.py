@@ -240,15 +240,14 @@ class Trainer:
         if self.logger is None:
             return
         symptoms = {} if schedules.is_pretraining(step, self.settings) else self._symptoms(evaluation)
-        self.logger.log_scalars(
-            step, evaluation.scalars | {f"health/{name}": value for name, value in symptoms.items()}
-        )
         for name, pixels in evaluation.images.items():
             self.logger.log_image(step, name, pixels)
         if evaluation.animation is not None:
             self.logger.log_animation(step, "reconstruction", evaluation.animation)
         warnings = [ADVICE[name] for name, is_ill in symptoms.items() if is_ill]
-        write_run_report(self.config, step, evaluation, warnings)
+        scalars = evaluation.scalars | {f"health/{name}": value for name, value in symptoms.items()}
+        write_run_report(self.config, step, evaluation, scalars, warnings)
+        self.logger.log_scalars(step, scalars)  # last, since they say that this evaluation need not be repeated
         tell(f"step {step}: {evaluation.summary()}")
         tell(f"step {step}: {evaluation.actions_in_words}")
         for warning in warnings:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from PIL import Image
+from PIL import Image, ImageSequence
 from tqdm import tqdm
 
 from benchmarks.endurance.children import Child, Command, Ended, Main, descendants, name_of, surviving, told
@@ -208,8 +208,8 @@ def _is_hidden(name: Path) -> bool:
 
 
 def _is_same(name: str, found: bytes, expected: bytes) -> bool:
-    """Whether a file is that of the undisturbed run: weights bit by bit; logs may repeat themselves."""
-    if found == expected or name.endswith(".jsonl"):
+    """Whether a file is that of the undisturbed run: weights bit by bit; logs and their plots may repeat themselves."""
+    if found == expected or name.endswith((".jsonl", ".html")):
         return True
     if not name.endswith(".pth.tar"):
         return False
@@ -249,11 +249,14 @@ def _require_whole(path: Path) -> None:
             json.loads(line)
     elif path.suffix == ".yaml":
         yaml.safe_load(path.read_bytes())
-    elif path.suffix == ".png":
+    elif path.suffix in (".png", ".gif"):
         with Image.open(path) as image:
-            image.load()
+            for frame in ImageSequence.Iterator(image):
+                frame.load()
+    elif path.suffix == ".html" and not path.read_text().rstrip().endswith("</html>"):
+        raise ValueError("has no end")
     elif path.suffix == ".mp4":
         if path.stat().st_size:  # else ffmpeg had no frame to write yet
             VideoFile(path, name).probe()
-    else:
+    elif path.suffix != ".html":
         raise ValueError("unlike the undisturbed one")

@@ -25,8 +25,10 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> str:
         with closing(RunLogger(config)) as logger:
             logger.log_scalars(step, {"train/loss": 2.0 / step, "train/my_term": 1.0})
             positions = {f"eval/states/{position}": 0.5 for position in range(1, 13)}
-            logger.log_scalars(step, evaluation.scalars | positions | {"health/actions_collapsed": True})
-    write_run_report(config, 2, evaluation, ["train longer"])
+            scalars = evaluation.scalars | positions | {"health/actions_collapsed": True}
+            if step == 1:
+                logger.log_scalars(step, scalars)
+    write_run_report(config, 2, evaluation, scalars, ["train longer"])
     return (folder / "results" / "Würfel" / "report.html").read_text(encoding="utf-8")
 
 
