@@ -34,6 +34,9 @@ SECONDS_TO_VANISH = 2.0
 """Seconds after a kill in which all processes of the command have to end."""
 
 PLAYS = Path("plays") / RUN_NAME
+EMPTY_MP4 = 512
+"""Bytes that a file of ffmpeg without frames has at most."""
+
 SCRIPT = "1,2x4,3x4,0,2x6"
 
 Contents = dict[str, bytes]
@@ -256,7 +259,7 @@ def _require_whole(path: Path) -> None:
     elif path.suffix == ".html" and not path.read_text().rstrip().endswith("</html>"):
         raise ValueError("has no end")
     elif path.suffix == ".mp4":
-        if path.stat().st_size:  # else ffmpeg had no frame to write yet
+        if path.stat().st_size > EMPTY_MP4:  # else ffmpeg had no frame to write yet
             VideoFile(path, name).probe()
     elif path.suffix != ".html":
         raise ValueError("unlike the undisturbed one")
