@@ -70,7 +70,7 @@ def test_games_are_filmed_with_the_actions_of_a_few_steps(tmp_path: Path, monkey
     pong = atari("pong", {"stay": "NOOP", "up": "RIGHT"})
     folder = provide("pong", pong, tmp_path, seed=3)
     assert sorted(path.name for path in (folder / "videos").iterdir()) == ["00.mp4", "01.mp4"]
-    probe = VideoFile("00.mp4", folder / "videos/00.mp4").probe()
+    probe = VideoFile(folder / "videos/00.mp4", "00.mp4").probe()
     assert (probe.width, probe.height, probe.frame_rate, probe.num_frames) == (160, 210, 30, 40)
     with (folder / "labels.csv").open(newline="") as table:
         rows = list(csv.DictReader(table))
@@ -116,7 +116,7 @@ def test_a_command_that_fails_is_named(tmp_path: Path) -> None:
 
 def test_a_large_animation_is_halved_until_it_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "noise.gif"
-    noise = np.random.default_rng(0).integers(0, 255, (8, 200, 200, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 255, (4, 160, 160, 3), np.uint8)
     save_animation(path, noise, 100)
     shrink(path)
     monkeypatch.setattr(course, "LARGEST_ANIMATION", 60_000)
@@ -124,8 +124,8 @@ def test_a_large_animation_is_halved_until_it_is_small(tmp_path: Path, monkeypat
     shrink(path)
     assert path.stat().st_size <= 60_000 < before
     with Image.open(path) as animation:
-        assert animation.size == (100, 100)
-        assert animation.info["duration"] * animation.n_frames == 800  # type: ignore[attr-defined]
+        assert animation.size == (80, 80)
+        assert animation.info["duration"] * animation.n_frames == 400  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -152,7 +152,8 @@ def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         monkeypatch.setattr(course, name, value)
     monkeypatch.setitem(FOOTAGE, "squares", film_squares)
     monkeypatch.setitem(FOOTAGE, "missing", lack)
-    squares = Trial("squares", ("--actions", "3", "--device", "cpu"), takes_labels=True, targets={"following": 0})
+    options = ("--actions", "3", "--play_region", "all", "--device", "cpu")
+    squares = Trial("squares", options, takes_labels=True, targets={"following": 0})
     monkeypatch.setitem(TRIALS, "squares", squares)
     monkeypatch.setitem(TRIALS, "missing", Trial("missing"))
     monkeypatch.setattr("preparation.duration.FEWEST_STEPS", STEPS)
@@ -161,9 +162,9 @@ def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         monkeypatch.setattr(f"preparation.{module}.training_memory", lambda *_: GB)
     monkeypatch.setattr("evaluation.play.inverse_model.MOST_STEPS", 50)
     monkeypatch.setattr("evaluation.play.measure.NUM_LESSONS", 16)
-    options = ("--minutes", "1", "--threads", "1", "--output_directory", str(tmp_path / "work"))
+    common = ("--minutes", "1", "--threads", "1", "--output_directory", str(tmp_path / "work"))
     module = SimpleNamespace(__name__="footage", main=command.main)
-    return Command(module, tmp_path, monkeypatch, capsys, *options, "--json", str(tmp_path / "report.json"))
+    return Command(module, tmp_path, monkeypatch, capsys, *common, "--json", str(tmp_path / "report.json"))
 
 
 @pytest.mark.usefixtures("_without_plots")
