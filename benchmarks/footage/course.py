@@ -84,12 +84,12 @@ def run_trial(name: str, trial: Trial, setting: Setting, animation: Path) -> dic
     footage = provide(trial.footage, FOOTAGE[trial.footage], setting.folder / "footage", setting.seed)
     run_name = setting.run_name(name)
     config = f"configs/{run_name}.yaml"
-    options = [*trial.options, *(("--labels", str(footage / "labels.csv")) if trial.takes_labels else ())]
+    labels = ["--labels", str(footage / "labels.csv")] if trial.takes_labels else []
     tell(f"{name}: prepare")
-    what = ["--videos", str(footage / "videos"), "--name", run_name, "--minutes", f"{setting.minutes:g}", *options]
+    what = ["--videos", str(footage / "videos"), "--name", run_name, "--minutes", f"{setting.minutes:g}"]
     told = called(
         "dataset.acquisition.prepare",
-        [*what, "--processes", str(setting.threads)],
+        [*what, *trial.options, *labels, "--processes", str(setting.threads)],
         setting,
         (EXIT_DONE, EXIT_SKIPPED),
     )
@@ -105,7 +105,8 @@ def run_trial(name: str, trial: Trial, setting: Setting, animation: Path) -> dic
     figures = kept_figures(json.loads(report.read_text())["results"]["any_footage"])
     return {
         **setting.described,
-        "options": options,
+        "options": list(trial.options),
+        "takes_labels": trial.takes_labels,
         "proposed": [next(filter(None, line)) for line in PROPOSAL.findall(told)],
         "play_region": load_configuration(setting.folder / config).data.play_region,
         **trained,

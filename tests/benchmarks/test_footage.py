@@ -23,6 +23,7 @@ from dataset.acquisition.readers.video_file import VideoFile
 from evaluation.play.figures import TITLES
 from tests.command import Command, files
 from utils.command import UserError, run_command
+from utils.configuration import load_configuration
 from utils.images import save_animation
 
 GB = 10**9
@@ -178,7 +179,10 @@ def test_a_trial_that_fails_is_told_and_a_finished_one_is_not_repeated(
     assert results["missing"]["failed"] == "the camera is not there: buy one"
     found = results["squares"]
     assert (found["steps"], found["planned_steps"], found["play_region"]) == (STEPS, STEPS, None)
-    assert found["options"][-2:] == ["--labels", str(tmp_path / "work/footage/squares_0/labels.csv")]
+    assert (found["options"][:2], found["takes_labels"]) == (["--actions", "3"], True)
+    config = load_configuration(tmp_path / "work/configs/squares_1_minutes_0.yaml")
+    assert config.data.action_names is not None
+    assert set(config.data.action_names) == {"left", "stay", "right"}
     assert found["proposed"][-1].startswith("all of the frame")
     assert found["figures"].keys() == set(course.FIGURES)
     assert found["reached"] == {"following": True}
