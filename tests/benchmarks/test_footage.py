@@ -27,7 +27,7 @@ from utils.configuration import load_configuration
 from utils.images import save_animation
 
 GB = 10**9
-STEPS = 4
+STEPS = 3
 
 
 @pytest.fixture(autouse=True)
@@ -162,7 +162,9 @@ def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     for module in ("plan", "run"):
         monkeypatch.setattr(f"preparation.{module}.training_memory", lambda *_: GB)
     monkeypatch.setattr("evaluation.play.inverse_model.MOST_STEPS", 50)
-    monkeypatch.setattr("evaluation.play.measure.NUM_LESSONS", 16)
+    for name, value in {"measure.NUM_LESSONS": 16, "measure.NUM_SEQUENCES": 4, "branches.NUM_STARTS": 4}.items():
+        monkeypatch.setattr(f"evaluation.play.{name}", value)
+    monkeypatch.setattr("evaluation.playability.write_play_report", lambda *_: None)
     common = ("--minutes", "1", "--threads", "1", "--output_directory", str(tmp_path / "work"))
     module = SimpleNamespace(__name__="footage", main=command.main)
     return Command(module, tmp_path, monkeypatch, capsys, *common, "--json", str(tmp_path / "report.json"))
