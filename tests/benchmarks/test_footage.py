@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -149,8 +148,9 @@ def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
     for name, value in {"NUM_VIDEOS": 6, "VIDEO_LENGTH": 40, "LABELLED_SHARE": 0.2}.items():
         monkeypatch.setattr(sources, name, value)
-    for name, value in {"called": called, "stopped_in_time": trained, "GAMES": 2, "FRAMES": 10}.items():
-        monkeypatch.setattr(course, name, value)
+    replaced = {"called": called, "stopped_in_time": trained, "GAMES": 2, "FRAMES": 10}
+    for name, replacement in replaced.items():
+        monkeypatch.setattr(course, name, replacement)
     monkeypatch.setitem(FOOTAGE, "squares", film_squares)
     monkeypatch.setitem(FOOTAGE, "missing", lack)
     options = ("--actions", "3", "--play_region", "all", "--device", "cpu")
@@ -166,8 +166,7 @@ def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         monkeypatch.setattr(f"evaluation.play.{name}", value)
     monkeypatch.setattr("evaluation.playability.write_play_report", lambda *_: None)
     common = ("--minutes", "1", "--threads", "1", "--output_directory", str(tmp_path / "work"))
-    module = SimpleNamespace(__name__="footage", main=command.main)
-    return Command(module, tmp_path, monkeypatch, capsys, *common, "--json", str(tmp_path / "report.json"))
+    return Command(command, tmp_path, monkeypatch, capsys, *common, "--json", str(tmp_path / "report.json"))
 
 
 @pytest.mark.usefixtures("_without_plots")
