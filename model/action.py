@@ -3,6 +3,7 @@
 Dimensions: N observations, B batch, T observations in a sequence, K actions, D action-space dimension.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -90,7 +91,7 @@ class ActionNetwork(nn.Module):
             nn.init.constant_(self.variance_fc.bias, config.initial_direction_variance)
         self.variance_fc.requires_grad_(not config.fixed_variance)
         if config.initial_classifier_spread is not None:
-            _spread_classifier(self.final_fc, config.initial_classifier_spread)
+            _spread_classifier(self.final_fc, config.initial_classifier_spread, config.initial_classifier_angle)
         self.final_fc.requires_grad_(not config.fixed_classifier)
 
     def forward(self, states: Tensor, attention: Tensor, noise: Noise | None = None) -> InferredActions:
@@ -130,14 +131,17 @@ class ActionNetwork(nn.Module):
         return pooled.unflatten(0, time_major.shape[:2]).transpose(0, 1)
 
 
-def _spread_classifier(classifier: nn.Linear, spread: float) -> None:
+def _spread_classifier(classifier: nn.Linear, spread: float, angle: float) -> None:
     """Initialise the classifier so that action k is most probable near p_k, K evenly spaced points in [-1, 1].
 
-    The points lie on the first axis of the action space. The logit of action k is spread * (2 p_k x - p_k^2), which
-    falls with the squared distance of x to p_k.
+    The points lie on a line through the origin, turned by `angle` degrees from the first axis of the action space to
+    the second. The logit of action k is spread * (2 p_k x - p_k^2), which falls with the squared distance of p_k to x,
+    the place along the line.
     """
     points = torch.linspace(-1, 1, classifier.out_features)
     with torch.no_grad():
         classifier.weight.zero_()
-        classifier.weight[:, 0] = 2 * spread * points
+        classifier.weight[:, 0] = 2 * spread * points * math.cos(math.radians(angle))
+        if angle:
+            classifier.weight[:, 1] = 2 * spread * points * math.sin(math.radians(angle))
         classifier.bias.copy_(-spread * points.square())

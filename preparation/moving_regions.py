@@ -104,7 +104,7 @@ class Movement:
 
 def find_movement(videos: Sequence[Video], stride: int) -> Movement:
     """Find what moves between frames `stride` apart."""
-    before, after = _pairs(videos, stride)
+    before, after = pairs_of_frames(videos, stride)
     shifts = _camera_shifts(before, after)
     moved = np.abs(shifts).max(axis=1) >= MIN_CAMERA_SHIFT
     changes = np.stack([_changed(*pair) for pair in zip(before, after, shifts, strict=True)])
@@ -116,7 +116,7 @@ def find_movement(videos: Sequence[Video], stride: int) -> Movement:
     )
 
 
-def _pairs(videos: Sequence[Video], stride: int) -> tuple[np.ndarray, np.ndarray]:
+def pairs_of_frames(videos: Sequence[Video], stride: int) -> tuple[np.ndarray, np.ndarray]:
     """Return sampled frames and those `stride` after them: uint8 (N, H, W, 3) each."""
     rows = [(video, first) for video in videos for first in range(video.num_frames - stride)]
     num_pairs = min(len(rows), NUM_PAIRS)

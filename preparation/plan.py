@@ -6,6 +6,7 @@ from pathlib import Path
 from model.perceptual import VGG19
 from preparation.choices import Choice, Choices, chosen_values
 from preparation.costs import training_memory
+from preparation.duration import within
 from preparation.footage import Footage, choose_size
 from preparation.label_table import Labels
 from preparation.machine import Machine
@@ -77,6 +78,11 @@ class Plan:
             fitting_observations=survey.fitting_observations(skip_frames.value),
         )
 
+    def within(self, minutes: float, num_steps: int) -> "Plan":
+        """Return the plan with a training of so many steps, as many as fit into some minutes."""
+        why = f"as many as fitted into {minutes:g} minutes on this machine, with schedules in proportion"
+        return replace(self, recipe=replace(self.recipe, settings=within(self.recipe.settings, num_steps, why)))
+
     @property
     def configuration(self) -> Configuration:
         """The configuration made from `training_choices`."""
@@ -101,6 +107,7 @@ class Plan:
             "data.play_region": self.part.region,
             "data.ground_truth_available": self.knows_actions,
             **self.recipe.settings,
+            **self._angle(),
             "training.action_directions_motion_source": self.part.source,
             "model.representation_network.target_input_size": self.size,
             "model.representation_network.state_resolution": Choice(
@@ -156,6 +163,11 @@ class Plan:
             ),
             "evaluation.batching.skip_frames": Choice(self.skip_frames.value, "as generated"),
         }
+
+    def _angle(self) -> Choices:
+        """Choose the way along which the actions begin, if the recipe lays them out."""
+        lays_out = "model.action_network.initial_classifier_spread" in self.recipe.settings
+        return {"model.action_network.initial_classifier_angle": self.part.angle} if lays_out else {}
 
     def _camera_weights(self) -> Choices:
         """Choose the weights of the term by which actions follow the camera, if they do and the recipe has none."""

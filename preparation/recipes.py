@@ -53,9 +53,7 @@ def small_recipe(num_cores: int) -> Recipe:
                 0.005, "little noise, so that a movement shows before its direction is learned well"
             ),
             "model.action_network.fixed_variance": Choice(True, "and no more later, which would make actions random"),
-            "model.action_network.initial_classifier_spread": Choice(
-                2.0, "the actions begin side by side, from left to right"
-            ),
+            "model.action_network.initial_classifier_spread": Choice(2.0, "the actions begin side by side ..."),
             "training.trainer": Choice("training.smooth_mi_trainer", "remembers actions beyond the small batch"),
             "training.learning_rate": Choice(0.001, "a short training needs long steps ..."),
             "training.lr_schedule": Choice(list(range(1200, 3000, 150)), "... and ever shorter ones later"),

@@ -19,6 +19,7 @@ from dataset.splits import find_split_videos
 from dataset.video import Video
 from preparation.choices import Choice, to_yaml
 from preparation.costs import checkpoints_size, seconds_per_step, training_memory
+from preparation.duration import steps_within
 from preparation.footage import (
     FEWEST_VIDEOS,
     HELD_OUT,
@@ -31,12 +32,21 @@ from preparation.footage import (
 )
 from preparation.label_table import read_labels, store_labels
 from preparation.machine import Machine, find_machine
+from preparation.movement_axis import movement_angle
 from preparation.moving_regions import find_movement
 from preparation.plan import Plan, draft_plan
-from preparation.played_part import StoredFrame, Wanted, choose_part, describe_movement, draw_regions
+from preparation.played_part import (
+    StoredFrame,
+    Wanted,
+    angle_choice,
+    choose_part,
+    describe_movement,
+    draw_regions,
+)
 from preparation.survey import MIN_OBSERVATIONS, MOVING_SHARE, Survey, survey
 from utils.command import EXIT_DONE, EXIT_SKIPPED, UserError, tell
 from utils.command_names import as_run_here
+from utils.configuration import load_configuration
 from utils.files import replacing, require_writable
 
 NUM_SAMPLED_VIDEOS = 4
@@ -45,6 +55,7 @@ SAMPLED_FRAME = 30
 
 KEYS_OF_PLAY = (
     b"play_region",
+    b"initial_classifier_angle",
     b"action_directions_motion_source",
     b"action_directions_motion_lambda",
     b"action_directions_motion_lambda_pretraining",
@@ -69,6 +80,8 @@ class Request:
     play: Wanted = None
     labels: Path | None = None
     """A table of labels: video, frame, action."""
+    minutes: float | None = None
+    """Time that training may take on this machine; None for a usual number of steps."""
 
     @property
     def command(self) -> str:
@@ -94,6 +107,8 @@ class Request:
             options += ["--fps", np.format_float_positional(self.frame_rate, trim="-")]
         if self.labels is not None:
             options += ["--labels", _argument(self.labels)]
+        if self.minutes is not None:
+            options += ["--minutes", np.format_float_positional(self.minutes, trim="-")]
         words = ["python", "-m", "dataset.acquisition.prepare", *options, "--device", self.device]
         return as_run_here(" ".join(map(_quoted, words)))
 
@@ -126,6 +141,8 @@ def prepare(request: Request) -> int:
     frame_rate = Fraction(request.frame_rate) if request.frame_rate else choose_frame_rate(footage)
     _require_length(request, footage, frame_rate)
     draft = draft_plan(request.name, request.data_root, footage, machine)
+    if request.minutes:
+        draft = draft.within(request.minutes, _num_steps(request.minutes, request, draft, machine))
     frame = _stored_frame(request, footage, draft)
     if labels:
         labels.require_frames(footage)
@@ -158,6 +175,17 @@ def prepare(request: Request) -> int:
     return EXIT_SKIPPED if skipped or conversion.warnings else EXIT_DONE
 
 
+def _num_steps(minutes: float, request: Request, plan: Plan, machine: Machine) -> int:
+    """Return how many steps fit into some minutes: measured once, then those of the written configuration.
+
+    Raises:
+        UserError: too few to train, or the configuration was spoilt.
+    """
+    if request.config.exists():
+        return load_configuration(request.config).training.max_steps
+    return steps_within(minutes, seconds_per_step(plan.configuration, machine.device))
+
+
 def _stored_frame(request: Request, footage: Footage, plan: Plan) -> StoredFrame:
     """Describe how most frames of the footage are stored."""
     width, height = plan.size.value
@@ -172,10 +200,13 @@ def _with_part(request: Request, plan: Plan, frame: StoredFrame) -> Plan:
         UserError: nothing moves, or the part that is wanted cannot be played.
     """
     videos = [Video(path) for path in find_split_videos(request.data_root, "train")]
-    movement = find_movement(videos, plan.skip_frames.value + 1)
+    stride = plan.skip_frames.value + 1
+    movement = find_movement(videos, stride)
     if movement.is_still:
         raise UserError(f"{request.videos}: nothing moves in the frames that were compared; give footage of movement")
     part = choose_part(request.play, movement, frame)
+    angle = movement_angle(videos, stride, part.region.value, part.source.value == "camera")
+    part = replace(part, angle=angle_choice(angle))
     picture = request.data_root / "play_regions.png"
     draw_regions(picture, videos, movement.regions, part.region.value)
     for index, line in enumerate(describe_movement(movement, frame)):

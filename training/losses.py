@@ -105,7 +105,7 @@ def motion_alignment_loss(direction_means: Tensor, frames: Tensor) -> Tensor:
     Returns:
         The mean squared distance, each weighted by the share of the change that is movement.
     """
-    return alignment_loss(direction_means, *_visible_movement(frames))
+    return alignment_loss(direction_means, *visible_movement(frames))
 
 
 def camera_alignment_loss(direction_means: Tensor, frames: Tensor) -> Tensor:
@@ -150,7 +150,7 @@ def supervision_loss(log_probabilities: Tensor, labels: Tensor) -> Tensor:
     return torch.where(is_labelled, surprise, 0).sum() / count.clamp_min(torch.finfo(surprise.dtype).eps)
 
 
-def _visible_movement(frames: Tensor) -> tuple[Tensor, Tensor]:
+def visible_movement(frames: Tensor) -> tuple[Tensor, Tensor]:
     """The movement between consecutive frames along x and y, and its share of all change: (B, T-1, 2) each."""
     change = frames.detach().mean(dim=2).diff(dim=1)
     movement, share = zip(*(_movement_along_rows(part) for part in (change, change.transpose(-2, -1))), strict=True)

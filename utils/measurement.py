@@ -43,6 +43,12 @@ def describe_machine(device: torch.device | str = "cpu") -> dict[str, Any]:
     }
 
 
+def report_path(benchmark: str, configuration: str | Path, device: torch.device | str = "cpu") -> Path:
+    """Return where `write_report` writes by default."""
+    name = ".".join((benchmark, Path(configuration).stem, slug(describe_machine(device)["device"]), "json"))
+    return RESULTS_DIRECTORY / name
+
+
 def write_report(
     benchmark: str,
     configuration: str | Path,
@@ -56,8 +62,7 @@ def write_report(
     each machine replaces the previous one.
     """
     machine = describe_machine(device)
-    name = ".".join((benchmark, Path(configuration).stem, slug(machine["device"]), "json"))
-    path = Path(path) if path else RESULTS_DIRECTORY / name
+    path = Path(path) if path else report_path(benchmark, configuration, device)
     report = {
         "benchmark": benchmark,
         "configuration": Path(configuration).stem,

@@ -58,8 +58,10 @@ class ActionNetworkConfiguration(Section):
 
     `initial_direction_variance` starts the variance head at this constant for each of two observations' states, and
     with `fixed_variance` it stays there; `initial_classifier_spread` starts the classifier with the actions side by
-    side along the first axis of the action space. Both default to the authors' random initialisation. With
-    `fixed_classifier` it stays there: what an action means cannot drift, and directions have to come to it.
+    side along the first axis of the action space or, where things move another way, along one that is turned from it to
+    the second by `initial_classifier_angle` degrees: 90 for up and down. Variance and spread default to the authors'
+    random initialisation. With `fixed_classifier` it stays there: what an action means cannot drift, and directions
+    have to come to it.
     """
 
     use_gumbel: bool = True
@@ -71,6 +73,7 @@ class ActionNetworkConfiguration(Section):
     initial_direction_variance: PositiveFloat | None = None
     fixed_variance: bool = False
     initial_classifier_spread: PositiveFloat | None = None
+    initial_classifier_angle: float = 0.0
     fixed_classifier: bool = False
 
     @model_validator(mode="after")
@@ -79,6 +82,11 @@ class ActionNetworkConfiguration(Section):
             raise ValueError("fixed_variance keeps initial_direction_variance, which is not set: set it to 0.005")
         if self.fixed_classifier and self.initial_classifier_spread is None:
             raise ValueError("fixed_classifier keeps initial_classifier_spread, which is not set: set it to 2.0")
+        if self.initial_classifier_angle and (self.action_space_dimension < 2 or not self.initial_classifier_spread):
+            raise ValueError(
+                "initial_classifier_angle turns what initial_classifier_spread lays out, in 2 dimensions at least: set "
+                "it to 0, or initial_classifier_spread to 2.0 and action_space_dimension to 2"
+            )
         return self
 
 

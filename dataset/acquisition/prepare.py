@@ -40,6 +40,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     part.add_argument("--play", choices=["camera"], help="what is played: the movement of the camera")
     add("--labels", type=Path, metavar="FILE.csv", help="true actions of some frames: a table video,frame,action")
+    add(
+        "--minutes",
+        type=positive_float,
+        metavar="M",
+        help="a training that fits into so many minutes on this machine (default: a usual number of steps, whose time "
+        "is told)",
+    )
     add("--fps", type=positive_float, metavar="F", help="frames per second to keep (default: about 10)")
     add("--data_root", type=Path, metavar="DIR", help="new folder for the data set (default: data/NAME)")
     parser.add_device("train on later")
@@ -85,6 +92,7 @@ def main() -> int:
             processes=arguments.processes,
             play=arguments.play or arguments.play_region,
             labels=arguments.labels,
+            minutes=arguments.minutes,
         )
     )
 

@@ -113,6 +113,19 @@ def test_a_spread_classifier_tells_actions_along_the_first_axis() -> None:
     assert classifier(middles).argmax(dim=-1).tolist() == [0, 1, 2]
 
 
+def test_the_classifier_tells_actions_along_a_turned_axis() -> None:
+    overrides = (*FIXED["final_fc"], "initial_classifier_angle=90")
+    config = small_configuration(*(f"model.action_network.{override}" for override in overrides))
+    classifier = build_model(config).get_submodule("action_network.0.final_fc")
+    middles = torch.tensor([[9.0, -1.0], [-9.0, 0.0], [5.0, 1.0]])
+    assert classifier(middles).argmax(dim=-1).tolist() == [0, 1, 2]
+
+
+def test_only_a_spread_classifier_can_be_turned() -> None:
+    with pytest.raises(ConfigurationError, match="initial_classifier_angle turns what initial_classifier_spread lays"):
+        small_configuration("model.action_network.initial_classifier_angle=90")
+
+
 @pytest.mark.parametrize(
     ("key", "start"),
     [("fixed_classifier", "initial_classifier_spread"), ("fixed_variance", "initial_direction_variance")],

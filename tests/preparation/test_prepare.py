@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -680,6 +681,28 @@ def test_a_configuration_that_was_edited_is_kept(videos: Path, command: Command)
 )
 def test_mistakes_are_told_in_one_line(command: Command, arguments: list[str], reason: str) -> None:
     assert reason in command.refused(*arguments)
+
+
+@pytest.mark.usefixtures("_uncounted")
+def test_a_training_that_fits_into_a_time_keeps_its_steps(
+    videos: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preparation.run.seconds_per_step", lambda *_: 0.5)
+    assert command(*options(videos), "--minutes", "10")[0] == 0
+    written = files(command.folder)
+    assert load_configuration("configs/my_game.yaml").training.max_steps == 1080
+    assert "as many as fitted into 10 minutes" in Path("configs/my_game.yaml").read_text()
+    monkeypatch.setattr("preparation.run.seconds_per_step", lambda *_: 0.7)
+    assert command(*options(videos), "--minutes", "10")[0] == 0
+    assert files(command.folder) == written
+    assert "from other options" in command.refused(*options(videos))
+    assert "give at least" in command(*options(videos, "other"), "--minutes", "1e-3")[2]
+
+
+def test_the_walk_through_calls_the_command_as_it_asks_to_be() -> None:
+    text = (Path(__file__).parents[2] / "docs/own_videos.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^python -m dataset\.acquisition\.prepare (.*)$", text, re.MULTILINE)
+    assert [prepare.parse_arguments(shlex.split(line)).minutes for line in lines] == [30]
 
 
 @pytest.mark.usefixtures("_uncounted")
