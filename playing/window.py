@@ -279,5 +279,5 @@ def _start_display() -> None:
 
 def _no_screen(reason: str) -> UserError:
     return UserError(
-        f"no window can be opened: {reason}; play a script without a screen: --headless --actions 1,1,2x10"
+        f"no window can be opened: {reason}; play a script without a screen: play.py --headless --actions 1,1,2x10"
     )

@@ -61,4 +61,4 @@ def as_installed(text: str) -> str:
         text = re.sub(rf"{re.escape(command.in_repository)}(?![\w.])", f"{PROGRAM} {command.name}", text)
         text = re.sub(rf"(?<![\w./-]){command.module}\.py\b", f"{PROGRAM} {command.name}", text)
     text = text.replace("python -m dataset.", "python -m playable_video.dataset.")
-    return re.sub(r"\bconfigs/(?:evaluation/)?(0\d_\w+)\.yaml", r"\1", text)
+    return re.sub(r"(?<![\w./-])configs/(?:evaluation/)?(0\d_\w+)\.yaml", r"\1", text)
