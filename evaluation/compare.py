@@ -15,7 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from pydantic import Field
 
 from evaluation.plots import COLORS, draw_per_position, panels, save_figure
-from evaluation.report import BETTER, MISSING, curves, format_interval, format_value
+from evaluation.report import BETTER, curves, format_interval, format_value
+from evaluation.report_page import MISSING
 from evaluation.results import HEADLINES, Headline, Results, read_results
 from utils.command import CommandParser, UserError, run_command
 from utils.files import require_writable

@@ -3,8 +3,6 @@
 Dimensions: T frames of H x W pixels, N starts or sequences, K actions.
 """
 
-import base64
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +10,13 @@ from typing import Any
 
 import numpy as np
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 
 from evaluation.movement_plots import Movements, draw_mean_movements, draw_movements_alone, draw_movements_merged
-from evaluation.plots import FILE_RESOLUTION, Curve, draw_action_usage, draw_confusion, draw_per_position, save_figure
+from evaluation.plots import Curve, draw_action_usage, draw_confusion, draw_per_position, save_figure
+from evaluation.report_page import MISSING, Picture, Table, picture, plot_picture, write_page
 from evaluation.results import HEADLINES, Evidence, Headline, Results, SequencePair, Value, entry
-from utils.files import replacing
 from utils.images import enlarge, tile
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -37,8 +33,6 @@ STRIP_SIDE, ANIMATION_SIDE = 128, 192
 ANIMATION_FRAMES = 20
 """Maximum number of frames of an animation, evenly spaced."""
 
-FRAME_MILLISECONDS, LAST_FRAME_MILLISECONDS = 150, 900
-
 PLOT_TEXTS = {
     "per_position": "metrics against the position in the sequence",
     "movement_by_action": "density of the movement during each action, one panel an action",
@@ -50,17 +44,6 @@ PLOT_TEXTS = {
 """Description of each plot, by the name of its file."""
 
 BETTER = {"lower": "↓", "higher": "↑", "": ""}
-MISSING = "–"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image inside the HTML."""
-
-    uri: str
-    width: int
-    height: int
-    alt: str
 
 
 @dataclass(frozen=True)
@@ -89,16 +72,6 @@ class PairPicture:
 
     caption: str
     picture: Picture
-
-
-@dataclass(frozen=True)
-class Table:
-    """Numbers as text."""
-
-    title: str
-    titles: list[str]
-    rows: dict[str, list[str]]
-    """The cells of each row after the first one, by the first cell."""
 
 
 @dataclass(frozen=True)
@@ -161,25 +134,7 @@ def write_report(folder: Path, results: Results, evidence: Evidence) -> None:
         protocol=results.protocol,
         provenance=yaml.safe_dump(results.provenance, sort_keys=False, allow_unicode=True),
     )
-    write_page(folder / "report.html", report)
-
-
-def write_page(path: Path, report: object, template: Path = TEMPLATE) -> None:
-    """Write a report as an HTML file that needs no other.
-
-    Args:
-        path: the file.
-        report: what the template shows: a `Report` for that of evaluations.
-        template: extends `page.html` of this folder.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    folders = FileSystemLoader([template.parent, TEMPLATE.parent])
-    environment = Environment(loader=folders, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    html = environment.get_template(template.name).render(report=report)
-    with replacing(path) as file:
-        file.write(html.encode())
+    write_page(folder / "report.html", report, TEMPLATE)
 
 
 def curves(results: Results) -> dict[str, Curve]:
@@ -339,32 +294,3 @@ def _fit(frames: np.ndarray, side: int) -> np.ndarray:
     images = map(Image.fromarray, frames.reshape(-1, height, width, 3))
     shrunk = [np.asarray(image.resize(size, Image.Resampling.BOX)) for image in images]
     return np.stack(shrunk).reshape(*frames.shape[:-3], size[1], size[0], 3)
-
-
-def picture(pages: list[Image.Image], alt: str, quality: int) -> Picture:
-    """Return an image, or an animation of several, encoded as WebP of a quality from 0 to 100."""
-    durations = [FRAME_MILLISECONDS] * (len(pages) - 1) + [LAST_FRAME_MILLISECONDS]
-    file = io.BytesIO()
-    pages[0].save(
-        file, format="WebP", save_all=True, append_images=pages[1:], duration=durations, loop=0, quality=quality
-    )
-    return Picture(_data_uri("image/webp", file.getvalue()), *pages[0].size, alt)
-
-
-def drawing(figure: Figure, alt: str) -> Picture:
-    """Return a plot as SVG, for many curves that no file is made of."""
-    file = io.BytesIO()
-    with rc_context({"svg.fonttype": "none"}):
-        figure.savefig(file, format="svg")
-    width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    return Picture(_data_uri("image/svg+xml", file.getvalue()), width, height, alt)
-
-
-def plot_picture(png: bytes, alt: str) -> Picture:
-    """Return a plot, a PNG file of `FILE_RESOLUTION`."""
-    width, height = (side * 96 // FILE_RESOLUTION for side in Image.open(io.BytesIO(png)).size)  # browsers: 96 dpi
-    return Picture(_data_uri("image/png", png), width, height, alt)
-
-
-def _data_uri(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -2,11 +2,10 @@
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import VGG19_Weights, vgg19
 
 from utils.pretrained import PretrainedFile
 
-VGG19 = PretrainedFile("torchvision", "VGG19", VGG19_Weights.IMAGENET1K_V1.url, "dcbb9e9d")
+VGG19 = PretrainedFile("torchvision", "VGG19", "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d")
 
 LEVELS = ((0, 2), (2, 7), (7, 12), (12, 21), (21, 30))
 """Slices of torchvision's `vgg19().features` that end in relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1."""
@@ -22,6 +21,8 @@ class PerceptualNetwork(nn.Module):
             RuntimeError: entries are missing or have other shapes.
         """
         super().__init__()
+        from torchvision.models import vgg19  # takes seconds to import, and few runs need it
+
         with torch.device("meta"):
             network = vgg19()
         features = network.features[: LEVELS[-1][1]]

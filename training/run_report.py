@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from evaluation.plots import draw_progress
-from evaluation.report import MISSING, Picture, Table, drawing, picture, write_page
+from evaluation.report_page import MISSING, Picture, Table, drawing, picture, write_page
 from training.validation import EvaluationResult
 from utils.configuration import Configuration
 from utils.logger import METRICS, read_metrics

@@ -15,7 +15,8 @@ from evaluation.play.figures import TITLES, Figure, PlayFigures
 from evaluation.play.measure import MeasuredPlay
 from evaluation.play.table import format_estimate, format_movement
 from evaluation.plots import FILE_RESOLUTION, Curve, draw_per_position
-from evaluation.report import BETTER, HeadlineCard, Picture, Report, Table, demonstration, plot_picture, write_page
+from evaluation.report import BETTER, TEMPLATE, HeadlineCard, Report, demonstration
+from evaluation.report_page import Picture, Table, plot_picture, write_page
 
 MEANINGS = {
     "following": "share of steps in which the inverse model reads the pressed action off the generated frames, with "
@@ -67,7 +68,7 @@ def write_play_report(path: Path, measured: MeasuredPlay, provenance: dict[str, 
         protocol={TITLES[name].text: text for name, text in MEANINGS.items()},
         provenance=yaml.safe_dump(provenance, sort_keys=False, allow_unicode=True),
     )
-    write_page(path, report)
+    write_page(path, report, TEMPLATE)
 
 
 def _card(name: str, figure: Figure) -> HeadlineCard:
