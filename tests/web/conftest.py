@@ -1,4 +1,4 @@
-"""Pages, and one Chromium for all tests that open them."""
+"""Pages, and a Chromium for each module that opens them, which ends with it: a page that is left open goes on."""
 
 import os
 import shutil
@@ -139,7 +139,7 @@ def copy(exported: Path, tmp_path: Path) -> Path:
     return shutil.copytree(exported, tmp_path / "copy", copy_function=os.link)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(_browser_and_runtime: None) -> Iterator[Chrome]:
     with chromium(f"--window-size={DESKTOP[0]},{DESKTOP[1]}") as driver:
         yield driver
