@@ -107,7 +107,7 @@ def test_games_of_workflows_are_played(command: str, tmp_path: Path, monkeypatch
     monkeypatch.chdir(REPOSITORY)
     if command.startswith("make "):
         recipe = subprocess.run(shlex.split(f"make -n {command[5:]}"), capture_output=True, text=True, check=True)
-        command = recipe.stdout.splitlines()[-1]
+        (command,) = (line for line in recipe.stdout.splitlines() if "play.py" in line)
     arguments = command.partition("python play.py ")[2]
     monkeypatch.setattr(sys, "argv", ["play.py", *shlex.split(arguments), "--play_root", str(tmp_path)])
     assert play.main() == EXIT_DONE

@@ -61,7 +61,7 @@ def _trained(folder: Path, seed: int, num_steps: int) -> dict[str, Any]:
         f"training.seed={seed}",
         f"training.max_steps={num_steps}",
         f"training.save_freq={num_steps}",
-        f"evaluation.eval_freq={max(1, num_steps // 10)}",  # the first falls into the warm-up
+        f"evaluation.eval_freq={max(1, num_steps // 6)}",  # the first falls into the warm-up
         "logging.log_freq=10",
     )
     child = Child(Command("train"), given, folder)
