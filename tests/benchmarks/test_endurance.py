@@ -20,6 +20,7 @@ from benchmarks.endurance.gadgets import TRAP
 from benchmarks.endurance.hostile_formats import Format
 from benchmarks.endurance.kills import WORKS, Work
 from utils.command import EXIT_DONE, EXIT_SKIPPED, UserError
+from utils.measurement import RESULTS_DIRECTORY
 
 
 def results(campaign: Iterator[tuple[str, Any]]) -> dict[str, Any]:
@@ -34,6 +35,16 @@ def test_killed_commands_finish(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["kills"] == 4
     assert sum(found["share_of_kills"].values()) == pytest.approx(1, abs=0.01)
     assert found["kills_of_each_command"].keys() == set(names)
+
+
+@pytest.mark.parametrize(("campaign", "key", "least"), [("kills", "kills", 100), ("faults", "faults", 9)])
+def test_the_committed_campaigns_found_nothing(campaign: str, key: str, least: int) -> None:
+    paths = list(RESULTS_DIRECTORY.glob(f"endurance.{campaign}.*.json"))
+    assert paths
+    for path in paths:
+        found = json.loads(path.read_text())["results"]
+        assert found["failures"] == []
+        assert (found[key] if isinstance(found[key], int) else len(found[key])) >= least
 
 
 def test_hostile_files_do_no_harm() -> None:
