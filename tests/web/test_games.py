@@ -221,8 +221,11 @@ class TestKeys:
         page["help"].find_element("tag name", "summary").click()
         page["usual-keys"].click()
         assert browser.execute_script("return localStorage.length") == 0
-        page.press(Keys.ESCAPE, "1")
-        page.wait_for_step(2)
+        page.press(Keys.ESCAPE)
+        page.wait_until(lambda: not page["help"].is_displayed())
+        num_steps = page.num_steps
+        page.press("1")
+        page.wait_until(lambda: page.num_steps > num_steps)
         assert self.button(page, 0).split() == ["left", "1"]
 
     def test_that_are_stored_wrongly_are_the_usual_ones(self, page: Page) -> None:
