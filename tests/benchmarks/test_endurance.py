@@ -37,7 +37,9 @@ def test_killed_commands_finish(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["kills_of_each_command"].keys() == set(names)
 
 
-@pytest.mark.parametrize(("campaign", "key", "least"), [("kills", "kills", 100), ("faults", "faults", 9)])
+@pytest.mark.parametrize(
+    ("campaign", "key", "least"), [("kills", "kills", 100), ("hostile", "files", 300), ("faults", "faults", 9)]
+)
 def test_the_committed_campaigns_found_nothing(campaign: str, key: str, least: int) -> None:
     paths = list(RESULTS_DIRECTORY.glob(f"endurance.{campaign}.*.json"))
     assert paths
