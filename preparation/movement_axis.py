@@ -6,8 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dataset.video import Video
-from preparation.moving_regions import pairs_of_frames
 from training.camera_motion import camera_movement
 from training.losses import visible_movement
 
@@ -15,18 +13,18 @@ ROUNDED_TO = 15
 """Degrees: what is estimated is no more precise."""
 
 
-def movement_angle(videos: Sequence[Video], stride: int, box: Sequence[int] | None, of_camera: bool) -> int:
-    """Return the angle of the main movement between frames `stride` apart, in degrees of the action space.
+def movement_angle(before: np.ndarray, after: np.ndarray, box: Sequence[int] | None, of_camera: bool) -> int:
+    """Return the angle of the main movement from frames to others, in degrees of the action space.
 
     It is that of the movements that training's directions follow (`training.losses.alignment_loss`).
 
     Args:
-        videos: those of the training split.
-        stride: frames from one observation to the next.
+        before: stored frames, uint8 (N, H, W, 3).
+        after: those of the next observations.
         box: [left, top, right, bottom] of the part that is played, in pixels of stored frames; None for all.
         of_camera: whether the camera is played.
     """
-    frames = torch.from_numpy(np.stack(pairs_of_frames(videos, stride), axis=1)).movedim(-1, 2).float() / 255
+    frames = torch.from_numpy(np.stack([before, after], axis=1)).movedim(-1, 2).float() / 255
     if box is not None:
         left, top, right, bottom = box
         frames = frames[..., top:bottom, left:right]

@@ -102,9 +102,8 @@ class Movement:
         return self.camera_share >= MIN_CAMERA_SHARE
 
 
-def find_movement(videos: Sequence[Video], stride: int) -> Movement:
-    """Find what moves between frames `stride` apart."""
-    before, after = pairs_of_frames(videos, stride)
+def find_movement(before: np.ndarray, after: np.ndarray) -> Movement:
+    """Find what moves from frames to others, as `pairs_of_frames` returns them."""
     shifts = _camera_shifts(before, after)
     moved = np.abs(shifts).max(axis=1) >= MIN_CAMERA_SHIFT
     changes = np.stack([_changed(*pair) for pair in zip(before, after, shifts, strict=True)])

@@ -33,7 +33,7 @@ from preparation.footage import (
 from preparation.label_table import read_labels, store_labels
 from preparation.machine import Machine, find_machine
 from preparation.movement_axis import movement_angle
-from preparation.moving_regions import find_movement
+from preparation.moving_regions import find_movement, pairs_of_frames
 from preparation.plan import Plan, draft_plan
 from preparation.played_part import (
     StoredFrame,
@@ -200,12 +200,12 @@ def _with_part(request: Request, plan: Plan, frame: StoredFrame) -> Plan:
         UserError: nothing moves, or the part that is wanted cannot be played.
     """
     videos = [Video(path) for path in find_split_videos(request.data_root, "train")]
-    stride = plan.skip_frames.value + 1
-    movement = find_movement(videos, stride)
+    before, after = pairs_of_frames(videos, stride=plan.skip_frames.value + 1)
+    movement = find_movement(before, after)
     if movement.is_still:
         raise UserError(f"{request.videos}: nothing moves in the frames that were compared; give footage of movement")
     part = choose_part(request.play, movement, frame)
-    angle = movement_angle(videos, stride, part.region.value, part.source.value == "camera")
+    angle = movement_angle(before, after, part.region.value, part.source.value == "camera")
     part = replace(part, angle=angle_choice(angle))
     picture = request.data_root / "play_regions.png"
     draw_regions(picture, videos, movement.regions, part.region.value)

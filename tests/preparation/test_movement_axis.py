@@ -13,6 +13,7 @@ from dataset.video import Video, write_video
 from model.build import build_model
 from model.noise import NoNoise
 from preparation.movement_axis import angle_of, movement_angle
+from preparation.moving_regions import pairs_of_frames
 from tests.synthetic import SIDE, square_configuration, write_square_videos
 from training.losses import motion_alignment_loss
 from utils.configuration import Configuration
@@ -52,7 +53,7 @@ def test_the_angle_is_seen_in_the_footage(
     squares: dict[str, Path], way: str, angle: int, box: list[int] | None
 ) -> None:
     videos = [Video(path) for path in find_videos(square_configuration(squares[way]).data, "train")]
-    assert movement_angle(videos, 1, box, of_camera=False) == angle
+    assert movement_angle(*pairs_of_frames(videos, stride=1), box, of_camera=False) == angle
 
 
 def accuracy(folder: Path, angle: int, num_steps: int) -> float:

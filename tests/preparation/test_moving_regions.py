@@ -7,7 +7,7 @@ import pytest
 from numpy.random import default_rng
 
 from dataset.video import Video, write_video
-from preparation.moving_regions import find_movement
+from preparation.moving_regions import find_movement, pairs_of_frames
 
 HEIGHT, WIDTH = 64, 80
 
@@ -42,7 +42,7 @@ def game(length: int = 200, ball: bool = True) -> np.ndarray:
 
 
 def test_two_paddles_are_apart_and_the_ball_is_neither(tmp_path: Path) -> None:
-    movement = find_movement(write(tmp_path / "game", game()), stride=1)
+    movement = find_movement(*pairs_of_frames(write(tmp_path / "game", game()), stride=1))
     paddles = {region.place: region for region in movement.regions if region.way == "up and down"}
     assert paddles.keys() == {"left", "right"}
     for place, columns in (("left", (6, 9)), ("right", (70, 73))):
@@ -61,14 +61,14 @@ def test_things_that_move_together_are_one(tmp_path: Path) -> None:
     for frame, x in zip(frames, walk(100, 8, 56, 4, seed=2), strict=True):
         frame[20:30, x : x + 8] = 200  # a body
         frame[34:40, x : x + 8] = 90  # and its feet
-    (region,) = find_movement(write(tmp_path / "figure", frames), stride=1).regions
+    (region,) = find_movement(*pairs_of_frames(write(tmp_path / "figure", frames), stride=1)).regions
     assert region.way == "sideways"
     assert region.box[1] <= 20 < 40 <= region.box[3]
 
 
 def test_footage_that_stands_still_is_still(tmp_path: Path) -> None:
     frames = 100 + default_rng(0).integers(0, 10, (20, HEIGHT, WIDTH, 3), np.uint8)
-    movement = find_movement(write(tmp_path / "still", frames), stride=1)
+    movement = find_movement(*pairs_of_frames(write(tmp_path / "still", frames), stride=1))
     assert movement.is_still
     assert movement.regions == []
 
@@ -82,7 +82,7 @@ def world() -> np.ndarray:
 def test_a_camera_that_moves_is_told(world: np.ndarray, tmp_path: Path) -> None:
     corners = zip(walk(60, 4, 60, 3, seed=3), walk(60, 4, 40, 0, seed=4), strict=True)
     frames = np.stack([world[y : y + HEIGHT, x : x + WIDTH] for x, y in corners])
-    movement = find_movement(write(tmp_path / "camera", frames), stride=1)
+    movement = find_movement(*pairs_of_frames(write(tmp_path / "camera", frames), stride=1))
     assert movement.camera_moves
     assert 0.4 < movement.camera_share < 0.9
     assert movement.camera_shift == pytest.approx(3, abs=0.2)
@@ -93,6 +93,6 @@ def test_what_moves_before_a_texture_is_no_camera(world: np.ndarray, tmp_path: P
     frames = np.stack([world[:HEIGHT, :WIDTH]] * 60)
     for frame, x in zip(frames, walk(60, 8, 56, 4, seed=2), strict=True):
         frame[20:30, x : x + 8] = (255, 0, 255)
-    movement = find_movement(write(tmp_path / "world", frames), stride=1)
+    movement = find_movement(*pairs_of_frames(write(tmp_path / "world", frames), stride=1))
     assert movement.camera_share == 0
     assert len(movement.regions) == 1
