@@ -22,12 +22,10 @@ from dataset.video import Video
 from dataset.video_dataset import SequenceKey, VideoDataset
 from utils.command import UserError, one_line
 from utils.configuration import Configuration
+from utils.shared_model import STARTING_FRAMES
 
 NUM_STORED = 8
 """Number of starting frames that training stores with a checkpoint."""
-
-STARTING_FRAMES = "starting_frames"
-"""The checkpoint entry with the starting frames: uint8 (N, S, H, W, 3)."""
 
 SPLITS = ("test", "val")
 """The splits from which starting frames are drawn, in order of preference."""

@@ -71,18 +71,22 @@ class WatchedCheckpoint:
         Raises:
             CheckpointError: it is damaged, or of another model.
         """
-        if not self.path.exists() or self._version() == self._loaded:
+        if self._version() in (None, self._loaded):
             return False
         self._load()
         return True
 
     def _load(self) -> None:
-        self._loaded = self._version() if self.path.exists() else None  # first: it may be replaced meanwhile
+        self._loaded = self._version()  # first: it may be replaced meanwhile
         self.contents = load_checkpoint(self.path)
         self.simulator = build_simulator(self.config, self.contents, self.path, self.device)
 
-    def _version(self) -> tuple[int, int]:
-        status = self.path.stat()
+    def _version(self) -> tuple[int, int] | None:
+        """What differs between files that replaced each other; None where there is none."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return None
         return status.st_ino, status.st_mtime_ns
 
 

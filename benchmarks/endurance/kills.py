@@ -256,10 +256,11 @@ def _require_whole(path: Path) -> None:
         with Image.open(path) as image:
             for frame in ImageSequence.Iterator(image):
                 frame.load()
-    elif path.suffix == ".html" and not path.read_text().rstrip().endswith("</html>"):
-        raise ValueError("has no end")
+    elif path.suffix == ".html":
+        if not path.read_text().rstrip().endswith("</html>"):
+            raise ValueError("has no end")
     elif path.suffix == ".mp4":
         if path.stat().st_size > EMPTY_MP4:  # else ffmpeg had no frame to write yet
             VideoFile(path, name).probe()
-    elif path.suffix != ".html":
+    else:
         raise ValueError("unlike the undisturbed one")
