@@ -1,27 +1,49 @@
-"""`train.py` in processes of its own, which tests can interrupt and kill."""
+"""Commands of the project in processes of their own, forked from a server that has imported what they need."""
 
 import multiprocessing
 import os
+import runpy
 import signal
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-DEADLINE = 120
+REPOSITORY = Path(__file__).parent.parent
+
+DEADLINE = 300
 """Seconds after which a process is taken to hang."""
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["training.run"])  # imported once for all processes
+_context.set_forkserver_preload(
+    ["evaluation.dataset_evaluator", "evaluation.playability", "preparation.run", "training.run"]
+)
 
 
-class TrainingProcess:
-    """`train.py` with some arguments, at the head of a process group as behind a terminal."""
+class PythonProcess:
+    """A command that begins with `python`, at the head of a process group as behind a terminal."""
 
-    def __init__(self, folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
-        """Start it. `folder` gets its output; None in `environment` unsets a variable."""
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str | Path,
+        cwd: Path = REPOSITORY,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start it.
+
+        Args:
+            folder: gets what is printed.
+            arguments: what follows `python`: a script, `-m` and a module or `-c` and code, and their arguments.
+            cwd: the working folder.
+            environment: variables, beside or in place of those of this process.
+        """
         self._outputs = folder / "stdout", folder / "stderr"
-        self._process = _context.Process(target=_train, args=(arguments, self._outputs, environment or {}))
+        whole = {**os.environ, **(environment or {})}
+        command = [str(argument) for argument in arguments]
+        self._process = _context.Process(target=_run, args=(command, self._outputs, cwd, whole))
         self._process.start()
 
     def wait_until(self, condition: Callable[[], object]) -> None:
@@ -37,38 +59,72 @@ class TrainingProcess:
         if self._process.is_alive():
             (os.killpg if to_group else os.kill)(self._process.pid, number)
 
-    def wait(self) -> int | None:
+    def wait(self) -> int:
         """Return the exit code, negative the number of the signal that ended the process."""
         self._process.join(DEADLINE)
         if self._process.is_alive():
             self._process.kill()
             raise AssertionError(f"still running after {DEADLINE} s: {self.stderr}")
+        assert self._process.exitcode is not None
         return self._process.exitcode
+
+    def has_printed(self, text: str) -> bool:
+        """Whether it printed something, if it has begun."""
+        return self._outputs[0].exists() and text in self.stdout
 
     @property
     def stdout(self) -> str:
         """What it printed so far."""
-        return self._outputs[0].read_text()
+        return self._outputs[0].read_text(encoding="utf-8")
 
     @property
     def stderr(self) -> str:
         """What it complained of so far, the progress bar included."""
-        return self._outputs[1].read_text()
+        return self._outputs[1].read_text(encoding="utf-8")
 
 
-def _train(arguments: tuple[str, ...], outputs: tuple[Path, Path], environment: dict[str, str]) -> None:
+def run_python(
+    *arguments: str | Path, cwd: Path = REPOSITORY, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command that begins with `python` to its end; for the arguments see `PythonProcess`."""
+    with tempfile.TemporaryDirectory() as folder:
+        process = PythonProcess(Path(folder), *arguments, cwd=cwd, environment=environment)
+        return subprocess.CompletedProcess(arguments, process.wait(), process.stdout, process.stderr)
+
+
+def succeed(*arguments: str | Path, cwd: Path = REPOSITORY, environment: Mapping[str, str] | None = None) -> str:
+    """Run a command that begins with `python`, which succeeds; return what it prints."""
+    done = run_python(*arguments, cwd=cwd, environment=environment)
+    assert done.returncode == 0, f"{arguments}: {done.stderr}"
+    return done.stdout
+
+
+def run_forked(command: Sequence[str], **options: object) -> subprocess.CompletedProcess[str]:
+    """Take the place of `subprocess.run` for a command that begins with this Python."""
+    assert command[0] == sys.executable
+    assert options == {"check": False}
+    return run_python(*command[1:])
+
+
+def _run(command: list[str], outputs: tuple[Path, Path], cwd: Path, environment: dict[str, str]) -> None:
     os.setpgid(0, 0)
     for descriptor, path in enumerate(outputs, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    os.chdir(cwd)
+    os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["train.py", *arguments]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     multiprocessing.set_start_method(None, force=True)  # workers start as they do from a command line
 
     import torch
 
-    import train
-    from utils.command import run_command
-
     torch.set_num_threads(1)
-    run_command(train.main)
+    if command[0] == "-m":
+        sys.argv = command[1:]
+        runpy.run_module(command[1], run_name="__main__", alter_sys=True)
+    elif command[0] == "-c":
+        sys.argv = ["-c", *command[2:]]
+        exec(command[1], {"__name__": "__main__"})
+    else:
+        sys.argv = command
+        runpy.run_path(str(REPOSITORY / command[0]), run_name="__main__")

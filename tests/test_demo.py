@@ -2,9 +2,9 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.processes import succeed
 
 REPOSITORY = Path(__file__).parent.parent
 CONFIG = "configs/00_breakout_demo.yaml"
@@ -18,7 +18,7 @@ def test_the_demo_finds_the_actions(tmp_path: Path) -> None:
     options = recording[1].split()
     for option, number in (("--train_videos", 24), ("--val_videos", 6), ("--test_videos", 1)):
         options[options.index(option) + 1] = str(number)
-    run("-m", "dataset.acquisition.record_atari", *options, "--output_directory", str(tmp_path / "data"))
+    succeed("-m", "dataset.acquisition.record_atari", *options, "--output_directory", str(tmp_path / "data"))
 
     overrides = {
         "data.data_root": tmp_path / "data",
@@ -27,7 +27,7 @@ def test_the_demo_finds_the_actions(tmp_path: Path) -> None:
         "training.max_steps": NUM_STEPS,
         "evaluation.max_evaluation_batches": 4,
     }
-    run("train.py", "--config", CONFIG, *(f"--set={key}={value}" for key, value in overrides.items()))
+    succeed("train.py", "--config", CONFIG, *(f"--set={key}={value}" for key, value in overrides.items()))
 
     (metrics,) = tmp_path.glob("results/*/metrics.jsonl")
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
@@ -40,8 +40,3 @@ def test_the_demo_finds_the_actions(tmp_path: Path) -> None:
     assert found["eval/reconstruction"] < 0.1
     assert found["eval/ball_drawn_one_step"] > 0.3
     assert found["eval/action_effect"] > 0.1
-
-
-def run(*arguments: str) -> None:
-    done = subprocess.run([sys.executable, *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

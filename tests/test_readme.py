@@ -5,10 +5,10 @@ What `make` does is tried by `test_packaging.py` and `test_demo.py`, what is mea
 
 import itertools
 import json
-import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -27,6 +27,7 @@ from model.build import build_model
 from playing.simulator import digest
 from playing.starting_frames import STARTING_FRAMES
 from tests.dataset.acquisition.clips import encode, numbered
+from tests.processes import PythonProcess, succeed
 from tests.runtimes import write_small_runtime
 from tests.synthetic import write_square_videos
 from utils.checkpoint import LATEST, save_checkpoint
@@ -96,11 +97,7 @@ def shortened(command: str, folder: Path) -> list[str]:
             f"logging.save_root={folder}/checkpoints",
             *ranks,
         )
-    return [sys.executable, *arguments[1:], *(part for override in overrides for part in ("--set", override))]
-
-
-def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(arguments, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
+    return [*arguments[1:], *(part for override in overrides for part in ("--set", override))]
 
 
 def test_no_command_goes_untried() -> None:
@@ -147,9 +144,8 @@ def test_installations_name_this_folder_and_extras_that_exist() -> None:
 def test_the_installed_command_is_called_as_it_asks_to_be(command: str) -> None:
     _, *arguments = shlex.split(command)
     name = arguments[:2] if arguments[0] == "share" else [word for word in arguments[:1] if not word.startswith("-")]
-    done = run([sys.executable, "-c", "from playable_video.console import main; main()", *name, "--help"])
-    assert done.returncode == 0, done.stderr
-    assert {argument for argument in arguments if argument.startswith("--")} <= set(re.findall(r"--\w+", done.stdout))
+    told = succeed("-c", "from playable_video.console import main; main()", *name, "--help")
+    assert {argument for argument in arguments if argument.startswith("--")} <= set(re.findall(r"--\w+", told))
     if "--config" in arguments:
         load_configuration(arguments[arguments.index("--config") + 1])
 
@@ -160,15 +156,13 @@ def test_readme_has_the_two_commands() -> None:
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])
 def test_make_knows_its_targets(command: str) -> None:
-    done = run([*shlex.split(command), "--dry-run"])
-    assert done.returncode == 0, done.stderr
+    subprocess.run([*shlex.split(command), "--dry-run"], cwd=REPOSITORY, capture_output=True, check=True)
 
 
 def test_recording_and_training_run_one_after_the_other(tmp_path: Path) -> None:
     for command in COMMANDS:
         if "record_atari" in command or "train.py" in command:
-            done = run(shortened(command, tmp_path))
-            assert done.returncode == 0, f"{command}: {done.stderr}"
+            succeed(*shortened(command, tmp_path))
     assert list(tmp_path.glob("checkpoints/*/latest.pth.tar"))
     assert list(tmp_path.glob("results/*/images/*.png"))
 
@@ -190,20 +184,17 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if re.search("(play|interpolate).py", command)])
-def test_playing(command: str, untrained: Path) -> None:
+def test_playing(command: str, untrained: Path, tmp_path: Path) -> None:
     overrides = (f"data.data_root={untrained}/data", f"logging.save_root={untrained}/checkpoints")
-    arguments = [sys.executable, *shlex.split(command)[1:], "--play_root", str(untrained / "plays")]
+    arguments = [*shlex.split(command)[1:], "--play_root", str(untrained / "plays")]
     arguments += [part for override in overrides for part in ("--set", override)]
     if "--headless" in arguments or "interpolate.py" in arguments:
-        done = run(arguments)
-        assert done.returncode == 0, done.stderr
+        succeed(*arguments)
         return
-    environment = {**os.environ, "SDL_VIDEODRIVER": "dummy", "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(arguments, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "starting from the checkpoint\n"
-        process.terminate()
-        assert process.wait(timeout=60) == EXIT_TERMINATED
+    process = PythonProcess(tmp_path, *arguments, environment={"SDL_VIDEODRIVER": "dummy"})
+    process.wait_until(lambda: process.has_printed("starting from the checkpoint\n"))
+    process.send(signal.SIGTERM)
+    assert process.wait() == EXIT_TERMINATED
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if " export.py " in command])
@@ -229,8 +220,7 @@ def test_releasing(untrained: Path, tmp_path: Path) -> None:
     arguments = shlex.split(command)
     arguments[arguments.index("--output") + 1] = str(tmp_path / "released.pth.tar")
     arguments += ["--set", "logging.run_name=00_breakout_play", "--set", f"logging.save_root={untrained}/checkpoints"]
-    done = run([sys.executable, *arguments[1:]])
-    assert done.returncode == 0, done.stderr
+    succeed(*arguments[1:])
     assert (tmp_path / "released.pth.tar").exists()
 
 
@@ -241,19 +231,10 @@ def test_own_videos_become_data_sets(tmp_path: Path) -> None:
         (tmp_path / "videos").mkdir(exist_ok=True)
         encode(tmp_path / "videos" / f"{number}.mp4", clip)
     write_square_videos(tmp_path / "data/breakout_demo")
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     for command in COMMANDS:
         arguments = shlex.split(command)
         if arguments[2:3] and arguments[2].startswith("dataset.") and "record_atari" not in command:
-            done = subprocess.run(
-                [sys.executable, *arguments[1:]],
-                cwd=tmp_path,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert done.returncode == 0, f"{command}: {done.stderr}"
+            succeed(*arguments[1:], cwd=tmp_path, environment={"PYTHONPATH": str(REPOSITORY)})
     assert load_configuration(tmp_path / "configs/my_game.yaml").data.actions_count == 3
     assert load_evaluation_configuration(tmp_path / "configs/evaluation/my_game.yaml").data.actions_count == 3
     assert len(list(tmp_path.glob("data/my_videos/*/*"))) == 5
@@ -264,7 +245,7 @@ def test_own_videos_become_data_sets(tmp_path: Path) -> None:
 def test_evaluating_runs_one_after_the_other(untrained: Path, tmp_path: Path) -> None:
     options = ["--game", "breakout", "--crop", "0", "16", "160", "208", "--target_size", "80", "96"]
     options += ["--train_videos", "0", "--val_videos", "0", "--test_videos", "2", "--video_length", "20"]
-    run([sys.executable, "-m", "dataset.acquisition.record_atari", *options, "--output_directory", f"{tmp_path}/data"])
+    succeed("-m", "dataset.acquisition.record_atari", *options, "--output_directory", f"{tmp_path}/data")
     overrides: dict[str, dict[str, object]] = {
         "build_evaluation_dataset.py": {
             "data.data_root": tmp_path / "data",
@@ -289,8 +270,7 @@ def test_evaluating_runs_one_after_the_other(untrained: Path, tmp_path: Path) ->
             arguments += ["--output", str(tmp_path / "comparison")]
         else:
             continue
-        done = run([sys.executable, program, *arguments])
-        assert done.returncode == 0, f"{command}: {done.stderr}"
+        succeed(program, *arguments)
     assert list(tmp_path.glob("evaluation_results/00_breakout_demo/report.html"))
     assert list(tmp_path.glob("comparison/*.png"))
 
@@ -299,18 +279,12 @@ def test_the_environment(untrained: Path) -> None:
     (script,) = (block for block in blocks("python", *DOCUMENTS) if "import gymnasium" in block)
     script = script.replace("checkpoints/", f"{untrained}/checkpoints/")
     script += "game.reset(seed=0)\ngame.step(1)\ngames.reset(seed=0)\ngames.step([0] * 8)\n"
-    environment = {**os.environ, "SDL_VIDEODRIVER": "dummy"}
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    succeed("-c", script, environment={"SDL_VIDEODRIVER": "dummy"})
 
 
 def test_playing_from_python() -> None:
     (script,) = (block for block in blocks("python", *DOCUMENTS) if "import load" in block)
-    done = run([sys.executable, "-c", script])
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "3 ('left', 'stay', 'right')\n"
+    assert succeed("-c", script) == "3 ('left', 'stay', 'right')\n"
 
 
 @pytest.mark.parametrize(
@@ -319,10 +293,9 @@ def test_playing_from_python() -> None:
 )
 def test_measurements_are_called_as_they_ask_to_be(command: str) -> None:
     arguments = shlex.split(command)
-    done = run([sys.executable, *arguments[1:3], "--help"])
-    assert done.returncode == 0, done.stderr
+    told = succeed(*arguments[1:3], "--help")
     options = {argument for argument in arguments if argument.startswith("--")}
-    assert options <= set(re.findall(r"--\w+", done.stdout))
+    assert options <= set(re.findall(r"--\w+", told))
     overrides = [value for option, value in itertools.pairwise(arguments) if option == "--set"]
     if "--config" in options:
         load = load_evaluation_configuration if "benchmarks.evaluate" in command else load_configuration

@@ -20,7 +20,7 @@ import torch
 import train
 from tests.command import Command
 from tests.faults import file_size_limit
-from tests.processes import TrainingProcess
+from tests.processes import PythonProcess, succeed
 from tests.synthetic import SIDE, configuration_values, write_configuration, write_square_videos
 from tests.training.test_state import assert_equal
 from utils.checkpoint import load_checkpoint
@@ -66,7 +66,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("uninterrupted")
     write_square_videos(folder / "data")
     write_configuration(folder)
-    assert TrainingProcess(folder, *options(folder, "training.max_steps=40", "evaluation.eval_freq=40")).wait() == 0
+    succeed("train.py", *options(folder, "training.max_steps=40", "evaluation.eval_freq=40"))
     return learned(folder / LATEST)
 
 
@@ -79,12 +79,12 @@ def test_a_killed_run_goes_on_exactly(square: Path, num_workers: int, uninterrup
         f"training.batching.num_workers={num_workers}",
         f"evaluation.batching.num_workers={num_workers}",
     )
-    first = TrainingProcess(square, *arguments)
+    first = PythonProcess(square, "train.py", *arguments)
     first.wait_until((square / LATEST).exists)
     time.sleep(random.uniform(0, 0.4))
     first.send(signal.SIGKILL)
     assert first.wait() in (-signal.SIGKILL, 0)
-    second = TrainingProcess(square, *arguments)
+    second = PythonProcess(square, "train.py", *arguments)
     assert second.wait() == 0
     assert re.search("continuing square after step (20|40) of 40|training is complete", second.stdout)
     assert_equal(learned(square / LATEST), uninterrupted)
@@ -105,7 +105,7 @@ def test_an_interrupted_run_saves_and_goes_on_exactly(
         "logging.log_freq=3",
         f"training.batching.num_workers={num_workers}",
     )
-    process = TrainingProcess(square, *arguments)
+    process = PythonProcess(square, "train.py", *arguments)
     process.wait_until(lambda: (square / METRICS).exists() and (square / METRICS).stat().st_size)
     process.send(number, to_group)
     assert process.wait() == code
@@ -117,7 +117,7 @@ def test_an_interrupted_run_saves_and_goes_on_exactly(
     assert "Traceback" not in process.stderr
     assert "error" not in process.stderr
 
-    resumed = TrainingProcess(square, *arguments)
+    resumed = PythonProcess(square, "train.py", *arguments)
     assert resumed.wait() == 0
     assert f"continuing square after step {step} of 40" in resumed.stdout
     assert_equal(learned(square / LATEST), uninterrupted)
@@ -126,7 +126,7 @@ def test_an_interrupted_run_saves_and_goes_on_exactly(
 
 
 def test_progress_in_a_log_is_a_few_lines(square: Path) -> None:
-    process = TrainingProcess(square, *options(square))
+    process = PythonProcess(square, "train.py", *options(square))
     assert process.wait() == 0
     progress = [line for line in process.stderr.replace("\r", "").splitlines() if line]
     assert len(progress) <= 4
@@ -146,8 +146,9 @@ def test_progress_in_a_log_is_a_few_lines(square: Path) -> None:
 def test_wandb_runs_without_a_login_and_survives_ctrl_c(square: Path, mode: str) -> None:
     """Without W&B's mode, it is the absence of a key that makes the run an offline one."""
     (square / "home").mkdir()
-    process = TrainingProcess(
+    process = PythonProcess(
         square,
+        "train.py",
         *options(square, "logging.trackers=[wandb]", "training.max_steps=1000", "logging.log_freq=2"),
         environment={
             "WANDB_MODE": mode or "online",

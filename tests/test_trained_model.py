@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from evaluation.breakout.tracking import PaddleFinder
 from playing.simulator import Simulator, load_simulator
 from playing.starting_frames import STARTING_FRAMES
+from tests.processes import succeed
 from utils.checkpoint import load_checkpoint, stored_configuration
 from utils.configuration import Configuration, load_configuration
 
@@ -62,9 +62,7 @@ def test_make_play_needs_nothing_but_the_repository(tmp_path: Path) -> None:
     options = ["--headless", "--actions", "1x3,2,3x3", "--play_root", str(tmp_path), "--device", "cpu"]
     without_data = ["--set", f"data.data_root={tmp_path / 'none'}"]
     arguments = [*command.replace("$(PLAY_ARGS)", "").split(), *options, *without_data]
-    done = subprocess.run([sys.executable, *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "starting from the checkpoint" in done.stdout
+    assert "starting from the checkpoint" in succeed(*arguments)
     assert len(list(tmp_path.glob(f"{RUN}/*/*/frames/*.png"))) == 8
 
 

@@ -22,7 +22,7 @@ from dataset.video_dataset import VideoDataset
 from playing.starting_frames import choose_starting_frames
 from tests.command import Command
 from tests.dataset.sharded import Server, serving, shard_data_set
-from tests.processes import TrainingProcess
+from tests.processes import PythonProcess
 from tests.rank_processes import rank_environments
 from tests.synthetic import SIDE, VIDEO_LENGTH, square_configuration, write_square_videos
 from tests.training.test_state import assert_equal
@@ -145,14 +145,14 @@ def test_ctrl_c_saves_and_a_killed_run_goes_on_exactly(square: Path, shards: Pat
     source = overriding(f"data.data_root={shards}", "training.max_steps=16", "evaluation.eval_freq=8")
     for name, number in (("whole", None), ("interrupted", signal.SIGINT), ("killed", signal.SIGKILL)):
         arguments = [*options(square, cache), *source, *overriding(f"logging.run_name={name}")]
-        process = TrainingProcess(square, *arguments)
+        process = PythonProcess(square, "train.py", *arguments)
         if number:
             progress = square / "results" / name / "metrics.jsonl"
             process.wait_until(lambda progress=progress: progress.exists() and progress.read_text())  # type: ignore[misc]
             process.send(number, to_group=True)
             assert process.wait() == (130 if number == signal.SIGINT else -number)
             assert "Traceback" not in process.stderr
-            process = TrainingProcess(square, *arguments)
+            process = PythonProcess(square, "train.py", *arguments)
         assert process.wait() == 0, process.stderr
         assert_equal(learned(square, name), learned(square, "whole"))
 
@@ -169,7 +169,7 @@ def test_ranks_read_shards_of_their_own_and_go_on_exactly(square: Path, server: 
         for rank, environment in enumerate(rank_environments(2)):
             (square / f"rank{rank}").mkdir(exist_ok=True)
             arguments = [*options(square, cache), *overriding(*overrides)]
-            processes.append(TrainingProcess(square / f"rank{rank}", *arguments, environment=environment))
+            processes.append(PythonProcess(square / f"rank{rank}", "train.py", *arguments, environment=environment))
         assert [process.wait() for process in processes] == [0, 0], processes[0].stderr
 
     train_in_ranks("whole", 4)

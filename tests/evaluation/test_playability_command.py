@@ -1,8 +1,6 @@
 """`python -m evaluation.playability` of footage other than Breakout; of that see `breakout/test_playability.py`."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ import torch
 
 from evaluation.play.figures import TITLES
 from model.caddy import Caddy
+from tests.processes import run_python, succeed
 from tests.synthetic import square_configuration, write_square_videos
 from utils.checkpoint import LATEST, save_checkpoint
 
@@ -22,17 +21,17 @@ def command(tmp_path: Path) -> list[str]:
     torch.manual_seed(0)
     save_checkpoint(config.logging.save_directory / LATEST, {"model": Caddy(config).state_dict()})
     options = ["--device", "cpu", "--games", "2", "--frames", "4", "--json", str(tmp_path / "report.json")]
-    return [sys.executable, "-m", "evaluation.playability", "--config", str(tmp_path / "square.yaml"), *options]
+    return ["-m", "evaluation.playability", "--config", str(tmp_path / "square.yaml"), *options]
 
 
 def test_any_footage_is_measured(command: list[str], tmp_path: Path) -> None:
     animation = tmp_path / "play.gif"
-    done = subprocess.run([*command, "--animation", str(animation)], capture_output=True, text=True, check=True)
-    *_, report, written = done.stdout.splitlines()
+    told = succeed(*command, "--animation", animation)
+    *_, report, written = told.splitlines()
     assert report == f"report written to {tmp_path / 'results/square/playability.html'}"
     assert written == f"written to {tmp_path / 'report.json'}"
-    assert "Breakout" not in done.stdout
-    assert "\nstillness: difference, of 255 " in done.stdout
+    assert "Breakout" not in told
+    assert "\nstillness: difference, of 255 " in told
     assert animation.exists()
     assert "Playability of square" in (tmp_path / "results/square/playability.html").read_text()
 
@@ -46,8 +45,6 @@ def test_any_footage_is_measured(command: list[str], tmp_path: Path) -> None:
 
 def test_a_report_that_cannot_be_written_is_refused_at_once(command: list[str], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done = subprocess.run(
-        [*command, "--report", f"{tmp_path}/file/a.html"], capture_output=True, text=True, check=False
-    )
+    done = run_python(*command, "--report", f"{tmp_path}/file/a.html")
     assert done.returncode == 2
     assert f"--report: {tmp_path}/file: cannot be written" in done.stderr

@@ -15,7 +15,7 @@ from dataset.open import open_split
 from model.build import build_model
 from model.layers.batch_norm import synchronize_batch_norms
 from tests.configurations import SEEING
-from tests.processes import TrainingProcess
+from tests.processes import PythonProcess
 from tests.rank_processes import rank_environments, run_in_ranks, torchrun
 from tests.synthetic import write_configuration
 from tests.training.test_state import assert_equal
@@ -96,13 +96,13 @@ def test_ranks_compute_the_losses_gradients_and_centroids_of_one_process(
                 torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-12, msg=f"{kind} {name}")
 
 
-def train_in_ranks(folder: Path, num_ranks: int, *overrides: str) -> list[TrainingProcess]:
+def train_in_ranks(folder: Path, num_ranks: int, *overrides: str) -> list[PythonProcess]:
     arguments = ["--config", str(folder / "square.yaml"), "--device", "cpu"]
     arguments += [part for override in overrides for part in ("--set", override)]
     processes = []
     for rank, environment in enumerate(rank_environments(num_ranks)):
         (folder / f"rank{rank}").mkdir(exist_ok=True)
-        processes.append(TrainingProcess(folder / f"rank{rank}", *arguments, environment=environment))
+        processes.append(PythonProcess(folder / f"rank{rank}", "train.py", *arguments, environment=environment))
     return processes
 
 

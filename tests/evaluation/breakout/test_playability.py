@@ -1,7 +1,5 @@
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +33,7 @@ from evaluation.breakout.tracking import Playfield
 from evaluation.play.games import animated, random_script
 from model.caddy import Caddy
 from tests.evaluation.breakout.test_tracking import BRICKS, PADDLE_ROWS, WALL, draw, drawn
+from tests.processes import run_python, succeed
 from tests.synthetic import square_configuration
 from training.validation import Evaluator
 from utils.checkpoint import LATEST, save_checkpoint
@@ -351,12 +350,12 @@ def test_action_accuracy_is_that_of_the_evaluation_during_training(breakout: Con
 
 
 def test_the_command(breakout: Configuration, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "evaluation.playability", "--config", str(tmp_path / "square.yaml")]
+    command = ["-m", "evaluation.playability", "--config", str(tmp_path / "square.yaml")]
     command += [part for override in OVERRIDES for part in ("--set", override)]
     command += ["--device", "cpu", "--games", "1", "--frames", "3", "--json", str(tmp_path / "report.json")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "pressed way" in done.stdout
-    assert done.stdout.splitlines()[-1] == f"written to {tmp_path / 'report.json'}"
+    told = succeed(*command)
+    assert "pressed way" in told
+    assert told.splitlines()[-1] == f"written to {tmp_path / 'report.json'}"
     report = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
     assert report["benchmark"] == "playability"
     assert report["results"]["run_name"] == breakout.logging.run_name
@@ -374,10 +373,8 @@ def test_the_animation_shows_the_games_that_were_played(breakout: Configuration,
 
 def test_an_animation_that_cannot_be_written_is_refused_before_anything_is_played(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    command = [sys.executable, "-m", "evaluation.playability", "--config", "none.yaml"]
-    done = subprocess.run(
-        [*command, "--animation", f"{tmp_path}/file/a.gif"], capture_output=True, text=True, check=False
-    )
+    options = ["--config", "none.yaml", "--animation", f"{tmp_path}/file/a.gif"]
+    done = run_python("-m", "evaluation.playability", *options)
     assert done.returncode == 2
     assert f"--animation: {tmp_path}/file: cannot be written" in done.stderr
     assert done.stderr.count("\n") == 1
