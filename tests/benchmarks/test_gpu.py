@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -13,17 +12,20 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu import long_training, schedule
 from benchmarks.gpu.learning import learns_equally
 from benchmarks.gpu.merge import BEGIN, END, NO_RESULTS, README, filed_runs, merge, with_tables
 from benchmarks.gpu.playing import GraphedSimulator
 from benchmarks.gpu.processes import run_limited
 from benchmarks.gpu.schedule import STAGES, Stage, failures, new_record, obstacles, read_run, run, write_record
-from benchmarks.gpu.setting import REPOSITORY, Setting
+from benchmarks.gpu.setting import Setting
 from benchmarks.gpu.tables import tables
 from model.build import build_model
 from playing.simulator import Simulator
+from tests.command import Command
 from tests.configurations import MODELS, small_configuration
+from tests.processes import PythonProcess, run_python
 from tests.synthetic import square_configuration
 from training.compilation import resolve_auto
 from training.run import train
@@ -37,20 +39,22 @@ def rehearsal(folder: Path, seconds: float) -> Setting:
     return Setting("cpu", True, time.time() + seconds, str(folder), "absent", None)
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks.gpu", *arguments],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+def run_forked(command: list[str], _seconds: float, log: Path, folder: Path) -> int:
+    """Takes the place of `run_limited`."""
+    assert command[0] == sys.executable
+    process = PythonProcess(log.parent, *command[1:], cwd=folder)
+    code = process.wait()
+    log.write_text(process.stdout + process.stderr)
+    return code
 
 
-def test_a_rehearsal_is_whole(tmp_path: Path) -> None:
-    done = command("--rehearse", "--minutes", "12", "--output", str(tmp_path / "results"))
-    assert done.returncode == EXIT_DONE, done.stdout + done.stderr
+def test_a_rehearsal_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(schedule, "run_limited", run_forked)
+    command = Command(gpu, tmp_path, monkeypatch, capsys, "--rehearse", "--output", str(tmp_path / "results"))
+    code, out, err = command("--minutes", "12")
+    assert code == EXIT_DONE, out + err
     files = sorted((tmp_path / "results").iterdir())
     assert [path.name for path in files] == sorted([*(f"{stage.name}.json" for stage in STAGES), long_training.ARCHIVE])
     assert len(files) <= 8
@@ -59,16 +63,16 @@ def test_a_rehearsal_is_whole(tmp_path: Path) -> None:
     assert {record["status"] for record in records.values()} == {"done"}
     assert records["processes_on_cards"]["results"]["runs"]["two processes, gloo"]["loss_difference"] < 1e-4
     assert records["long_training"]["results"]["step"] == 2
-    assert "| `01_bair` | bf16, recomputing |" in done.stdout
+    assert "| `01_bair` | bf16, recomputing |" in out
     with pytest.raises(UserError, match="rehearsal"):
         merge(tmp_path / "results", tmp_path, tmp_path / "README.md")
-    again = command("--rehearse", "--output", str(tmp_path / "results"))
-    assert (again.returncode, "holds the results of a run" in again.stderr) == (EXIT_USER_ERROR, True)
+    assert "holds the results of a run" in command.refused()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_card_it_says_so(tmp_path: Path) -> None:
-    done = command("--output", str(tmp_path / "results"), "--data", str(tmp_path / "absent"))
+    data = ("--data", str(tmp_path / "absent"))
+    done = run_python("-m", "benchmarks.gpu", "--output", tmp_path / "results", *data)
     assert done.returncode == EXIT_USER_ERROR
     assert "--device cuda: no such device" in done.stderr
     assert f"learning is skipped: lacks the recorded frames {tmp_path / 'absent'}" in done.stdout

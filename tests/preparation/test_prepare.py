@@ -473,7 +473,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run the command in an empty folder."""
     folder = tmp_path / "work"
     folder.mkdir()
@@ -483,10 +483,12 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 @pytest.fixture
-def _uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the command quick: counting memory takes most of its time on tiny videos."""
+def command(measuring: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run it without measuring what training takes, which takes most of its time on tiny videos."""
     for module in ("plan", "run"):
         monkeypatch.setattr(f"preparation.{module}.training_memory", lambda *_: GB)
+    monkeypatch.setattr("preparation.run.seconds_per_step", lambda *_: 0.25)
+    return measuring
 
 
 def options(videos: Path, name: str = "my_game") -> list[str]:
@@ -495,9 +497,9 @@ def options(videos: Path, name: str = "my_game") -> list[str]:
 
 @pytest.mark.usefixtures("_without_plots")
 def test_from_video_files_to_measured_play(
-    pong: Path, command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    pong: Path, measuring: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    code, out, err = command(*options(pong, "my_pong"))
+    code, out, err = measuring(*options(pong, "my_pong"))
     assert (code, re.findall("^error.*", err)) == (0, [])
     assert "data set    data/my_pong: 3 train + 1 val + 1 test videos, 80 frames" in out
     assert "network     a small network, 5 actions, 6 sequences a batch" in out
@@ -532,14 +534,13 @@ def test_from_video_files_to_measured_play(
         arguments = ["--config", commands[module.__name__], "--device", "cpu"]
         arguments += [part for override in overrides for part in ("--set", override)]
         arguments += ["--headless", "--actions", "1,5x2"] if module is play else []
-        code, out, err = Command(module, command.folder, monkeypatch, capsys)(*arguments)
+        code, out, err = Command(module, measuring.folder, monkeypatch, capsys)(*arguments)
         assert code == 0, err
-    mse = read_results(command.folder / "evaluation_results/my_pong/data.yml").values["mse/avg"]
+    mse = read_results(measuring.folder / "evaluation_results/my_pong/data.yml").values["mse/avg"]
     assert isinstance(mse, float)
     assert 0 < mse < 1
 
 
-@pytest.mark.usefixtures("_uncounted")
 def test_the_same_command_again_changes_nothing_and_completes_what_is_missing(videos: Path, command: Command) -> None:
     assert command(*options(videos))[0] == 0
     written = files(command.folder)
@@ -553,7 +554,6 @@ def test_the_same_command_again_changes_nothing_and_completes_what_is_missing(vi
     assert files(command.folder) == written
 
 
-@pytest.mark.usefixtures("_uncounted")
 def test_one_long_video_is_shared_by_the_splits(tmp_path: Path, command: Command) -> None:
     frames = [np.zeros((48, 64, 3), np.uint8) for _ in range(80)]
     for time, frame in enumerate(frames):
@@ -568,7 +568,6 @@ def test_one_long_video_is_shared_by_the_splits(tmp_path: Path, command: Command
     assert config.evaluation.batching.observations_count == 8
 
 
-@pytest.mark.usefixtures("_uncounted")
 def test_what_cannot_be_read_is_told_and_left_out(videos: Path, tmp_path: Path, command: Command) -> None:
     folder = tmp_path / "videos"
     folder.mkdir()
@@ -582,7 +581,6 @@ def test_what_cannot_be_read_is_told_and_left_out(videos: Path, tmp_path: Path, 
     assert load_configuration("configs/my_game.yaml").data.data_root == "data/my_game"
 
 
-@pytest.mark.usefixtures("_uncounted")
 def test_a_picture_or_a_video_that_is_cut_off_does_not_end_the_others(tmp_path: Path, command: Command) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), np.uint8)
     for number in range(6):
@@ -603,7 +601,6 @@ def test_a_picture_or_a_video_that_is_cut_off_does_not_end_the_others(tmp_path: 
     assert re.search("^(warning:|skipped) 0.mp4: damaged or incomplete", out, re.MULTILINE)
 
 
-@pytest.mark.usefixtures("_uncounted")
 def test_each_frame_is_kept_where_time_starts_again_and_the_size_changes(tmp_path: Path, command: Command) -> None:
     frames = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), np.uint8), 120, axis=0)
     for index, frame in enumerate(frames):
@@ -624,7 +621,6 @@ def cut_off(file: Path, share: float) -> None:
     file.write_bytes(file.read_bytes()[: round(share * file.stat().st_size)])
 
 
-@pytest.mark.usefixtures("_uncounted")
 def test_names_that_are_no_words_or_not_even_text(videos: Path, tmp_path: Path, command: Command) -> None:
     folder = Path(os.fsdecode(bytes(tmp_path) + b"/a 'b\" 100%d\xff\n"))
     folder.mkdir()
@@ -645,7 +641,6 @@ def test_names_that_are_no_words_or_not_even_text(videos: Path, tmp_path: Path, 
     assert "not a name in UTF-8" in command.refused(*options(videos, "other"), "--data_root", os.fsdecode(b"\xff"))
 
 
-@pytest.mark.usefixtures("_uncounted")
 def test_a_name_that_is_taken(videos: Path, command: Command) -> None:
     config = command.folder / "configs/my_game.yaml"
     config.parent.mkdir()
@@ -653,7 +648,6 @@ def test_a_name_that_is_taken(videos: Path, command: Command) -> None:
     assert command.refused(*options(videos)).startswith("configs/my_game.yaml: exists")
 
 
-@pytest.mark.usefixtures("_uncounted")
 def test_a_configuration_that_was_edited_is_kept(videos: Path, command: Command) -> None:
     command(*options(videos))
     config = command.folder / "configs/my_game.yaml"
@@ -683,7 +677,6 @@ def test_mistakes_are_told_in_one_line(command: Command, arguments: list[str], r
     assert reason in command.refused(*arguments)
 
 
-@pytest.mark.usefixtures("_uncounted")
 def test_a_training_that_fits_into_a_time_keeps_its_steps(
     videos: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -705,7 +698,6 @@ def test_the_walk_through_calls_the_command_as_it_asks_to_be() -> None:
     assert [prepare.parse_arguments(shlex.split(line)).minutes for line in lines] == [30]
 
 
-@pytest.mark.usefixtures("_uncounted")
 def test_a_box_and_a_frame_rate_that_the_user_chooses(videos: Path, command: Command) -> None:
     chosen = [*options(videos), "--crop", "0", "0", "16", "32", "--fps", "5"]
     code, out, _ = command(*chosen)
@@ -738,7 +730,6 @@ def two_bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.usefixtures("_uncounted")
 def test_the_part_that_is_played_is_proposed_and_may_be_chosen_anew(two_bars: Path, command: Command) -> None:
     code, out, err = command(*options(two_bars))
     assert code == 0, err
@@ -765,7 +756,6 @@ def test_the_part_that_is_played_is_proposed_and_may_be_chosen_anew(two_bars: Pa
     assert "was changed since this command wrote it" in err
 
 
-@pytest.mark.usefixtures("_uncounted")
 @pytest.mark.parametrize(
     ("region", "reason"),
     [
@@ -778,7 +768,6 @@ def test_a_part_that_cannot_be_played(region: str, reason: str, two_bars: Path, 
     assert reason in command.refused(*options(two_bars), "--play_region", region)
 
 
-@pytest.mark.usefixtures("_uncounted")
 def test_labels_are_stored_and_name_the_actions(videos: Path, tmp_path: Path, command: Command) -> None:
     table = tmp_path / "labels.csv"
     table.write_text("video,frame,action\n0.mp4,2,right\n0.mp4,5,stay\n4.mp4,0,right\n")
@@ -802,7 +791,6 @@ def test_labels_are_stored_and_name_the_actions(videos: Path, tmp_path: Path, co
     assert found == [("train", 2, 0), ("train", 5, 1), ("test", 0, 0)]
 
 
-@pytest.mark.usefixtures("_uncounted")
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -824,7 +812,6 @@ def test_labels_that_cannot_be_used(text: str, reason: str, videos: Path, tmp_pa
     assert reason in command.refused(*options(videos), "--labels", str(table), "--actions", "2")
 
 
-@pytest.mark.usefixtures("_uncounted")
 def test_footage_in_which_nothing_moves(tmp_path: Path, command: Command) -> None:
     write_mp4(tmp_path / "still/still.mp4", [np.full((32, 32, 3), 90, np.uint8)] * 60, 10)
     code, _, err = command(*options(tmp_path / "still"))
@@ -833,7 +820,6 @@ def test_footage_in_which_nothing_moves(tmp_path: Path, command: Command) -> Non
     assert "nothing moves in the frames that were compared" in err
 
 
-@pytest.mark.usefixtures("_uncounted")
 def test_footage_that_cannot_be_used(tmp_path: Path, command: Command) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     assert "none of the 1 videos can be read; text.mp4: " in command.refused(*options(tmp_path))
