@@ -115,6 +115,14 @@ def square(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def _without_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep `prepare` from measuring what training takes, which takes most of its time on tiny videos."""
+    for module in ("plan", "run"):
+        monkeypatch.setattr(f"preparation.{module}.training_memory", lambda *_: 10**9)
+    monkeypatch.setattr("preparation.run.seconds_per_step", lambda *_: 0.25)
+
+
+@pytest.fixture
 def _without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make evaluations quick: drawing takes most of their time on tiny data."""
     for name in ("plot_action_space", "plot_action_usage", "plot_per_position"):

@@ -13,6 +13,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
 
+Environment = Mapping[str, str | None]
+
 DEADLINE = 300
 """Seconds after which a process is taken to hang."""
 
@@ -30,7 +32,7 @@ class PythonProcess:
         folder: Path,
         *arguments: str | Path,
         cwd: Path = REPOSITORY,
-        environment: Mapping[str, str] | None = None,
+        environment: Environment | None = None,
     ) -> None:
         """Start it.
 
@@ -38,10 +40,10 @@ class PythonProcess:
             folder: gets what is printed.
             arguments: what follows `python`: a script, `-m` and a module or `-c` and code, and their arguments.
             cwd: the working folder.
-            environment: variables, beside or in place of those of this process.
+            environment: variables, beside or in place of those of this process; None unsets one.
         """
         self._outputs = folder / "stdout", folder / "stderr"
-        whole = {**os.environ, **(environment or {})}
+        whole = {name: value for name, value in {**os.environ, **(environment or {})}.items() if value is not None}
         command = [str(argument) for argument in arguments]
         self._process = _context.Process(target=_run, args=(command, self._outputs, cwd, whole))
         self._process.start()
@@ -84,7 +86,7 @@ class PythonProcess:
 
 
 def run_python(
-    *arguments: str | Path, cwd: Path = REPOSITORY, environment: Mapping[str, str] | None = None
+    *arguments: str | Path, cwd: Path = REPOSITORY, environment: Environment | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command that begins with `python` to its end; for the arguments see `PythonProcess`."""
     with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +94,7 @@ def run_python(
         return subprocess.CompletedProcess(arguments, process.wait(), process.stdout, process.stderr)
 
 
-def succeed(*arguments: str | Path, cwd: Path = REPOSITORY, environment: Mapping[str, str] | None = None) -> str:
+def succeed(*arguments: str | Path, cwd: Path = REPOSITORY, environment: Environment | None = None) -> str:
     """Run a command that begins with `python`, which succeeds; return what it prints."""
     done = run_python(*arguments, cwd=cwd, environment=environment)
     assert done.returncode == 0, f"{arguments}: {done.stderr}"

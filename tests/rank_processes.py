@@ -11,9 +11,7 @@ from typing import Any
 
 import torch
 
-from tests.processes import DEADLINE
-
-REPOSITORY = Path(__file__).parent.parent
+from tests.processes import DEADLINE, REPOSITORY, PythonProcess
 
 _context = multiprocessing.get_context("forkserver")
 
@@ -30,6 +28,15 @@ def rank_environments(num_ranks: int) -> list[dict[str, str]]:
         "WORLD_SIZE": str(num_ranks),
     }
     return [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(num_ranks)]
+
+
+def start_ranks(folder: Path, num_ranks: int, *arguments: str | Path) -> list[PythonProcess]:
+    """Start a command that begins with `python` in every rank; each prints into a folder of its own."""
+    processes = []
+    for rank, environment in enumerate(rank_environments(num_ranks)):
+        (folder / f"rank{rank}").mkdir(exist_ok=True)
+        processes.append(PythonProcess(folder / f"rank{rank}", *arguments, environment=environment))
+    return processes
 
 
 def torchrun(num_ranks: int, script: Path, *arguments: str, max_restarts: int = 0) -> subprocess.CompletedProcess[str]:

@@ -20,7 +20,7 @@ from dataset.video import Video
 from model.caddy import Caddy
 from tests.command import Command, files
 from tests.faults import file_size_limit
-from tests.rank_processes import torchrun
+from tests.rank_processes import start_ranks
 from tests.synthetic import SIDE, square_configuration, write_configuration, write_square_videos
 from utils import ranks
 from utils.checkpoint import LATEST, save_checkpoint
@@ -95,14 +95,11 @@ def test_ranks_share_the_sequences(command: Command) -> None:
     built: dict[int, dict[Path, bytes | None]] = {}
     for num_ranks in (1, 2):
         overrides = (f"evaluation_dataset.max_sequences={NUM_SEQUENCES}", "evaluation.batching.batch_size=2")
-        outcome = torchrun(
-            num_ranks,
-            REPOSITORY / "build_evaluation_dataset.py",
-            *("--config", f"{command.folder}/square.yaml", "--device", "cpu", "--force"),
-            *(part for override in overrides for part in ("--set", override)),
-        )
-        assert outcome.returncode == 0, outcome.stderr
-        assert outcome.stdout.count("sequences   ") == 1
+        arguments = ["--config", f"{command.folder}/square.yaml", "--device", "cpu", "--force"]
+        arguments += [part for override in overrides for part in ("--set", override)]
+        processes = start_ranks(command.folder, num_ranks, "build_evaluation_dataset.py", *arguments)
+        assert [process.wait() for process in processes] == [0] * num_ranks, processes[-1].stderr
+        assert ["sequences   " in process.stdout for process in processes] == [True, False][:num_ranks]
         built[num_ranks] = files(command.folder / ROOT)
     assert built[1] == built[2]
 
@@ -189,8 +186,8 @@ def test_one_builder_at_a_time(command: Command) -> None:
 
 def test_short_videos_are_told_and_left_out(command: Command) -> None:
     write_square_videos(command.folder / "data", {"none": 0, "test": 3}, length=3)
-    code, out, _ = command("--set", "evaluation_dataset.max_sequences=null")
-    assert code == 0
+    code, out, err = command("--set", "evaluation_dataset.max_sequences=null")
+    assert code == 0, err
     assert "data/test: 1 of 3 videos are too short and skipped (00002): they have 3 frames, but 4 observations" in out
     assert f"{ROOT}/test (18)" in out
 

@@ -23,7 +23,7 @@ from playing.starting_frames import choose_starting_frames
 from tests.command import Command
 from tests.dataset.sharded import Server, serving, shard_data_set
 from tests.processes import PythonProcess
-from tests.rank_processes import rank_environments
+from tests.rank_processes import start_ranks
 from tests.synthetic import SIDE, VIDEO_LENGTH, square_configuration, write_square_videos
 from tests.training.test_state import assert_equal
 from utils import ranks
@@ -165,11 +165,7 @@ def test_ranks_read_shards_of_their_own_and_go_on_exactly(square: Path, server: 
             f"training.max_steps={max_steps}",
             f"data.shard_directory={cache / name}",
         )
-        processes = []
-        for rank, environment in enumerate(rank_environments(2)):
-            (square / f"rank{rank}").mkdir(exist_ok=True)
-            arguments = [*options(square, cache), *overriding(*overrides)]
-            processes.append(PythonProcess(square / f"rank{rank}", "train.py", *arguments, environment=environment))
+        processes = start_ranks(square, 2, "train.py", *options(square, cache), *overriding(*overrides))
         assert [process.wait() for process in processes] == [0, 0], processes[0].stderr
 
     train_in_ranks("whole", 4)

@@ -16,7 +16,7 @@ from model.build import build_model
 from model.layers.batch_norm import synchronize_batch_norms
 from tests.configurations import SEEING
 from tests.processes import PythonProcess
-from tests.rank_processes import rank_environments, run_in_ranks, torchrun
+from tests.rank_processes import run_in_ranks, start_ranks, torchrun
 from tests.synthetic import write_configuration
 from tests.training.test_state import assert_equal
 from training.objective import Objective
@@ -99,11 +99,7 @@ def test_ranks_compute_the_losses_gradients_and_centroids_of_one_process(
 def train_in_ranks(folder: Path, num_ranks: int, *overrides: str) -> list[PythonProcess]:
     arguments = ["--config", str(folder / "square.yaml"), "--device", "cpu"]
     arguments += [part for override in overrides for part in ("--set", override)]
-    processes = []
-    for rank, environment in enumerate(rank_environments(num_ranks)):
-        (folder / f"rank{rank}").mkdir(exist_ok=True)
-        processes.append(PythonProcess(folder / f"rank{rank}", "train.py", *arguments, environment=environment))
-    return processes
+    return start_ranks(folder, num_ranks, "train.py", *arguments)
 
 
 def learned(folder: Path, name: str) -> dict[str, Any]:

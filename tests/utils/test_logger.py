@@ -1,7 +1,6 @@
 import json
 import math
 import os
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.processes import succeed
 from tests.synthetic import square_configuration
 from utils.configuration import Configuration, load_configuration
 from utils.logger import RunLogger, has_evaluation, read_metrics
@@ -213,16 +213,9 @@ def test_with_a_key_but_without_a_network_the_run_is_an_offline_one(tmp_path: Pa
         "config = square_configuration(Path(sys.argv[1]), 'logging.trackers=[wandb]')\n"
         "with closing(RunLogger(config)) as logger: logger.log_scalars(1, {'train/loss': 0.5})"
     )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    environment: dict[str, str | None] = {name: None for name in os.environ if name.startswith("WANDB_")}
     environment |= {"WANDB_API_KEY": 40 * "a", "WANDB_BASE_URL": "http://127.0.0.1:9", "HOME": str(tmp_path)}
-    told = subprocess.run(
-        [sys.executable, "-c", script, tmp_path],
-        cwd=Path(__file__).parents[2],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    ).stdout
+    told = succeed("-c", script, tmp_path, environment=environment)
     assert "W&B: no online run (" in told
     assert "W&B: offline run square in " in told
     assert list((tmp_path / "results/square/wandb").glob("offline-run-*/*.wandb"))

@@ -45,13 +45,13 @@ def test_scenes_of_a_film(
     }
 
 
+@pytest.mark.usefixtures("_without_measuring")
 def test_a_surveillance_camera(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = debian_footage("vtest.avi")
     probe = VideoFile(source, source.name).probe()
     assert (probe.width, probe.height, probe.frame_rate, probe.num_frames) == (768, 576, 10, 795)
-    monkeypatch.setattr("preparation.costs.NUM_TIMED_STEPS", 1)
     command = Command(prepare, tmp_path, monkeypatch, capsys)
     code, out, _ = command("--videos", str(source), "--name", "street", "--processes", "1", "--device", "cpu")
     assert code == 0
