@@ -101,11 +101,13 @@ def succeed(*arguments: str | Path, cwd: Path = REPOSITORY, environment: Environ
     return done.stdout
 
 
-def run_forked(command: Sequence[str], **options: object) -> subprocess.CompletedProcess[str]:
+def run_forked(
+    command: Sequence[str], *, check: bool, env: Environment | None = None
+) -> subprocess.CompletedProcess[str]:
     """Take the place of `subprocess.run` for a command that begins with this Python."""
     assert command[0] == sys.executable
-    assert options == {"check": False}
-    return run_python(*command[1:])
+    assert not check
+    return run_python(*command[1:], environment=env)
 
 
 def _run(command: list[str], outputs: tuple[Path, Path], cwd: Path, environment: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ import torch
 from benchmarks import data_loading, demo, train_step
 from tests.configurations import MODELS, arguments_of
 from tests.evaluation.breakout.test_playability import OVERRIDES, with_checkpoint, write_play
+from tests.processes import run_forked
 from tests.synthetic import square_configuration
 from utils.command import UserError
 
@@ -84,6 +85,7 @@ def test_the_share_of_waiting(monkeypatch: pytest.MonkeyPatch, reading: float, s
 
 
 def test_demo(square: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(demo.subprocess, "run", run_forked)
     results = report(monkeypatch, demo, square, "--seeds", "4", "7", "--set", "training.max_steps=4")
     assert results.keys() == {"seed 4", "seed 7", "median", "worst"}
     for seed in (4, 7):

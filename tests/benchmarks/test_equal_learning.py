@@ -36,7 +36,7 @@ def test_a_comparison_trains_what_is_missing(square: Path, monkeypatch: pytest.M
     monkeypatch.setattr(equal_learning, "RUNS", {"fp32": (), "fp32_seed1": ("training.seed=1",)})
     monkeypatch.setattr(equal_learning, "SHORTENED", ("training.max_steps=2", "logging.log_freq=1"))
     report = square / "report.json"
-    monkeypatch.setattr("benchmarks.equal_learning.subprocess.run", run_forked)
+    monkeypatch.setattr(equal_learning.subprocess, "run", run_forked)
     arguments = ["--config", str(square / "square.yaml"), "--device", "cpu", "--json", str(report)]
     monkeypatch.setattr(sys, "argv", [equal_learning.__file__, *arguments])
     for _ in range(2):  # the second time nothing is trained

@@ -9,7 +9,7 @@ from training.costs import step_costs
 from training.objective import Objective
 from training.step import Phase, TrainingStep
 
-OVERRIDES = ("training.batching.batch_size=3", "training.batching.observations_count=7")
+OVERRIDES = ("training.batching.batch_size=3", "training.batching.observations_count=4")
 
 
 def test_a_step_takes_weights_gradients_moments_and_what_it_keeps_for_the_backward_pass() -> None:
@@ -21,9 +21,9 @@ def test_a_step_takes_weights_gradients_moments_and_what_it_keeps_for_the_backwa
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    observations = torch.rand(7, 3, 16, 32, 3).movedim(-1, 2).transpose(0, 1)
+    observations = torch.rand(4, 3, 16, 32, 3).movedim(-1, 2).transpose(0, 1)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        result = TrainingStep(model, Objective(config))(observations, Phase(False, 6, 1.0))
+        result = TrainingStep(model, Objective(config))(observations, Phase(False, 3, 1.0))
     weights = {weight.data_ptr(): weight.nbytes for weight in model.parameters()}
     activations = sum(size for pointer, size in kept.items() if pointer not in weights)
     assert result.loss.total.isfinite()
@@ -66,7 +66,7 @@ def test_what_operations_move_is_what_they_read_and_write() -> None:
 def test_operations_are_those_of_the_step() -> None:
     config = small_configuration(*OVERRIDES)
     model = Caddy(config).train()
-    observations = torch.rand(7, 3, 16, 32, 3).movedim(-1, 2).transpose(0, 1)
+    observations = torch.rand(4, 3, 16, 32, 3).movedim(-1, 2).transpose(0, 1)
     with FlopCounterMode(display=False) as counter:
-        TrainingStep(model, Objective(config))(observations, Phase(False, 6, 1.0)).loss.total.backward()
+        TrainingStep(model, Objective(config))(observations, Phase(False, 3, 1.0)).loss.total.backward()
     assert step_costs(config).operations == counter.get_total_flops()

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,20 @@ from utils.configuration import Configuration
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run of two steps."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_square_videos(folder / "data")
+    train(square_configuration(folder, "training.max_steps=2"), "cpu")
+    return folder
+
+
 @pytest.fixture
-def config(tmp_path: Path) -> Configuration:
-    """A run of two steps."""
-    write_square_videos(tmp_path / "data")
-    config = square_configuration(tmp_path, "training.max_steps=2")
-    train(config, "cpu")
-    return config
+def config(tmp_path: Path, trained: Path) -> Configuration:
+    """The run, in a folder that may be changed."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    return square_configuration(tmp_path, "training.max_steps=2")
 
 
 @pytest.fixture
