@@ -49,6 +49,17 @@ def test_the_committed_campaigns_found_nothing(campaign: str, key: str, least: i
         assert (found[key] if isinstance(found[key], int) else len(found[key])) >= least
 
 
+def test_the_committed_long_runs_stayed_as_they_were() -> None:
+    paths = list(RESULTS_DIRECTORY.glob("endurance.endurance.*.json"))
+    assert paths
+    for path in paths:
+        found = json.loads(path.read_text())["results"]
+        assert found["failures"] == []
+        assert (found["training"]["steps"], found["play"]["frames"]) == (5000, 20_000)
+        assert all(found[kind]["mb_per_1000"] < endurance.MOST_MB_PER_1000 for kind in ("training", "play", "page"))
+        assert all(found[kind]["last_tenth_over_first"] < endurance.MOST_SLOWING for kind in ("play", "page"))
+
+
 def test_hostile_files_do_no_harm() -> None:
     found = results(hostile.measure(seed=0, count=16))
     assert found["failures"] == []
@@ -81,7 +92,7 @@ def test_long_runs_are_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def write_slowly() -> int:
     """Writes a file in two parts, far apart, while a process of its own lives on."""
-    subprocess.Popen(["sleep", "60"])
+    subprocess.Popen(["sleep", "10"])
     with Path("late.json").open("w") as file:
         file.write('{"half": ')
         file.flush()

@@ -9,7 +9,13 @@ from training.costs import step_costs
 from training.objective import Objective
 from training.step import Phase, TrainingStep
 
-OVERRIDES = ("training.batching.batch_size=3", "training.batching.observations_count=4")
+OVERRIDES = (
+    "training.batching.batch_size=3",
+    "training.batching.observations_count_start=4",
+    "training.batching.observations_count=4",
+    "training.ground_truth_observations_start=3",
+    "training.ground_truth_observations_end=3",
+)
 
 
 def test_a_step_takes_weights_gradients_moments_and_what_it_keeps_for_the_backward_pass() -> None:

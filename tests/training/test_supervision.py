@@ -74,7 +74,7 @@ def test_a_few_labelled_steps_name_the_actions(labelled: Path) -> None:
         labelled,
         "data.action_names=[right, left, stay]",
         "data.cache=memory",
-        "training.max_steps=200",
+        "training.max_steps=120",
         "training.pretraining_steps=0",
         "training.learning_rate=5e-3",
         "training.batching={batch_size: 6, observations_count: 5}",
