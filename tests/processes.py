@@ -131,4 +131,4 @@ def _run(command: list[str], outputs: tuple[Path, Path], cwd: Path, environment:
         exec(command[1], {"__name__": "__main__"})
     else:
         sys.argv = command
-        runpy.run_path(str(REPOSITORY / command[0]), run_name="__main__")
+        runpy.run_path(command[0], run_name="__main__")

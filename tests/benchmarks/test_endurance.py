@@ -96,7 +96,7 @@ def write_slowly() -> int:
     with Path("late.json").open("w") as file:
         file.write('{"half": ')
         file.flush()
-        time.sleep(60 if not Path("killed").exists() else 0)
+        time.sleep(6 if not Path("killed").exists() else 0)
         Path("killed").touch()
         file.write("1}")
     return EXIT_DONE
