@@ -8,7 +8,7 @@ from tests.processes import succeed
 
 REPOSITORY = Path(__file__).parent.parent
 CONFIG = "configs/00_breakout_demo.yaml"
-NUM_STEPS = 200
+NUM_STEPS = 150
 
 
 def test_the_demo_finds_the_actions(tmp_path: Path) -> None:
