@@ -23,7 +23,7 @@ ADVISORIES := https://pypi.org/pypi/pip/24.0/json
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s%s\n", $$1, $$2}' Makefile
 
-demo: .venv  ## record a small Breakout data set, train on it: a quarter of an hour on two cores. Goes on where it was interrupted
+demo: .venv  ## record a small Breakout data set, train on it: 20 minutes on two cores. Goes on where it was interrupted
 	@.venv/bin/python -m dataset.acquisition.record_atari $(DEMO_RECORDING) --output_directory $(DEMO_DATA)
 	@.venv/bin/python train.py --config $(DEMO_CONFIG)
 
