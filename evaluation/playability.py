@@ -5,7 +5,6 @@ python -m evaluation.playability --config configs/00_breakout_demo.yaml
 
 import argparse
 from dataclasses import asdict
-from typing import Any
 
 import torch
 
@@ -34,22 +33,24 @@ def main() -> None:
     require_writable(report.parent, "choose another file with --report")
     device = select_device(arguments.device)
     simulator, _ = load_simulator(config, device)
-    with_breakout = shows_breakout(config)
+    of_breakout = _measure_breakout(config, device, arguments) if shows_breakout(config) else None
     measured = measure_play(
         config,
         simulator,
         arguments.games or NUM_GAMES,
         arguments.frames or NUM_FRAMES,
         arguments.seed,
-        None if with_breakout else arguments.animation,
+        None if of_breakout else arguments.animation,
     )
     print(table(measured.figures))
+    if of_breakout:
+        print(f"\nBreakout:\n{breakout.table(of_breakout)}")
     provenance = {
         "run_name": config.logging.run_name,
         "checkpoint_sha256": digest(checkpoint_path(config)),
         "seed": arguments.seed,
     }
-    results = provenance | (_measure_breakout(config, device, arguments) if with_breakout else {})
+    results = provenance | (asdict(of_breakout) if of_breakout else {})
     write_play_report(report, measured, provenance)
     print(f"report written to {report}")
     results |= {"any_footage": asdict(measured.figures)}
@@ -92,16 +93,16 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measure_breakout(config: Configuration, device: torch.device, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print Breakout's own figures; none, with a line that says why, if they cannot be measured."""
+def _measure_breakout(
+    config: Configuration, device: torch.device, arguments: argparse.Namespace
+) -> breakout.Playability | None:
+    """Measure Breakout's own figures; None, with a line that says why, if they cannot be measured."""
     games, frames = arguments.games or NUM_BREAKOUT_GAMES, arguments.frames or NUM_BREAKOUT_FRAMES
     try:
-        found = breakout.measure_playability(config, device, games, frames, arguments.seed, arguments.animation)
+        return breakout.measure_playability(config, device, games, frames, arguments.seed, arguments.animation)
     except UserError as reason:
         tell(f"Breakout's own figures are left out: {reason}")
-        return {}
-    print(f"\nBreakout:\n{breakout.table(found)}")
-    return asdict(found)
+        return None
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ DEADLINE = 300
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
-    ["evaluation.dataset_evaluator", "evaluation.playability", "preparation.run", "training.run"]
+    ["evaluation.dataset_evaluator", "evaluation.breakout.playability", "preparation.run", "training.run"]
 )
 
 

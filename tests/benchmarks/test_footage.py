@@ -24,6 +24,7 @@ from tests.command import Command, files
 from utils.command import UserError, run_command
 from utils.configuration import load_configuration
 from utils.images import save_animation
+from utils.measurement import RESULTS_DIRECTORY
 
 GB = 10**9
 STEPS = 3
@@ -98,6 +99,36 @@ def test_what_is_missing_is_named_and_nothing_is_left(tmp_path: Path, monkeypatc
         with pytest.raises(UserError, match=remedy):
             provide(name, robot if name == "robot" else FOOTAGE[name], tmp_path / "footage", seed=0)
     assert [path for path in (tmp_path / "footage").rglob("*")] == []
+
+
+# What was found
+
+
+@pytest.mark.parametrize("path", RESULTS_DIRECTORY.glob("footage.trials.*.json"), ids=lambda path: path.stem)
+def test_the_readme_shows_the_committed_trials(path: Path) -> None:
+    readme = (RESULTS_DIRECTORY.parent / "README.md").read_text(encoding="utf-8")
+    results: dict[str, Any] = json.loads(path.read_text())["results"]
+    assert results.keys() <= TRIALS.keys()
+    assert "\n".join(row(name, found) for name, found in results.items()) in readme
+    for found in results.values():
+        assert found["targets"].keys() == found["reached"].keys()
+        assert (path.parent / found["animation"]).exists()
+
+
+def row(name: str, found: dict[str, Any]) -> str:
+    figures = found["figures"]
+    low, high = figures["following_share"]["interval"]
+    stillness = figures["stillness"]
+    cells = [
+        f"`{name}`",
+        f"{found['minutes']:g}, {found['threads']}, {found['steps']}",
+        f"{figures['following_share']['value']:.2f} ({low:.2f} to {high:.2f})",
+        f"{figures['distinctness']['value']:.2f}",
+        f"{stillness['value']:.1f} ({stillness['true']:.1f})",
+        f"{figures['sharpness']['value']:.2f}",
+        ", ".join(figure for figure, reached in found["reached"].items() if not reached) or "none",
+    ]
+    return "| " + " | ".join(cells) + " |"
 
 
 # The course

@@ -363,6 +363,21 @@ def test_the_command(breakout: Configuration, tmp_path: Path) -> None:
     assert report["results"]["any_footage"]["frames"] == 3
 
 
+def test_footage_like_breakout_whose_actions_are_unknown_is_animated_too(
+    breakout: Configuration, tmp_path: Path
+) -> None:
+    for annotations in Path(breakout.data.data_root).rglob("annotations.json"):
+        annotations.unlink()
+    command = ["-m", "evaluation.playability", "--config", str(tmp_path / "square.yaml")]
+    command += [part for override in OVERRIDES for part in ("--set", override)]
+    command += ["--device", "cpu", "--games", "1", "--frames", "3", "--json", str(tmp_path / "report.json")]
+    done = run_python(*command, "--animation", tmp_path / "games.gif")
+    assert done.returncode == 0, done.stderr
+    assert "Breakout's own figures are left out: " in done.stdout
+    assert "\nBreakout:" not in done.stdout
+    assert (tmp_path / "games.gif").exists()
+
+
 def test_the_animation_shows_the_games_that_were_played(breakout: Configuration, tmp_path: Path) -> None:
     measure_playability(breakout, CPU, num_games=3, num_frames=4, animation=tmp_path / "games.gif")
     with Image.open(tmp_path / "games.gif") as animation:
