@@ -104,7 +104,7 @@ def test_what_is_missing_is_named_and_nothing_is_left(tmp_path: Path, monkeypatc
 # What was found
 
 
-@pytest.mark.parametrize("path", RESULTS_DIRECTORY.glob("footage.trials.*.json"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(RESULTS_DIRECTORY.glob("footage.trials.*.json")), ids=lambda path: path.stem)
 def test_the_readme_shows_the_committed_trials(path: Path) -> None:
     readme = (RESULTS_DIRECTORY.parent / "README.md").read_text(encoding="utf-8")
     results: dict[str, Any] = json.loads(path.read_text())["results"]
@@ -117,12 +117,12 @@ def test_the_readme_shows_the_committed_trials(path: Path) -> None:
 
 def row(name: str, found: dict[str, Any]) -> str:
     figures = found["figures"]
-    low, high = figures["following_share"]["interval"]
-    stillness = figures["stillness"]
+    share, stillness = figures["following_share"], figures["stillness"]
+    interval = " ({:.2f} to {:.2f})".format(*share["interval"]) if share["interval"] else ""
     cells = [
         f"`{name}`",
         f"{found['minutes']:g}, {found['threads']}, {found['steps']}",
-        f"{figures['following_share']['value']:.2f} ({low:.2f} to {high:.2f})",
+        f"{share['value']:.2f}{interval}",
         f"{figures['distinctness']['value']:.2f}",
         f"{stillness['value']:.1f} ({stillness['true']:.1f})",
         f"{figures['sharpness']['value']:.2f}",
