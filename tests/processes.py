@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.endurance.children import IMPORTED_ONCE
+
 REPOSITORY = Path(__file__).parent.parent
 
 Environment = Mapping[str, str | None]
@@ -19,8 +21,8 @@ DEADLINE = 300
 """Seconds after which a process is taken to hang."""
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    ["evaluation.dataset_evaluator", "evaluation.breakout.playability", "preparation.run", "training.run"]
+_context.set_forkserver_preload(  # there is one server, which the campaigns of `benchmarks.endurance` use as well
+    [*IMPORTED_ONCE, "evaluation.breakout.playability", "evaluation.dataset_evaluator", "preparation.run"]
 )
 
 

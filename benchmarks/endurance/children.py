@@ -43,30 +43,31 @@ def name_of(main: Main) -> str:
     return main.module if isinstance(main, Command) else main.__module__
 
 
+IMPORTED_ONCE = [
+    "training.run",
+    "training.release",
+    "evaluation.dataset_builder",
+    "playing.run",
+    "web.exporter",
+    "web.onnx_simulator",
+    "onnxruntime",
+    "pyarrow.parquet",
+    "h5py",
+    "aiohttp",
+    "matplotlib.pyplot",
+    "dataset.inspect",
+    "dataset.acquisition.convert_video_directory",
+    "dataset.acquisition.export_lerobot",
+    "dataset.acquisition.shard",
+    "dataset.acquisition.readers.all_readers",
+    "preparation.footage",
+    "benchmarks.endurance.hostile_readers",
+    "benchmarks.endurance.provoked",
+]
+"""Modules that processes begin with."""
+
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    [
-        "training.run",
-        "training.release",
-        "evaluation.dataset_builder",
-        "playing.run",
-        "web.exporter",
-        "web.onnx_simulator",
-        "onnxruntime",
-        "pyarrow.parquet",
-        "h5py",
-        "aiohttp",
-        "matplotlib.pyplot",
-        "dataset.inspect",
-        "dataset.acquisition.convert_video_directory",
-        "dataset.acquisition.export_lerobot",
-        "dataset.acquisition.shard",
-        "dataset.acquisition.readers.all_readers",
-        "preparation.footage",
-        "benchmarks.endurance.hostile_readers",
-        "benchmarks.endurance.provoked",
-    ]
-)
+_context.set_forkserver_preload(IMPORTED_ONCE)
 
 
 @dataclass(frozen=True)

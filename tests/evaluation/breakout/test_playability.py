@@ -349,11 +349,15 @@ def test_action_accuracy_is_that_of_the_evaluation_during_training(breakout: Con
     assert playability.action_accuracy == SampleMean(found["eval/action_accuracy"], 60)
 
 
+def command(folder: Path) -> list[str]:
+    """Measures a few frames, on the CPU."""
+    options = ["--device", "cpu", "--games", "1", "--frames", "3", "--json", str(folder / "report.json")]
+    overrides = [part for override in OVERRIDES for part in ("--set", override)]
+    return ["-m", "evaluation.playability", "--config", str(folder / "square.yaml"), *overrides, *options]
+
+
 def test_the_command(breakout: Configuration, tmp_path: Path) -> None:
-    command = ["-m", "evaluation.playability", "--config", str(tmp_path / "square.yaml")]
-    command += [part for override in OVERRIDES for part in ("--set", override)]
-    command += ["--device", "cpu", "--games", "1", "--frames", "3", "--json", str(tmp_path / "report.json")]
-    told = succeed(*command)
+    told = succeed(*command(tmp_path))
     assert "pressed way" in told
     assert told.splitlines()[-1] == f"written to {tmp_path / 'report.json'}"
     report = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
@@ -368,10 +372,7 @@ def test_footage_like_breakout_whose_actions_are_unknown_is_animated_too(
 ) -> None:
     for annotations in Path(breakout.data.data_root).rglob("annotations.json"):
         annotations.unlink()
-    command = ["-m", "evaluation.playability", "--config", str(tmp_path / "square.yaml")]
-    command += [part for override in OVERRIDES for part in ("--set", override)]
-    command += ["--device", "cpu", "--games", "1", "--frames", "3", "--json", str(tmp_path / "report.json")]
-    done = run_python(*command, "--animation", tmp_path / "games.gif")
+    done = run_python(*command(tmp_path), "--animation", tmp_path / "games.gif")
     assert done.returncode == 0, done.stderr
     assert "Breakout's own figures are left out: " in done.stdout
     assert "\nBreakout:" not in done.stdout
