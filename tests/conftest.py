@@ -123,6 +123,14 @@ def _without_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def _short_lessons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure play of a few games, after a short training of the model that reads actions."""
+    monkeypatch.setattr("evaluation.play.inverse_model.MOST_STEPS", 50)
+    for name, value in {"NUM_LESSONS": 16, "NUM_SEQUENCES": 4, "NUM_STARTS": 4}.items():
+        monkeypatch.setattr(f"evaluation.play.measure.{name}", value)
+
+
+@pytest.fixture
 def _without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make evaluations quick: drawing takes most of their time on tiny data."""
     for name in ("plot_action_space", "plot_action_usage", "plot_per_position"):

@@ -192,15 +192,12 @@ def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.setattr("preparation.run.seconds_per_step", lambda *_: 60 * 0.9 / STEPS)
     for module in ("plan", "run"):
         monkeypatch.setattr(f"preparation.{module}.training_memory", lambda *_: GB)
-    monkeypatch.setattr("evaluation.play.inverse_model.MOST_STEPS", 50)
-    for name, value in {"measure.NUM_LESSONS": 16, "measure.NUM_SEQUENCES": 4, "branches.NUM_STARTS": 4}.items():
-        monkeypatch.setattr(f"evaluation.play.{name}", value)
     monkeypatch.setattr("evaluation.playability.write_play_report", lambda *_: None)
     common = ("--minutes", "1", "--threads", "1", "--output_directory", str(tmp_path / "work"))
     return Command(command, tmp_path, monkeypatch, capsys, *common, "--json", str(tmp_path / "report.json"))
 
 
-@pytest.mark.usefixtures("_without_plots")
+@pytest.mark.usefixtures("_without_plots", "_short_lessons")
 def test_a_trial_that_fails_is_told_and_a_finished_one_is_not_repeated(
     footage: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

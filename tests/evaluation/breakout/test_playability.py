@@ -10,6 +10,7 @@ from PIL import Image
 
 from dataset.annotations import Annotations
 from dataset.video import write_video
+from evaluation import playability as playability_command
 from evaluation.breakout.held_out import HeldOut, open_held_out
 from evaluation.breakout.measures import (
     LONGEST_ABSENCE,
@@ -32,8 +33,9 @@ from evaluation.breakout.playability import (
 from evaluation.breakout.tracking import Playfield
 from evaluation.play.games import animated, random_script
 from model.caddy import Caddy
+from tests.command import Command
 from tests.evaluation.breakout.test_tracking import BRICKS, PADDLE_ROWS, WALL, draw, drawn
-from tests.processes import run_python, succeed
+from tests.processes import run_python
 from tests.synthetic import square_configuration
 from training.validation import Evaluator
 from utils.checkpoint import LATEST, save_checkpoint
@@ -349,17 +351,21 @@ def test_action_accuracy_is_that_of_the_evaluation_during_training(breakout: Con
     assert playability.action_accuracy == SampleMean(found["eval/action_accuracy"], 60)
 
 
-def command(folder: Path) -> list[str]:
-    """Measures a few frames, on the CPU."""
-    options = ["--device", "cpu", "--games", "1", "--frames", "3", "--json", str(folder / "report.json")]
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Measures a few frames."""
     overrides = [part for override in OVERRIDES for part in ("--set", override)]
-    return ["-m", "evaluation.playability", "--config", str(folder / "square.yaml"), *overrides, *options]
+    options = ["--device", "cpu", "--games", "1", "--frames", "3", "--json", str(tmp_path / "report.json")]
+    configuration = ("--config", str(tmp_path / "square.yaml"), *overrides)
+    return Command(playability_command, tmp_path, monkeypatch, capsys, *configuration, *options)
 
 
-def test_the_command(breakout: Configuration, tmp_path: Path) -> None:
-    told = succeed(*command(tmp_path))
-    assert "pressed way" in told
-    assert told.splitlines()[-1] == f"written to {tmp_path / 'report.json'}"
+@pytest.mark.usefixtures("_short_lessons")
+def test_the_command(breakout: Configuration, command: Command, tmp_path: Path) -> None:
+    code, out, err = command()
+    assert code == 0, err
+    assert "pressed way" in out
+    assert out.splitlines()[-1] == f"written to {tmp_path / 'report.json'}"
     report = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
     assert report["benchmark"] == "playability"
     assert report["results"]["run_name"] == breakout.logging.run_name
@@ -367,15 +373,16 @@ def test_the_command(breakout: Configuration, tmp_path: Path) -> None:
     assert report["results"]["any_footage"]["frames"] == 3
 
 
+@pytest.mark.usefixtures("_short_lessons")
 def test_footage_like_breakout_whose_actions_are_unknown_is_animated_too(
-    breakout: Configuration, tmp_path: Path
+    breakout: Configuration, command: Command, tmp_path: Path
 ) -> None:
     for annotations in Path(breakout.data.data_root).rglob("annotations.json"):
         annotations.unlink()
-    done = run_python(*command(tmp_path), "--animation", tmp_path / "games.gif")
-    assert done.returncode == 0, done.stderr
-    assert "Breakout's own figures are left out: " in done.stdout
-    assert "\nBreakout:" not in done.stdout
+    code, out, err = command("--animation", str(tmp_path / "games.gif"))
+    assert code == 0, err
+    assert "Breakout's own figures are left out: " in out
+    assert "\nBreakout:" not in out
     assert (tmp_path / "games.gif").exists()
 
 
