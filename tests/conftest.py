@@ -27,8 +27,9 @@ LONGEST = (
     "training/test_trainer.py",
     "training/test_costs.py",
     "utils/test_distributed.py",
-    "benchmarks/test_benchmarks.py",
     "test_train_command.py",
+    "dataset/test_sharded_training.py",
+    "test_export_command.py",
 )
 """Files of tests that take more than a minute."""
 

@@ -17,8 +17,11 @@ REPOSITORY = Path(__file__).parent.parent
 
 Environment = Mapping[str, str | None]
 
-DEADLINE = 300
-"""Seconds after which a process is taken to hang."""
+DEADLINE = 120
+"""Seconds after which a process is taken to hang, ..."""
+
+COMMAND_DEADLINE = 300
+"""... and a whole command, unless a test gives it more."""
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(  # there is one server, which the campaigns of `benchmarks.endurance` use as well
@@ -63,12 +66,12 @@ class PythonProcess:
         if self._process.is_alive():
             (os.killpg if to_group else os.kill)(self._process.pid, number)
 
-    def wait(self) -> int:
+    def wait(self, seconds: float = DEADLINE) -> int:
         """Return the exit code, negative the number of the signal that ended the process."""
-        self._process.join(DEADLINE)
+        self._process.join(seconds)
         if self._process.is_alive():
             self._process.kill()
-            raise AssertionError(f"still running after {DEADLINE} s: {self.stderr}")
+            raise AssertionError(f"still running after {seconds} s: {self.stderr}")
         assert self._process.exitcode is not None
         return self._process.exitcode
 
@@ -88,17 +91,25 @@ class PythonProcess:
 
 
 def run_python(
-    *arguments: str | Path, cwd: Path = REPOSITORY, environment: Environment | None = None
+    *arguments: str | Path,
+    cwd: Path = REPOSITORY,
+    environment: Environment | None = None,
+    seconds: float = COMMAND_DEADLINE,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command that begins with `python` to its end; for the arguments see `PythonProcess`."""
+    """Run a command that begins with `python` to its end; for the arguments see `PythonProcess` and its `wait`."""
     with tempfile.TemporaryDirectory() as folder:
         process = PythonProcess(Path(folder), *arguments, cwd=cwd, environment=environment)
-        return subprocess.CompletedProcess(arguments, process.wait(), process.stdout, process.stderr)
+        return subprocess.CompletedProcess(arguments, process.wait(seconds), process.stdout, process.stderr)
 
 
-def succeed(*arguments: str | Path, cwd: Path = REPOSITORY, environment: Environment | None = None) -> str:
+def succeed(
+    *arguments: str | Path,
+    cwd: Path = REPOSITORY,
+    environment: Environment | None = None,
+    seconds: float = COMMAND_DEADLINE,
+) -> str:
     """Run a command that begins with `python`, which succeeds; return what it prints."""
-    done = run_python(*arguments, cwd=cwd, environment=environment)
+    done = run_python(*arguments, cwd=cwd, environment=environment, seconds=seconds)
     assert done.returncode == 0, f"{arguments}: {done.stderr}"
     return done.stdout
 

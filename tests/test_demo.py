@@ -27,7 +27,8 @@ def test_the_demo_finds_the_actions(tmp_path: Path) -> None:
         "training.max_steps": NUM_STEPS,
         "evaluation.max_evaluation_batches": 4,
     }
-    succeed("train.py", "--config", CONFIG, *(f"--set={key}={value}" for key, value in overrides.items()))
+    arguments = [f"--set={key}={value}" for key, value in overrides.items()]
+    succeed("train.py", "--config", CONFIG, *arguments, seconds=1200)
 
     (metrics,) = tmp_path.glob("results/*/metrics.jsonl")
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]

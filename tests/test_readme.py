@@ -194,7 +194,8 @@ def test_playing(command: str, untrained: Path, tmp_path: Path) -> None:
     process = PythonProcess(tmp_path, *arguments, environment={"SDL_VIDEODRIVER": "dummy"})
     process.wait_until(lambda: process.has_printed("starting from the checkpoint\n"))
     process.send(signal.SIGTERM)
-    assert process.wait() == EXIT_TERMINATED
+    assert process.wait(seconds=60) == EXIT_TERMINATED
+    assert process.stdout.startswith("starting from the checkpoint\n")
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if " export.py " in command])

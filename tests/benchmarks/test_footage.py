@@ -26,7 +26,6 @@ from utils.configuration import load_configuration
 from utils.images import save_animation
 from utils.measurement import RESULTS_DIRECTORY
 
-GB = 10**9
 STEPS = 3
 
 
@@ -160,7 +159,9 @@ def test_a_large_animation_is_halved_until_it_is_small(tmp_path: Path, monkeypat
 
 
 @pytest.fixture
-def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def footage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], _without_measuring: None
+) -> Command:
     """The command with two trials, of squares and of what is missing, whose commands run in this process."""
 
     def called(module: str, arguments: Sequence[str], setting: Setting, fine: Sequence[int]) -> str:
@@ -190,8 +191,6 @@ def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.setitem(TRIALS, "missing", Trial("missing"))
     monkeypatch.setattr("preparation.duration.FEWEST_STEPS", STEPS)
     monkeypatch.setattr("preparation.run.seconds_per_step", lambda *_: 60 * 0.9 / STEPS)
-    for module in ("plan", "run"):
-        monkeypatch.setattr(f"preparation.{module}.training_memory", lambda *_: GB)
     monkeypatch.setattr("evaluation.playability.write_play_report", lambda *_: None)
     common = ("--minutes", "1", "--threads", "1", "--output_directory", str(tmp_path / "work"))
     return Command(command, tmp_path, monkeypatch, capsys, *common, "--json", str(tmp_path / "report.json"))

@@ -39,11 +39,11 @@ def rehearsal(folder: Path, seconds: float) -> Setting:
     return Setting("cpu", True, time.time() + seconds, str(folder), "absent", None)
 
 
-def run_forked(command: list[str], _seconds: float, log: Path, folder: Path) -> int:
+def run_limited_forked(command: list[str], seconds: float, log: Path, folder: Path) -> int:
     """Takes the place of `run_limited`."""
     assert command[0] == sys.executable
     process = PythonProcess(log.parent, *command[1:], cwd=folder)
-    code = process.wait()
+    code = process.wait(seconds)
     log.write_text(process.stdout + process.stderr)
     return code
 
@@ -51,7 +51,7 @@ def run_forked(command: list[str], _seconds: float, log: Path, folder: Path) -> 
 def test_a_rehearsal_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(schedule, "run_limited", run_forked)
+    monkeypatch.setattr(schedule, "run_limited", run_limited_forked)
     command = Command(gpu, tmp_path, monkeypatch, capsys, "--rehearse", "--output", str(tmp_path / "results"))
     code, out, err = command("--minutes", "12")
     assert code == EXIT_DONE, out + err
