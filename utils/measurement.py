@@ -78,6 +78,8 @@ def write_report(
 def writable_file(text: str) -> Path:
     """`argparse` type for writable files, checked before anything is measured."""
     path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path}: is a folder; name a file in it")
     try:
         require_writable(path.parent, "choose another file")
     except UserError as error:

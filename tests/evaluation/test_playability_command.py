@@ -48,3 +48,10 @@ def test_a_report_that_cannot_be_written_is_refused_at_once(command: list[str], 
     done = run_python(*command, "--report", f"{tmp_path}/file/a.html")
     assert done.returncode == 2
     assert f"--report: {tmp_path}/file: cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--report", "--animation", "--json"])
+def test_a_folder_in_place_of_a_file_is_refused_at_once(command: list[str], tmp_path: Path, option: str) -> None:
+    done = run_python(*command, option, tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == f"error: argument {option}: {tmp_path}: is a folder; name a file in it; see --help\n"
