@@ -18,7 +18,6 @@ Dimensions: N images, S stacked frames in an observation, H hidden size, 8h x 8w
 """
 
 import math
-from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -154,12 +153,14 @@ def foretold(observations: Tensor, reach: int) -> Tensor:
     appeared = functional.pad(difference.amax(dim=1, keepdim=True).relu(), (reach,) * 4)
     vanished = functional.pad((-difference).amax(dim=1, keepdim=True).relu(), (2 * reach,) * 4)
     total = torch.zeros_like(difference[:, :1])
-    for down, right in product(range(2 * reach + 1), repeat=2):
-        if down != reach or right != reach:
-            total.addcmul_(
-                appeared[:, :, down : down + height, right : right + width],
-                vanished[:, :, 2 * down : 2 * down + height, 2 * right : 2 * right + width],
-            )
+    for down in range(2 * reach + 1):
+        appeared_rows = appeared[:, :, down : down + height].contiguous()
+        vanished_rows = vanished[:, :, 2 * down : 2 * down + height].contiguous()
+        for right in range(2 * reach + 1):
+            if down != reach or right != reach:
+                total.addcmul_(
+                    appeared_rows[..., right : right + width], vanished_rows[..., 2 * right : 2 * right + width]
+                )
     return total.clamp(max=STRONGEST)
 
 
