@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from dataset.acquisition.conversion import converted_videos
 from dataset.labels import write_labels
 from dataset.splits import SPLITS, find_split_videos
 from dataset.video import Video
 from preparation.footage import Footage
+from preparation.labelled_actions import LabelledActions, sorted_into_groups
 from utils.action_names import MAX_NAME_LENGTH, is_action_name
 from utils.command import UserError, one_line
 
@@ -30,19 +33,11 @@ class Labels:
     """The labels of footage."""
 
     file: Path
+    known: LabelledActions
     actions: dict[tuple[str, int], int]
     """The action, from 0 on, of each (video, frame) of the footage that has a label."""
     lines: dict[tuple[str, int], int]
     """The line of the table where each stands."""
-    action_names: list[str] | None
-    """The names of all actions; None if they are numbers."""
-    actions_count: int
-
-    @property
-    def described(self) -> str:
-        """What the actions are, in a few words."""
-        names = [f"{number} {name}" for number, name in enumerate(self.action_names or [], start=1)]
-        return f"keys {', '.join(names)}" if names else f"actions 0 to {self.actions_count - 1}"
 
     def require_frames(self, footage: Footage) -> None:
         """Check that the footage has all labelled frames.
@@ -62,7 +57,10 @@ class Labels:
 
 
 def read_labels(file: Path, wanted_actions: int | None) -> Labels:
-    """Read a table `video,frame,action` of labels: frames from 0 on, actions as names or as numbers from 0 on.
+    """Read a table `video,frame,action` of labels, with frames from 0 on.
+
+    Actions are names, numbers from 0 on, or, if all are numbers or several numbers with spaces between them and some of
+    these are not whole, continuous: these are sorted into groups.
 
     Args:
         file: a CSV file, with the names of its columns in the first line.
@@ -70,6 +68,28 @@ def read_labels(file: Path, wanted_actions: int | None) -> Labels:
 
     Raises:
         UserError: it cannot be read, is no such table, or two labels of a frame contradict each other.
+    """
+    texts, lines = _read_table(file)
+    if not texts:
+        raise UserError(f"{file}: holds no labels; give lines such as game.mp4,120,left")
+    distinct = list(dict.fromkeys(texts.values()))
+    vectors = _vectors(distinct)
+    if vectors is None:
+        known, numbers = _told_apart(file, texts, lines, wanted_actions)
+    else:
+        place = dict(zip(distinct, vectors, strict=True))
+        known, groups = sorted_into_groups(
+            np.array([place[text] for text in texts.values()]), wanted_actions, str(file)
+        )
+        numbers = dict(zip(texts.values(), groups.tolist(), strict=True))
+    return Labels(file, known, {key: numbers[text] for key, text in texts.items()}, lines)
+
+
+def _read_table(file: Path) -> tuple[dict[tuple[str, int], str], dict[tuple[str, int], int]]:
+    """Return the action of each (video, frame) as it is written, and the line where it stands.
+
+    Raises:
+        UserError: the table cannot be read, or contradicts itself.
     """
     texts: dict[tuple[str, int], str] = {}
     lines: dict[tuple[str, int], int] = {}
@@ -83,10 +103,6 @@ def read_labels(file: Path, wanted_actions: int | None) -> Labels:
                 place = f"{file}, line {rows.line_num}"
                 if not frame.isdecimal() or len(frame) > MAX_FRAME_DIGITS:
                     raise UserError(f"{place}: the frame is {frame!r}; give its number, from 0 on")
-                if not is_action_name(action):
-                    raise UserError(
-                        f"{place}: the action is {action!r}; give 1 to {MAX_NAME_LENGTH} printable characters"
-                    )
                 key = (video, int(frame))
                 if texts.setdefault(key, action) != action:
                     raise UserError(
@@ -95,26 +111,46 @@ def read_labels(file: Path, wanted_actions: int | None) -> Labels:
                 lines.setdefault(key, rows.line_num)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file}: cannot be read as a table ({one_line(error)}); give a CSV file in UTF-8") from error
-    if not texts:
-        raise UserError(f"{file}: holds no labels; give lines such as game.mp4,120,left")
-    numbers, names = _numbered(list(texts.values()))
+    return texts, lines
+
+
+def _vectors(texts: list[str]) -> np.ndarray | None:
+    """Return continuous actions (N, D); None if they are names or whole numbers from 0 on."""
+    if all(text.isdecimal() for text in texts):
+        return None
+    try:
+        vectors = [[float(number) for number in text.split()] for text in texts]
+    except ValueError:
+        return None
+    lengths = {len(vector) for vector in vectors}
+    is_usable = len(lengths) == 1 and 0 not in lengths and bool(np.isfinite(vectors).all())
+    return np.array(vectors) if is_usable else None
+
+
+def _told_apart(
+    file: Path, texts: dict[tuple[str, int], str], lines: dict[tuple[str, int], int], wanted_actions: int | None
+) -> tuple[LabelledActions, dict[str, int]]:
+    """Return the actions that names or numbers tell apart, and the number of each, from 0 on.
+
+    Raises:
+        UserError: something cannot name an action, or they are too many.
+    """
+    for key, text in texts.items():
+        if not is_action_name(text):
+            raise UserError(
+                f"{file}, line {lines[key]}: the action is {text!r}; give 1 to {MAX_NAME_LENGTH} printable characters"
+            )
+    distinct = list(dict.fromkeys(texts.values()))
+    are_numbers = all(text.isdecimal() for text in distinct)
+    numbers = {text: int(text) if are_numbers else number for number, text in enumerate(distinct)}
     num_found = max(numbers.values()) + 1
     if num_found > MAX_ACTIONS:
         raise UserError(f"{file}: has an action {num_found - 1}; number the actions from 0 on, without gaps")
     actions_count = max(wanted_actions or 0, num_found, 2)
     if wanted_actions is not None and wanted_actions < num_found:
         raise UserError(f"{file}: has {num_found} actions, which are more than --actions {wanted_actions}")
-    if names is not None:
-        names += [f"action {number}" for number in range(len(names) + 1, actions_count + 1)]
-    return Labels(file, {key: numbers[text] for key, text in texts.items()}, lines, names, actions_count)
-
-
-def _numbered(texts: list[str]) -> tuple[dict[str, int], list[str] | None]:
-    """Return the number of each action, and the names in their order; None if the actions are numbers already."""
-    if all(text.isdecimal() for text in texts):
-        return {text: int(text) for text in texts}, None
-    names = list(dict.fromkeys(texts))
-    return {name: number for number, name in enumerate(names)}, names
+    others = [f"action {number}" for number in range(len(distinct) + 1, actions_count + 1)]
+    return LabelledActions(actions_count, None if are_numbers else distinct + others), numbers
 
 
 def store_labels(labels: Labels, footage: Footage, frame_rate: Fraction | None, data_root: Path) -> tuple[int, int]:

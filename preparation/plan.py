@@ -8,7 +8,7 @@ from preparation.choices import Choice, Choices, chosen_values
 from preparation.costs import training_memory
 from preparation.duration import within
 from preparation.footage import Footage, choose_size
-from preparation.label_table import Labels
+from preparation.labelled_actions import LabelledActions
 from preparation.machine import Machine
 from preparation.played_part import WHOLE_FRAME, PlayedPart
 from preparation.recipes import MAIN_RECIPE, REDUCED_RECIPE, Recipe, small_recipe
@@ -57,7 +57,7 @@ class Plan:
     fitting_observations: int = MAIN_RECIPE.evaluated_observations
     """Number of observations for which most videos are long enough."""
     part: PlayedPart = WHOLE_FRAME
-    labels: Labels | None = None
+    labels: LabelledActions | None = None
 
     def after(self, survey: Survey, wanted_actions: int | None) -> "Plan":
         """Return the plan with the choices made from the converted data set.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -30,7 +31,7 @@ from preparation.footage import (
     needs_cropping,
     share_out,
 )
-from preparation.label_table import read_labels, store_labels
+from preparation.label_table import Labels, read_labels, store_labels
 from preparation.machine import Machine, find_machine
 from preparation.movement_axis import movement_angle
 from preparation.moving_regions import find_movement, pairs_of_frames
@@ -43,6 +44,7 @@ from preparation.played_part import (
     describe_movement,
     draw_regions,
 )
+from preparation.recorded_labels import store_recorded_labels
 from preparation.survey import MIN_OBSERVATIONS, MOVING_SHARE, Survey, survey
 from utils.command import EXIT_DONE, EXIT_SKIPPED, UserError, tell
 from utils.command_names import as_run_here
@@ -78,8 +80,8 @@ class Request:
     device: str
     processes: int
     play: Wanted = None
-    labels: Path | None = None
-    """A table of labels: video, frame, action."""
+    labels: Path | Literal["recorded"] | None = None
+    """A table of labels: video, frame, action; or those that came with the footage."""
     minutes: float | None = None
     """Time that training may take on this machine; None for a usual number of steps."""
 
@@ -106,7 +108,7 @@ class Request:
         if self.frame_rate is not None:
             options += ["--fps", np.format_float_positional(self.frame_rate, trim="-")]
         if self.labels is not None:
-            options += ["--labels", _argument(self.labels)]
+            options += ["--labels", _argument(Path(self.labels))]
         if self.minutes is not None:
             options += ["--minutes", np.format_float_positional(self.minutes, trim="-")]
         words = ["python", "-m", "dataset.acquisition.prepare", *options, "--device", self.device]
@@ -133,7 +135,7 @@ def prepare(request: Request) -> int:
         UserError: there is no usable footage, no disk space for it, or the name is taken.
     """
     _require_free(request)
-    labels = read_labels(request.labels, request.actions_count) if request.labels else None
+    labels = read_labels(request.labels, request.actions_count) if isinstance(request.labels, Path) else None
     machine = find_machine(request.device)
     footage = look_at(request.videos)
     if request.crop:
@@ -152,13 +154,9 @@ def prepare(request: Request) -> int:
 
     conversion = _convert(request, footage, frame_rate, draft)
     found = survey(request.data_root)
-    plan = draft.after(found, labels.actions_count if labels else request.actions_count)
-    if labels:
-        num_labelled, num_contradicting = store_labels(labels, footage, frame_rate, request.data_root)
-        left_out = f"; {num_contradicting} left out, on which two labels fall" if num_contradicting else ""
-        print(f"labels      {num_labelled} of {found.num_frames} frames, {labels.described}{left_out}")
-        count = Choice(labels.actions_count, "as many as the labels have, or as asked for with --actions")
-        plan = replace(plan, labels=labels, actions_count=count)
+    plan = draft.after(found, labels.known.actions_count if labels else request.actions_count)
+    if request.labels:
+        plan = _with_labels(request, plan, labels, footage, frame_rate, found.num_frames)
     plan = _with_part(request, plan, frame)
     _write(request, plan, machine)
     _tell_result(request, found, plan, machine)
@@ -173,6 +171,39 @@ def prepare(request: Request) -> int:
     for name, reason in skipped.items():
         print(f"skipped {name}: {reason}")
     return EXIT_SKIPPED if skipped or conversion.warnings else EXIT_DONE
+
+
+def _with_labels(
+    request: Request,
+    plan: Plan,
+    table: Labels | None,
+    footage: Footage,
+    frame_rate: Fraction | None,
+    num_frames: int,
+) -> Plan:
+    """Return the plan with the actions that labels tell apart, after storing them with the frames.
+
+    Args:
+        request: the options.
+        plan: the plan so far.
+        table: the labels; None for those that came with the footage.
+        footage: the footage that the table is about.
+        frame_rate: frames a second of the data set; None for those of the footage.
+        num_frames: frames in the data set.
+
+    Raises:
+        UserError: no usable labels came with the footage.
+    """
+    num_contradicting = 0
+    if table is None:
+        actions, num_labelled = store_recorded_labels(request.data_root, request.actions_count)
+    else:
+        actions = table.known
+        num_labelled, num_contradicting = store_labels(table, footage, frame_rate, request.data_root)
+    left_out = f"; {num_contradicting} left out, on which two labels fall" if num_contradicting else ""
+    print(f"labels      {num_labelled} of {num_frames} frames, {actions.described}{left_out}")
+    count = Choice(actions.actions_count, "as many as the labels have, or as asked for with --actions")
+    return replace(plan, labels=actions, actions_count=count)
 
 
 def _num_steps(minutes: float, request: Request, plan: Plan, machine: Machine) -> int:

@@ -39,7 +39,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "the command lists them; or all of the frame (default: as it says)",
     )
     part.add_argument("--play", choices=["camera"], help="what is played: the movement of the camera")
-    add("--labels", type=Path, metavar="FILE.csv", help="true actions of some frames: a table video,frame,action")
+    add(
+        "--labels",
+        type=_labels,
+        metavar="FILE.csv|recorded",
+        help="true actions of some frames: a table video,frame,action; or those in the footage (LeRobot, ...)",
+    )
     add(
         "--minutes",
         type=positive_float,
@@ -58,6 +63,10 @@ def _actions_count(text: str) -> int:
     if not (text.isdecimal() and int(text) >= 2):
         raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 2")
     return int(text)
+
+
+def _labels(text: str) -> "Path | str":
+    return text if text == "recorded" else Path(text)
 
 
 def _play_region(text: str) -> "tuple[int, ...] | int | str":

@@ -11,6 +11,7 @@ from dataset.splits import SPLITS, find_split_videos
 from dataset.video import Video
 from preparation.footage import look_at, share_out
 from preparation.label_table import read_labels, store_labels
+from utils.command import UserError
 from utils.mp4_writer import Mp4Writer
 
 
@@ -33,8 +34,35 @@ def test_actions_are_numbered_as_they_appear_unless_they_are_numbers(
 ) -> None:
     labels = read_labels(table(tmp_path, *rows), wanted)
     assert list(labels.actions.values()) == actions
-    assert labels.action_names == names
-    assert labels.actions_count == count
+    assert labels.known.action_names == names
+    assert labels.known.actions_count == count
+
+
+@pytest.mark.parametrize(
+    ("rows", "actions", "names"),
+    [
+        (["a,0,0.5", "a,1,-0.4", "b,0,0.6", "b,1,-0.6"], [1, 0, 1, 0], ["-0.5", "0.55"]),
+        (["a,0,0 1.5", "a,1,0 0.5", "b,0,0 0.5", "b,1,0 1.5"], [1, 0, 0, 1], ["0 0.5", "0 1.5"]),
+    ],
+)
+def test_continuous_actions_are_sorted_into_groups_named_by_their_middles(
+    rows: list[str], actions: list[int], names: list[str], tmp_path: Path
+) -> None:
+    labels = read_labels(table(tmp_path, *rows), 2)
+    assert list(labels.actions.values()) == actions
+    assert labels.known.action_names == names
+    assert labels.known.described == f"groups 1 {names[0]}, 2 {names[1]}"
+
+
+def test_actions_that_are_not_all_vectors_of_one_length_are_names(tmp_path: Path) -> None:
+    for rows in (["a,0,0.5", "a,1,left"], ["a,0,0.5", "a,1,0.5 1"], ["a,0,nan", "a,1,0.5"]):
+        labels = read_labels(table(tmp_path, *rows), None)
+        assert labels.known.action_names == [row.rpartition(",")[2] for row in rows]
+
+
+def test_fewer_different_continuous_actions_than_groups_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"labels.csv: 2 different action\(s\) make no 3 groups"):
+        read_labels(table(tmp_path, "a,0,0.5", "a,1,-0.5", "a,2,0.5"), 3)
 
 
 def test_labels_fall_on_the_frames_of_the_parts_of_a_film(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -786,6 +787,62 @@ def test_labels_are_stored_and_name_the_actions(videos: Path, tmp_path: Path, co
         if metadata
     ]
     assert found == [("train", 2, 0), ("train", 5, 1), ("test", 0, 0)]
+
+
+def recorded_footage(file: Path, actions: np.ndarray | None) -> Path:
+    """Write five videos of twelve frames as HDF5, with actions (5, 12) or (5, 12, D), if given."""
+    frames = np.zeros((5, 12, 64, 64, 3), np.uint8)
+    for number, time in np.ndindex(5, 12):
+        frames[number, time, 20:40, 4 * time : 4 * time + 12] = 200
+    with h5py.File(file, "w") as content:
+        content["frames"] = frames
+        if actions is not None:
+            content["actions"] = actions
+    return file
+
+
+def stored_labels() -> list[list[int | None]]:
+    """The labels of all frames of the data set that was prepared, by split."""
+    data = load_configuration("configs/my_game.yaml").data
+    return [
+        [entry.get("label") for path in find_videos(data, split) for entry in Video(path).annotations.metadata]
+        for split in ("train", "val", "test")
+    ]
+
+
+def test_recorded_continuous_actions_become_labels_in_groups(tmp_path: Path, command: Command) -> None:
+    actions = np.zeros((5, 12, 2))
+    actions[:, ::2, 0] = 0.5
+    actions[:, 1::2, 1] = -0.25
+    file = recorded_footage(tmp_path / "robot.h5", actions)
+    for _ in range(2):
+        code, out, err = command(*options(file), "--labels", "recorded", "--actions", "2")
+        assert code == 0, err
+        assert "labels      60 of 60 frames, groups 1 0 -0.25, 2 0.5 0" in out
+    config = load_configuration("configs/my_game.yaml")
+    assert config.data.action_names == ["0 -0.25", "0.5 0"]
+    assert config.training.loss_weights.action_supervision_lambda == 1
+    assert stored_labels() == [[1, 0] * 18, [1, 0] * 6, [1, 0] * 6]
+    assert "--labels recorded" in Path("configs/my_game.yaml").read_text()
+
+
+def test_recorded_discrete_actions_are_labels_as_they_are(tmp_path: Path, command: Command) -> None:
+    file = recorded_footage(tmp_path / "game.h5", np.tile(np.arange(12) % 3, (5, 1)))
+    code, out, err = command(*options(file), "--labels", "recorded")
+    assert code == 0, err
+    assert "labels      60 of 60 frames, actions 0 to 2" in out
+    config = load_configuration("configs/my_game.yaml")
+    assert config.data.actions_count == 3
+    assert config.training.loss_weights.action_supervision_lambda == 1
+    code, _, err = command(*options(file, "other"), "--labels", "recorded", "--actions", "2")
+    assert code == 2
+    assert "has actions from 0 to 2; they must be 0 or more, and fewer than --actions" in err
+
+
+def test_footage_that_records_no_actions(videos: Path, command: Command) -> None:
+    code, _, err = command(*options(videos), "--labels", "recorded")
+    assert code == 2
+    assert "the footage records no actions" in err
 
 
 @pytest.mark.parametrize(
