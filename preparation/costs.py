@@ -33,3 +33,14 @@ def seconds_per_step(config: Configuration, device: torch.device) -> float:
     """Measure the seconds of a training step on this machine: the median of a few steps, not compiled."""
     uncompiled = config.model_copy(update={"training": config.training.model_copy(update={"compile": False})})
     return statistics.median(step_seconds(uncompiled, device, NUM_TIMED_STEPS))
+
+
+def told_size(num_bytes: float) -> str:
+    """Return a number of bytes as text, such as `1.2 GB`."""
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
+
+
+def told_duration(seconds: float) -> str:
+    """Return a duration as text, such as `12 minutes`."""
+    minutes = seconds / 60
+    return f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{max(1, round(minutes))} minutes"

@@ -19,7 +19,7 @@ from dataset.acquisition.conversion import Conversion, ConversionOptions, conver
 from dataset.splits import find_split_videos
 from dataset.video import Video
 from preparation.choices import Choice, to_yaml
-from preparation.costs import checkpoints_size, seconds_per_step, training_memory
+from preparation.costs import checkpoints_size, seconds_per_step, told_duration, told_size, training_memory
 from preparation.duration import steps_within
 from preparation.footage import (
     FEWEST_VIDEOS,
@@ -306,10 +306,10 @@ def _tell_conversion(request: Request, footage: Footage, frame_rate: Fraction | 
         free = shutil.disk_usage(folder).free
         if num_bytes > free:
             raise UserError(
-                f"{request.data_root}: about {num_frames} frames will take {_size(num_bytes)}, and {_size(free)} are "
+                f"{request.data_root}: about {num_frames} frames will take {told_size(num_bytes)}, and {told_size(free)} are "
                 "free there; free some space, or choose another --data_root"
             )
-        about = f": about {num_frames} frames, {_size(num_bytes)}"
+        about = f": about {num_frames} frames, {told_size(num_bytes)}"
     tell(f"found       {len(footage.sources)} video(s) of {'x'.join(map(str, footage.size))} in {request.videos}")
     tell(f"converting  to {width}x{height}{rate} in {request.data_root}{about}")
 
@@ -367,14 +367,14 @@ def _tell_result(request: Request, found: Survey, plan: Plan, machine: Machine) 
     num_steps = config.training.max_steps
     seconds, memory = seconds_per_step(config, machine.device), training_memory(config, machine.device)
     videos = " + ".join(f"{number} {split}" for split, number in found.num_videos.items())
-    print(f"data set    {request.data_root}: {videos} videos, {found.num_frames} frames, {_size(found.num_bytes)}")
+    print(f"data set    {request.data_root}: {videos} videos, {found.num_frames} frames, {told_size(found.num_bytes)}")
     print(f"written     {request.config}, {request.evaluation_config}")
     print(
         f"network     {plan.recipe.name}, {plan.actions_count.value} actions, {plan.batch_size.value} sequences a batch"
     )
-    print(f"memory      about {_size(memory)} of {_size(machine.memory)} ({machine.name})")
-    print(f"time        {num_steps} steps of {seconds:.2g} s, measured now: about {_duration(num_steps * seconds)}")
-    print(f"disk        {_size(checkpoints_size(config))} more for checkpoints")
+    print(f"memory      about {told_size(memory)} of {told_size(machine.memory)} ({machine.name})")
+    print(f"time        {num_steps} steps of {seconds:.2g} s, measured now: about {told_duration(num_steps * seconds)}")
+    print(f"disk        {told_size(checkpoints_size(config))} more for checkpoints")
     print(as_run_here(f"to train    python train.py --config {request.config}"))
     print(as_run_here(f"to play     python play.py --config {request.config}"))
     print(as_run_here(f"to evaluate python build_evaluation_dataset.py --config {request.config}"))
@@ -391,12 +391,3 @@ def _quoted(word: str) -> str:
     if word.isprintable():
         return shlex.quote(word)
     return "$'" + "".join(f"\\x{byte:02x}" for byte in os.fsencode(word)) + "'"
-
-
-def _size(num_bytes: float) -> str:
-    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
-
-
-def _duration(seconds: float) -> str:
-    minutes = seconds / 60
-    return f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{max(1, round(minutes))} minutes"
