@@ -306,8 +306,8 @@ def _tell_conversion(request: Request, footage: Footage, frame_rate: Fraction | 
         free = shutil.disk_usage(folder).free
         if num_bytes > free:
             raise UserError(
-                f"{request.data_root}: about {num_frames} frames will take {told_size(num_bytes)}, and {told_size(free)} "
-                "are free there; free some space, or choose another --data_root"
+                f"{request.data_root}: about {num_frames} frames will take {told_size(num_bytes)}, "
+                f"and {told_size(free)} are free there; free some space, or choose another --data_root"
             )
         about = f": about {num_frames} frames, {told_size(num_bytes)}"
     tell(f"found       {len(footage.sources)} video(s) of {'x'.join(map(str, footage.size))} in {request.videos}")
