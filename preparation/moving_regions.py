@@ -50,6 +50,9 @@ CONTINUED = 1.5
 MIN_CAMERA_SHIFT = 0.5
 """Pixels by which the picture moves if the camera does."""
 
+FLASH = 0.5
+"""Share of the frame above which what changes, or is unusual, is a flash or a cut: all things seem to move at once."""
+
 EXPLAINED = 0.7
 """Largest share of the change that remains after the picture was moved back, if the camera moved."""
 
@@ -107,8 +110,10 @@ def find_movement(before: np.ndarray, after: np.ndarray) -> Movement:
     shifts = _camera_shifts(before, after)
     moved = np.abs(shifts).max(axis=1) >= MIN_CAMERA_SHIFT
     changes = np.stack([_changed(*pair) for pair in zip(before, after, shifts, strict=True)])
+    foreground = _foreground(before)
+    steady = np.maximum(changes.mean(axis=(1, 2)), foreground.mean(axis=(1, 2))) <= FLASH
     return Movement(
-        regions=[] if moved.mean() >= MIN_CAMERA_SHARE else _regions(changes, _foreground(before)),
+        regions=[] if moved.mean() >= MIN_CAMERA_SHARE else _regions(changes[steady], foreground[steady]),
         is_still=not changes.any() and not moved.any(),
         camera_share=float(moved.mean()),
         camera_shift=float(np.median(np.hypot(*shifts[moved].T))) if moved.any() else 0.0,

@@ -41,8 +41,11 @@ def game(length: int = 200, ball: bool = True) -> np.ndarray:
     return frames
 
 
-def test_two_paddles_are_apart_and_the_ball_is_neither(tmp_path: Path) -> None:
-    movement = find_movement(*pairs_of_frames(write(tmp_path / "game", game()), stride=1))
+@pytest.mark.parametrize("flashes", [[], [50], [50, 51, 120]])
+def test_two_paddles_are_apart_and_the_ball_is_neither(flashes: list[int], tmp_path: Path) -> None:
+    frames = game()
+    frames[flashes] = 255 - frames[flashes]
+    movement = find_movement(*pairs_of_frames(write(tmp_path / "game", frames), stride=1))
     paddles = {region.place: region for region in movement.regions if region.way == "up and down"}
     assert paddles.keys() == {"left", "right"}
     for place, columns in (("left", (6, 9)), ("right", (70, 73))):
