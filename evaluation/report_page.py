@@ -15,12 +15,13 @@ from PIL import Image
 
 from evaluation.plots import FILE_RESOLUTION
 from utils.files import replacing
+from utils.images import FRAME_MILLISECONDS
 
 TEMPLATES = Path(__file__).parent
 
 MISSING = "–"
 
-FRAME_MILLISECONDS, LAST_FRAME_MILLISECONDS = 150, 900
+LAST_FRAME_MILLISECONDS = 900
 
 
 @dataclass(frozen=True)

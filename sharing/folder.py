@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from evaluation.play.games import ANIMATED_FRAMES, ANIMATED_GAMES, FRAME_MILLISECONDS, animated, random_script
+from evaluation.play.games import ANIMATED_FRAMES, ANIMATED_GAMES, animated, random_script
 from playing.hints import ACTION_NAMES, read_hints
 from playing.simulator import Simulator, build_simulator, checkpoint_path, digest, play_games
 from playing.starting_frames import choose_starting_frames
@@ -100,7 +100,7 @@ def _write_animation(
     random = np.random.default_rng(0)
     stacks = np.stack([draw(random) for _ in range(ANIMATED_GAMES)])
     script = random_script(random, range(simulator.actions_count), ANIMATED_GAMES, ANIMATED_FRAMES)
-    save_animation(path, animated(play_games(simulator, stacks, script), script), FRAME_MILLISECONDS)
+    save_animation(path, animated(play_games(simulator, stacks, script), script))
     return True
 
 

@@ -14,6 +14,9 @@ from torch.nn import functional
 
 from utils.files import replacing
 
+FRAME_MILLISECONDS = 150
+"""Time for which an animation shows each frame, by default."""
+
 VISIBLE_SIDE = 96
 """Minimum length of the longer side of a frame in a grid, in pixels; smaller frames are enlarged."""
 
@@ -70,8 +73,8 @@ def labelled(pixels: np.ndarray, label: str) -> np.ndarray:
     return np.asarray(image)
 
 
-def save_animation(path: Path, frames: np.ndarray, milliseconds: int) -> None:
-    """Write uint8 frames (T, H, W, 3) as a looping GIF.
+def save_animation(path: Path, frames: np.ndarray, milliseconds: int = FRAME_MILLISECONDS) -> None:
+    """Write uint8 frames (T, H, W, 3) as a looping GIF that shows each for some milliseconds.
 
     Raises:
         OSError: it cannot be written.

@@ -16,7 +16,6 @@ from utils.trackers import start_trackers
 
 IMAGES = "images"
 ANIMATIONS = "animations"
-FRAME_MILLISECONDS = 150
 METRICS = "metrics.jsonl"
 
 
@@ -71,7 +70,7 @@ class RunLogger:
             OSError: it cannot be written.
         """
         path = self.directory / ANIMATIONS / f"{name}_{step:08d}.gif"
-        save_animation(path, frames, FRAME_MILLISECONDS)
+        save_animation(path, frames)
         for tracker in self._trackers:
             tracker.log_animation(step, name, path)
 

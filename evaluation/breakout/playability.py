@@ -38,7 +38,7 @@ from evaluation.breakout.measures import (
 from evaluation.breakout.physics import BallLaws, Physics, measure_physics
 from evaluation.breakout.tracking import Playfield
 from evaluation.metrics.action_accuracy import confusion_matrix, hungarian_accuracy, match_actions, movement_accuracy
-from evaluation.play.games import FRAME_MILLISECONDS, animated, random_script
+from evaluation.play.games import animated, random_script
 from playing.simulator import Simulator, load_simulator, play_games
 from utils.command import UserError
 from utils.configuration import Configuration
@@ -103,7 +103,7 @@ def measure_playability(
     meanings = learned_meanings(held_out, meanings_of_true, simulator.actions_count)
     generated, script = _play(simulator, dataset, list(meanings), num_games, num_frames, seed)
     if animation:
-        save_animation(animation, animated(generated, script), FRAME_MILLISECONDS)
+        save_animation(animation, animated(generated, script))
 
     read = Readings.of(playfield, laws, generated, _translate(script, meanings))
     read_of_true = Readings.of(playfield, laws, held_out.frames, pressed_in_truth)

@@ -19,8 +19,7 @@ ANIMATED_GAMES, ANIMATED_FRAMES = 4, 40
 """Number of games that an animation shows side by side, and number of its frames."""
 
 ANIMATION_HEIGHT = 192
-FRAME_MILLISECONDS = 130
-"""Height of an animation in pixels, and the time for which it shows each frame."""
+"""Height of an animation in pixels."""
 
 
 def random_script(random: np.random.Generator, actions: Sequence[int], num_games: int, num_frames: int) -> np.ndarray:

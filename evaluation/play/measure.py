@@ -13,7 +13,7 @@ import numpy as np
 from dataset.video_dataset import VideoDataset
 from evaluation.play.branches import NUM_STARTS, NUM_STEPS, Branches, branch
 from evaluation.play.figures import PlayFigures, actions_of, figures_of
-from evaluation.play.games import ANIMATED_FRAMES, FRAME_MILLISECONDS, animated, generate, random_script, true_script
+from evaluation.play.games import ANIMATED_FRAMES, animated, generate, random_script, true_script
 from evaluation.play.inverse_model import InverseModel, train_inverse_model
 from evaluation.play.readings import Readings
 from evaluation.play.scene import Scene, SceneObserver
@@ -157,7 +157,7 @@ def _filmed(stretches: Iterable[Stretch], animation: Path) -> Iterator[Stretch]:
     for index, stretch in enumerate(stretches):
         if index == 0:
             pages = animated(stretch.frames[:, : 1 + ANIMATED_FRAMES], stretch.actions)
-            save_animation(animation, pages, FRAME_MILLISECONDS)
+            save_animation(animation, pages)
         yield stretch
 
 

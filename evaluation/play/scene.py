@@ -28,8 +28,6 @@ class Scene:
     """bool (H, W): the pixels that no true sequence changes."""
     tracker: GenericTracker
     """Finds what moves in front of the scene."""
-    change: float
-    """Mean absolute difference of consecutive true frames, in 0..255."""
 
     @property
     def measured(self) -> np.ndarray:
@@ -45,7 +43,6 @@ class SceneObserver:
         """Start without frames."""
         self._moves: np.ndarray | None = None
         self._samples: list[np.ndarray] = []
-        self._changes: list[float] = []
 
     def watch(self, stretches: Iterable[Stretch]) -> Iterable[Stretch]:
         """Add the stretches of a group of sequences, and yield each."""
@@ -61,7 +58,7 @@ class SceneObserver:
         assert self._moves is not None, "no true frames were added"
         samples = np.stack(self._samples)
         rows = np.linspace(0, len(samples) - 1, min(SCENE_FRAMES, len(samples))).astype(int)
-        return Scene(~self._moves, GenericTracker.of(samples[rows]), float(np.mean(self._changes)))
+        return Scene(~self._moves, GenericTracker.of(samples[rows]))
 
     def _add(self, first: np.ndarray, frames: np.ndarray) -> None:
         for start, sequence in zip(first, frames, strict=True):
@@ -69,7 +66,6 @@ class SceneObserver:
             moves = (np.abs(smooth - start) > LEAST_CHANGE).any(axis=(0, 3))
             self._moves = moves if self._moves is None else self._moves | moves
             self._samples.append(sequence[len(sequence) // 2])
-            self._changes.append(float(np.abs(np.diff(sequence.astype(np.int16), axis=0)).mean()))
 
 
 def _smoothed(frames: np.ndarray) -> np.ndarray:
