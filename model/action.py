@@ -91,7 +91,7 @@ class ActionNetwork(nn.Module):
             nn.init.constant_(self.variance_fc.bias, config.initial_direction_variance)
         self.variance_fc.requires_grad_(not config.fixed_variance)
         if config.initial_classifier_spread is not None:
-            _spread_classifier(self.final_fc, config.initial_classifier_spread, config.initial_classifier_angle)
+            _lay_out_classifier(self.final_fc, config.initial_classifier_spread, _initial_points(config, actions_count))
         self.final_fc.requires_grad_(not config.fixed_classifier)
 
     def forward(self, states: Tensor, attention: Tensor, noise: Noise | None = None) -> InferredActions:
@@ -131,17 +131,30 @@ class ActionNetwork(nn.Module):
         return pooled.unflatten(0, time_major.shape[:2]).transpose(0, 1)
 
 
-def _spread_classifier(classifier: nn.Linear, spread: float, angle: float) -> None:
-    """Initialise the classifier so that action k is most probable near p_k, K evenly spaced points in [-1, 1].
+def _initial_points(config: ActionNetworkConfiguration, actions_count: int) -> Tensor:
+    """Return the point (K, D) of the action space around which each action begins.
 
-    The points lie on a line through the origin, turned by `angle` degrees from the first axis of the action space to
-    the second. The logit of action k is spread * (2 p_k x - p_k^2), which falls with the squared distance of p_k to x,
-    the place along the line.
+    The first axis of the action space is turned by an angle to the second. `line` spaces the points evenly along it, in
+    [-1, 1]; `ring` puts the first one at zero and the others evenly on the unit circle, beginning with that axis.
     """
-    points = torch.linspace(-1, 1, classifier.out_features)
+    angle = math.radians(config.initial_classifier_angle)
+    if config.initial_classifier_layout == "line":
+        radii, angles = torch.linspace(-1, 1, actions_count), torch.full((actions_count,), angle)
+    else:
+        radii = torch.cat([torch.zeros(1), torch.ones(actions_count - 1)])
+        angles = angle + 2 * math.pi / (actions_count - 1) * torch.arange(-1, actions_count - 1)
+    points = torch.zeros(actions_count, config.action_space_dimension)
+    points[:, 0] = radii * angles.cos()
+    if config.action_space_dimension > 1:
+        points[:, 1] = radii * angles.sin()
+    return points
+
+
+def _lay_out_classifier(classifier: nn.Linear, spread: float, points: Tensor) -> None:
+    """Initialise the classifier so that action k is most probable near its point p_k.
+
+    Its logit at x is spread * (2 p_k x - |p_k|^2), which falls with the squared distance of p_k to x.
+    """
     with torch.no_grad():
-        classifier.weight.zero_()
-        classifier.weight[:, 0] = 2 * spread * points * math.cos(math.radians(angle))
-        if angle:
-            classifier.weight[:, 1] = 2 * spread * points * math.sin(math.radians(angle))
-        classifier.bias.copy_(-spread * points.square())
+        classifier.weight.copy_(2 * spread * points)
+        classifier.bias.copy_(-spread * points.square().sum(dim=-1))

@@ -1,6 +1,7 @@
-"""The axis along which the played part moves: an angle in the action space, whose first axes follow x and y."""
+"""The way in which the played part moves, in the action space, whose first axes follow x and y."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,11 +13,26 @@ from training.losses import visible_movement
 ROUNDED_TO = 15
 """Degrees: what is estimated is no more precise."""
 
+ALL_WAYS = 1 / 3
+"""Spread of the movement across its main way, as a share of that along it, from which it goes all ways."""
 
-def movement_angle(before: np.ndarray, after: np.ndarray, box: Sequence[int] | None, of_camera: bool) -> int:
-    """Return the angle of the main movement from frames to others, in degrees of the action space.
 
-    It is that of the movements that training's directions follow (`training.losses.alignment_loss`).
+class MovementAxis(NamedTuple):
+    """How something moves."""
+
+    angle: int
+    """Of its main way, in degrees of the action space: 0 is sideways, 90 up and down, as training scales them."""
+    goes_all_ways: bool = False
+    """Whether it moves across that way, too."""
+
+
+SIDEWAYS = MovementAxis(0)
+
+
+def movement_axis(before: np.ndarray, after: np.ndarray, box: Sequence[int] | None, of_camera: bool) -> MovementAxis:
+    """Return how the played part moves from frames to others.
+
+    The movements are those that training's directions follow (`training.losses.alignment_loss`).
 
     Args:
         before: stored frames, uint8 (N, H, W, 3).
@@ -29,19 +45,24 @@ def movement_angle(before: np.ndarray, after: np.ndarray, box: Sequence[int] | N
         left, top, right, bottom = box
         frames = frames[..., top:bottom, left:right]
     if of_camera:
-        return angle_of(camera_movement(frames)[:, 0])
+        return axis_of(camera_movement(frames)[:, 0])
     movement, share = visible_movement(frames)
     height, width = frames.shape[-2:]
-    return angle_of((movement * share * torch.tensor([width, height]))[:, 0])
+    return axis_of((movement * share * torch.tensor([width, height]))[:, 0])
 
 
-def angle_of(movements: Tensor) -> int:
-    """Return the angle along which movements (N, 2) in pixels vary most, once both axes are scaled to vary alike.
+def axis_of(movements: Tensor) -> MovementAxis:
+    """Return the way along which movements (N, 2) in pixels vary most, once both axes are scaled to vary alike.
 
-    0 is sideways, 90 up and down, as training scales them; what varies along a slanted line is between these.
+    What varies along a slanted line is between sideways, and up and down.
     """
     x, y = movements.double().T
+    tiny = torch.finfo(x.dtype).tiny
     squared = x.square().mean(), y.square().mean()
-    correlation = (x * y).mean() / (squared[0] * squared[1]).sqrt().clamp_min(torch.finfo(x.dtype).tiny)
+    product = (x * y).mean()
+    correlation = product / (squared[0] * squared[1]).sqrt().clamp_min(tiny)
     along = (1.0, float(correlation)) if squared[0] >= squared[1] else (float(correlation), 1.0)
-    return ROUNDED_TO * round(float(np.degrees(np.arctan2(along[1], along[0]))) / ROUNDED_TO)
+    angle = ROUNDED_TO * round(float(np.degrees(np.arctan2(along[1], along[0]))) / ROUNDED_TO)
+    covariance = torch.stack([torch.stack([squared[0], product]), torch.stack([product, squared[1]])])
+    across, main = torch.linalg.eigvalsh(covariance).clamp_min(0).sqrt().tolist()
+    return MovementAxis(angle, across > ALL_WAYS * main)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from model.perceptual import VGG19
+from preparation.action_layout import action_layout
 from preparation.choices import Choice, Choices, chosen_values
 from preparation.costs import training_memory
 from preparation.duration import within
@@ -107,7 +108,7 @@ class Plan:
             "data.play_region": self.part.region,
             "data.ground_truth_available": self.knows_actions,
             **self.recipe.settings,
-            **self._angle(),
+            **self._layout(),
             "training.action_directions_motion_source": self.part.source,
             "model.representation_network.target_input_size": self.size,
             "model.representation_network.state_resolution": Choice(
@@ -164,10 +165,9 @@ class Plan:
             "evaluation.batching.skip_frames": Choice(self.skip_frames.value, "as generated"),
         }
 
-    def _angle(self) -> Choices:
-        """Choose the way along which the actions begin, if the recipe lays them out."""
-        lays_out = "model.action_network.initial_classifier_spread" in self.recipe.settings
-        return {"model.action_network.initial_classifier_angle": self.part.angle} if lays_out else {}
+    def _layout(self) -> Choices:
+        """Choose where the actions begin, if the recipe lays them out."""
+        return action_layout(self.part.axis, self.actions_count.value) if self.recipe.lays_out_actions else {}
 
     def _camera_weights(self) -> Choices:
         """Choose the weights of the term by which actions follow the camera, if they do and the recipe has none."""

@@ -1,7 +1,7 @@
 """The part of the footage that is played: a region, the whole frame, or the camera."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dataset.video import Video
 from preparation.choices import Choice
+from preparation.movement_axis import SIDEWAYS, MovementAxis
 from preparation.moving_regions import Movement, MovingRegion
 from utils.command import UserError
 from utils.images import enlarge, save_image, tile
@@ -89,14 +90,8 @@ class PlayedPart:
     """[left, top, right, bottom] in pixels of stored frames, or None."""
     source: Choice
     """`things` or `camera`, whose movement actions follow."""
-    angle: Choice = field(default_factory=lambda: angle_choice(0))
-    """Of the way along which the actions begin, in degrees: 0 sideways, 90 up and down."""
-
-
-def angle_choice(degrees: int) -> Choice:
-    """Return the angle of the way along which the actions begin, with what it means."""
-    ways = {0: "from left to right", 90: "from top to bottom"}
-    return Choice(degrees, f"... {ways.get(degrees, 'on a slanted line')}, as what is played moves most")
+    axis: MovementAxis = SIDEWAYS
+    """How it moves."""
 
 
 WHOLE_FRAME = PlayedPart(Choice(None, "all of the frame"), Choice("things", "whose movement actions follow"))

@@ -25,6 +25,8 @@ class Recipe:
     """True observations that drive the dynamics before generated ones do, at the end of training."""
     settings: Choices
     """Other values of the configuration."""
+    lays_out_actions: bool = False
+    """Whether actions begin in places of the action space, and not at random."""
 
 
 def small_recipe(num_cores: int) -> Recipe:
@@ -36,6 +38,7 @@ def small_recipe(num_cores: int) -> Recipe:
         observations_count=7,
         evaluated_observations=16,
         true_observations=2,
+        lays_out_actions=True,
         settings={
             "model.architecture": Choice(
                 "model.seeing_model.model", "not the paper's: sharp within minutes, since it sees what it continues"
@@ -53,7 +56,6 @@ def small_recipe(num_cores: int) -> Recipe:
                 0.005, "little noise, so that a movement shows before its direction is learned well"
             ),
             "model.action_network.fixed_variance": Choice(True, "and no more later, which would make actions random"),
-            "model.action_network.initial_classifier_spread": Choice(2.0, "the actions begin side by side ..."),
             "training.trainer": Choice("training.smooth_mi_trainer", "remembers actions beyond the small batch"),
             "training.learning_rate": Choice(0.001, "a short training needs long steps ..."),
             "training.lr_schedule": Choice(list(range(1200, 3000, 150)), "... and ever shorter ones later"),

@@ -33,13 +33,12 @@ from preparation.footage import (
 )
 from preparation.label_table import Labels, read_labels, store_labels
 from preparation.machine import Machine, find_machine
-from preparation.movement_axis import movement_angle
+from preparation.movement_axis import movement_axis
 from preparation.moving_regions import find_movement, pairs_of_frames
 from preparation.plan import Plan, draft_plan
 from preparation.played_part import (
     StoredFrame,
     Wanted,
-    angle_choice,
     choose_part,
     describe_movement,
     draw_regions,
@@ -57,6 +56,8 @@ SAMPLED_FRAME = 30
 
 KEYS_OF_PLAY = (
     b"play_region",
+    b"initial_classifier_spread",
+    b"initial_classifier_layout",
     b"initial_classifier_angle",
     b"action_directions_motion_source",
     b"action_directions_motion_lambda",
@@ -236,8 +237,7 @@ def _with_part(request: Request, plan: Plan, frame: StoredFrame) -> Plan:
     if movement.is_still:
         raise UserError(f"{request.videos}: nothing moves in the frames that were compared; give footage of movement")
     part = choose_part(request.play, movement, frame)
-    angle = movement_angle(before, after, part.region.value, part.source.value == "camera")
-    part = replace(part, angle=angle_choice(angle))
+    part = replace(part, axis=movement_axis(before, after, part.region.value, part.source.value == "camera"))
     picture = request.data_root / "play_regions.png"
     draw_regions(picture, videos, movement.regions, part.region.value)
     for index, line in enumerate(describe_movement(movement, frame)):

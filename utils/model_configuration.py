@@ -1,6 +1,6 @@
 """The section `model` of a configuration (docs/method.md#configurations)."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -57,11 +57,12 @@ class ActionNetworkConfiguration(Section):
     """The action network A.
 
     `initial_direction_variance` starts the variance head at this constant for each of two observations' states, and
-    with `fixed_variance` it stays there; `initial_classifier_spread` starts the classifier with the actions side by
-    side along the first axis of the action space or, where things move another way, along one that is turned from it to
-    the second by `initial_classifier_angle` degrees: 90 for up and down. Variance and spread default to the authors'
-    random initialisation. With `fixed_classifier` it stays there: what an action means cannot drift, and directions
-    have to come to it.
+    with `fixed_variance` it stays there; `initial_classifier_spread` starts the classifier with the actions laid out in
+    the action space: with the `initial_classifier_layout` `line` side by side along its first axis or, where things
+    move another way, along one that is turned from it to the second by `initial_classifier_angle` degrees, 90 for up
+    and down; with `ring` one in the middle and the others around it, for what moves all ways. Variance and spread
+    default to the authors' random initialisation. With `fixed_classifier` it stays there: what an action means cannot
+    drift, and directions have to come to it.
     """
 
     use_gumbel: bool = True
@@ -74,6 +75,7 @@ class ActionNetworkConfiguration(Section):
     fixed_variance: bool = False
     initial_classifier_spread: PositiveFloat | None = None
     initial_classifier_angle: float = 0.0
+    initial_classifier_layout: Literal["line", "ring"] = "line"
     fixed_classifier: bool = False
 
     @model_validator(mode="after")
@@ -82,10 +84,16 @@ class ActionNetworkConfiguration(Section):
             raise ValueError("fixed_variance keeps initial_direction_variance, which is not set: set it to 0.005")
         if self.fixed_classifier and self.initial_classifier_spread is None:
             raise ValueError("fixed_classifier keeps initial_classifier_spread, which is not set: set it to 2.0")
-        if self.initial_classifier_angle and (self.action_space_dimension < 2 or not self.initial_classifier_spread):
+        is_flat = self.action_space_dimension < 2 or not self.initial_classifier_spread
+        if self.initial_classifier_angle and is_flat:
             raise ValueError(
                 "initial_classifier_angle turns what initial_classifier_spread lays out, in 2 dimensions at least: set "
                 "it to 0, or initial_classifier_spread to 2.0 and action_space_dimension to 2"
+            )
+        if self.initial_classifier_layout == "ring" and is_flat:
+            raise ValueError(
+                "initial_classifier_layout: ring is how initial_classifier_spread lays out 2 dimensions at least: set "
+                "it to line, or initial_classifier_spread to 2.0 and action_space_dimension to 2"
             )
         return self
 

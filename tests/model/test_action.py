@@ -121,6 +121,23 @@ def test_the_classifier_tells_actions_along_a_turned_axis() -> None:
     assert classifier(middles).argmax(dim=-1).tolist() == [0, 1, 2]
 
 
+def test_a_ring_has_one_action_in_the_middle_and_the_others_around_it() -> None:
+    overrides = (*FIXED["final_fc"], "initial_classifier_layout=ring", "initial_classifier_angle=90")
+    config = small_configuration(
+        *(f"model.action_network.{override}" for override in overrides), "data.actions_count=5"
+    )
+    classifier = build_model(config).get_submodule("action_network.0.final_fc")
+    around = torch.tensor([[0.1, -0.1], [0.0, 1.0], [-1.0, 0.1], [0.1, -0.8], [0.9, 0.0]])
+    assert classifier(around).argmax(dim=-1).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_only_a_spread_classifier_can_be_a_ring() -> None:
+    with pytest.raises(
+        ConfigurationError, match="initial_classifier_layout: ring is how initial_classifier_spread lays"
+    ):
+        small_configuration("model.action_network.initial_classifier_layout=ring")
+
+
 def test_only_a_spread_classifier_can_be_turned() -> None:
     with pytest.raises(ConfigurationError, match="initial_classifier_angle turns what initial_classifier_spread lays"):
         small_configuration("model.action_network.initial_classifier_angle=90")

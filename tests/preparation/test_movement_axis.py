@@ -12,7 +12,7 @@ from dataset.open import find_videos, open_split
 from dataset.video import Video, write_video
 from model.build import build_model
 from model.noise import NoNoise
-from preparation.movement_axis import angle_of, movement_angle
+from preparation.movement_axis import MovementAxis, axis_of, movement_axis
 from preparation.moving_regions import pairs_of_frames
 from tests.synthetic import SIDE, square_configuration, write_square_videos
 from training.losses import motion_alignment_loss
@@ -25,11 +25,17 @@ from utils.configuration import Configuration
 def test_the_angle_of_movements_along_a_line(way: tuple[float, float], angle: int) -> None:
     steps = torch.randn(500, generator=torch.Generator().manual_seed(0))[:, None]
     noise = 0.05 * torch.randn(500, 2, generator=torch.Generator().manual_seed(1))
-    assert angle_of(steps * torch.tensor(way) + noise) == angle
+    assert axis_of(steps * torch.tensor(way) + noise) == MovementAxis(angle, goes_all_ways=False)
+
+
+def test_what_moves_along_both_axes_goes_all_ways() -> None:
+    movements = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    assert axis_of(movements * torch.tensor([2, 1])).goes_all_ways
+    assert not axis_of(movements * torch.tensor([5, 1])).goes_all_ways
 
 
 def test_what_stands_still_has_the_angle_of_the_first_axis() -> None:
-    assert angle_of(torch.zeros(10, 2)) == 0
+    assert axis_of(torch.zeros(10, 2)) == MovementAxis(0, goes_all_ways=False)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +59,7 @@ def test_the_angle_is_seen_in_the_footage(
     squares: dict[str, Path], way: str, angle: int, box: list[int] | None
 ) -> None:
     videos = [Video(path) for path in find_videos(square_configuration(squares[way]).data, "train")]
-    assert movement_angle(*pairs_of_frames(videos, stride=1), box, of_camera=False) == angle
+    assert movement_axis(*pairs_of_frames(videos, stride=1), box, of_camera=False) == MovementAxis(angle)
 
 
 def accuracy(folder: Path, angle: int, num_steps: int) -> float:
