@@ -84,6 +84,7 @@ class HeldActions:
             "eval/action_effect": float(self.effects.mean()),
             "eval/action_effect_unmoved": float(self.unmoved_share.mean()),
             "eval/action_effect_outside": float(self.outside_share.mean()),
+            "eval/actions_moving": float(self._is_told().any(axis=1).sum()),
         } | {
             f"eval/action_movement_{axis}/{action}": float(mean)
             for action, row in enumerate(means, start=1)
@@ -97,17 +98,20 @@ class HeldActions:
             names: what the actions are called, if they have names.
             of_camera: whether the movement is that of the camera.
         """
-        count = self.movements.shape[1]
-        means = self.movements.mean(axis=1)
-        errors = self.movements.std(axis=1, ddof=1) / np.sqrt(count) if count > 1 else np.full_like(means, np.inf)
-        is_told = (np.abs(means) > CERTAIN * errors) & (np.abs(means) >= CONSIDERABLE * np.abs(means).max())
         told = []
-        for action, (row, told_axes) in enumerate(zip(means, is_told, strict=True)):
+        for action, (row, told_axes) in enumerate(zip(self.movements.mean(axis=1), self._is_told(), strict=True)):
             ways = [words[int(mean > 0)] for words, mean, known in zip(WORDS, row, told_axes, strict=True) if known]
             name = f"{action + 1}{f' ({names[action]})' if names else ''}"
             told.append(f"{name} {' and '.join(ways) or 'in no direction'}")
         moved = "the camera" if of_camera else "things"
         return f"actions that are held move {moved}: {', '.join(told)}"
+
+    def _is_told(self) -> np.ndarray:
+        """Whether each action surely moves things along x and y: bool (K, 2)."""
+        count = self.movements.shape[1]
+        means = self.movements.mean(axis=1)
+        errors = self.movements.std(axis=1, ddof=1) / np.sqrt(count) if count > 1 else np.full_like(means, np.inf)
+        return (np.abs(means) > CERTAIN * errors) & (np.abs(means) >= CONSIDERABLE * np.abs(means).max())
 
 
 def _centroids(brightness: Tensor) -> Tensor:

@@ -96,8 +96,9 @@ class EvaluationResult:
 
     @property
     def has_unmoving_actions(self) -> bool:
-        """Whether most of what the actions change appears or vanishes, so that nothing moves."""
-        return not self.has_ineffective_actions and self.scalars["eval/action_effect_unmoved"] > MOSTLY
+        """Whether most of what the actions change appears or vanishes, and no two of them surely move things."""
+        moves_nothing = self.scalars["eval/action_effect_unmoved"] > MOSTLY and self.scalars["eval/actions_moving"] < 2
+        return not self.has_ineffective_actions and moves_nothing
 
 
 class Evaluator:

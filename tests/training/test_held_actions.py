@@ -61,6 +61,7 @@ def test_directions_are_told_of_bright_and_of_dark_things(
     assert scalars["eval/action_movement_x/2"] == pytest.approx(0, abs=1e-3)
     assert scalars["eval/action_movement_y/3"] == pytest.approx(4, abs=1e-3)
     assert scalars["eval/action_effect"] == 2
+    assert scalars["eval/actions_moving"] == 2
     assert scalars["eval/action_effect_unmoved"] == pytest.approx(0, abs=1e-5)
     assert scalars["eval/action_effect_outside"] == 0
 

@@ -397,6 +397,7 @@ def with_scalars(changes: dict[int, dict[str, float]], monkeypatch: pytest.Monke
             "eval/action_effect": 1.0,
             "eval/action_accuracy": 1.0,
             "eval/action_effect_unmoved": 0.0,
+            "eval/actions_moving": 0.0,
             "eval/action_effect_outside": 0.0,
         }
         return EvaluationResult(evaluation.scalars | healthy | changes.get(num_calls, {}), evaluation.images)
@@ -435,6 +436,15 @@ def test_a_collapse_seen_twice_in_a_row_is_told_and_logged(
     assert [line.get(f"health/{name}") for line in evaluations] == [
         None, None, False, False, False, False, True, True, False,
     ]  # fmt: skip
+
+
+def test_actions_that_surely_move_things_are_not_said_to_move_nothing(
+    square: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    symptom = {"eval/action_effect_unmoved": 0.9, "eval/actions_moving": 2.0}
+    with_scalars(dict.fromkeys((1, 2, 3), symptom), monkeypatch)
+    train(square, "training.max_steps=3", "training.pretraining_steps=0", "evaluation.eval_freq=1")
+    assert "appears or vanishes" not in capsys.readouterr().out
 
 
 # Data
