@@ -305,10 +305,16 @@ def test_measurements_are_called_as_they_ask_to_be(command: str) -> None:
 
 def test_figures_are_those_of_the_committed_results() -> None:
     rows = []
-    for path in sorted((REPOSITORY / "configs").glob("0*.yaml")):
-        results = committed(f"play.{path.stem}")
-        ours, plain = (results[name]["frames_per_second"] for name in ("ours", "plain"))
-        rows.append(f"| `{path.stem}` | {ours:.0f} | {plain:.0f} | {results['ours']['share_of_limit']:.0%} |")
+    for name in ("00_breakout_play", "01_bair", "02_breakout", "03_tennis"):
+        measured = [committed(f"play.{name}", machine) for machine in ("*cpu", "*cpu-avx2")]
+        figures = [f"{results['speedup']:.2f} | {results['ours']['share_of_limit']:.0%}" for results in measured]
+        rows.append(f"| `{name}` | {' | '.join(figures)} |")
+    assert any("\n".join(rows) in document for document in DOCUMENTS)
+
+    rows = []
+    for name in ("00_breakout_demo", "02_breakout"):
+        measured = [committed(f"train_step.{name}", machine)["speedup"] for machine in ("*cpu", "*cpu-avx2")]
+        rows.append(f"| `{name}` | {' | '.join(f'{speedup:.2f}' for speedup in measured)} |")
     assert any("\n".join(rows) in document for document in DOCUMENTS)
 
     results = committed("playability.00_breakout_play")
@@ -325,7 +331,8 @@ def test_the_demo_s_figures_are_those_of_the_committed_results() -> None:
     ]
     assert any("\n".join(rows) in document for document in DOCUMENTS)
     seeds = [name.removeprefix("seed ") for name in results if name.startswith("seed ")]
-    assert any(f"over seeds {' and '.join(seeds)}, measured" in document for document in DOCUMENTS)
+    told = f"over seeds {', '.join(seeds[:-1])} and {seeds[-1]}, measured"
+    assert any(told in document for document in DOCUMENTS)
 
 
 DEMO = {
@@ -338,6 +345,15 @@ DEMO = {
     "ball_own_frame_10": ("... in the tenth own frame", ".2f"),
 }
 """What the documents say of trainings of the demo, by the names in the results."""
+
+
+def test_the_published_model_s_figures_are_those_of_the_committed_results() -> None:
+    results = [committed("demo.published_demo")["seed 0"], committed("demo.00_breakout_demo")["median"]]
+    names = ("action_accuracy", "l1", "obeyed", "paddle_found", "ball_one_step_ahead")
+    rows = []
+    for title, name, form in ((DEMO[name][0], name, DEMO[name][1]) for name in names):
+        rows.append(f"| {title} | {' | '.join(format(found[name], form) for found in results)} |")
+    assert any("\n".join(rows) in document for document in DOCUMENTS)
 
 
 def test_the_evaluation_is_the_committed_one() -> None:
@@ -363,9 +379,9 @@ EVALUATED = {
 """What the documents say of the evaluation, and the names of the metrics."""
 
 
-def committed(name: str) -> dict[str, Any]:
-    """The results of a measurement that the documents tell of, by its name without the machine's."""
-    (file,) = (REPOSITORY / "benchmarks/results").glob(f"{name}.*.json")
+def committed(name: str, machine: str = "*") -> dict[str, Any]:
+    """The results of a measurement that the documents tell of, by its name and perhaps a pattern of the machine's."""
+    (file,) = (REPOSITORY / "benchmarks/results").glob(f"{name}.{machine}.json")
     results: dict[str, Any] = json.loads(file.read_text())["results"]
     return results
 

@@ -29,12 +29,17 @@ def measurement_parser(description: str, example: str) -> CommandParser:
     return parser
 
 
+INSTRUCTIONS = "ATEN_CPU_CAPABILITY"
+"""The environment variable that restricts PyTorch to a set of a CPU's instructions, such as avx2."""
+
+
 def describe_machine(device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Describe the machine of a measurement on `device`: processor, cores, device and versions."""
+    """Describe the machine of a measurement on `device`: processor, instructions, cores, device and versions."""
     device = torch.device(device)
     processor = _processor()
     return {
         "processor": processor,
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{processor} ({device.type})",
         "system": f"{platform.system()} {platform.machine()}",
@@ -45,8 +50,9 @@ def describe_machine(device: torch.device | str = "cpu") -> dict[str, Any]:
 
 def report_path(benchmark: str, configuration: str | Path, device: torch.device | str = "cpu") -> Path:
     """Return where `write_report` writes by default."""
-    name = ".".join((benchmark, Path(configuration).stem, slug(describe_machine(device)["device"]), "json"))
-    return RESULTS_DIRECTORY / name
+    restricted = f" {os.environ[INSTRUCTIONS]}" if INSTRUCTIONS in os.environ else ""
+    machine = slug(describe_machine(device)["device"] + restricted)
+    return RESULTS_DIRECTORY / f"{benchmark}.{Path(configuration).stem}.{machine}.json"
 
 
 def write_report(
@@ -59,7 +65,7 @@ def write_report(
     """Write the results of a benchmark as JSON and return the path of the file.
 
     The default path is `benchmarks/results/<benchmark>.<configuration>.<device>.json`, so that the newest result for
-    each machine replaces the previous one.
+    each machine replaces the previous one; after the device stand the instructions to which `INSTRUCTIONS` restricts.
     """
     machine = describe_machine(device)
     path = Path(path) if path else report_path(benchmark, configuration, device)

@@ -123,7 +123,7 @@ def row(name: str, found: dict[str, Any]) -> str:
         f"{found['minutes']:g}, {found['threads']}, {found['steps']}",
         f"{share['value']:.2f}{interval}",
         f"{figures['distinctness']['value']:.2f}",
-        f"{stillness['value']:.1f} ({stillness['true']:.1f})",
+        "-" if stillness["value"] is None else f"{stillness['value']:.1f} ({stillness['true']:.1f})",
         f"{figures['sharpness']['value']:.2f}",
         ", ".join(figure for figure, reached in found["reached"].items() if not reached) or "none",
     ]
