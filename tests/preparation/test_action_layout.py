@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from model.build import build_model
 from preparation.action_layout import action_layout
@@ -39,10 +40,12 @@ def test_neighbouring_actions_begin_equally_far_apart(axis: MovementAxis, count:
     config = small_configuration(f"data.actions_count={count}", *choices)
     classifier = build_model(config).get_submodule("action_network.0.final_fc")
     with torch.no_grad():
-        logits = classifier(last_point(classifier.weight, classifier.bias)).sort(descending=True).values.tolist()
+        logits = classifier(last_point(classifier)).sort(descending=True).values.tolist()
     assert logits[0] - logits[1] == pytest.approx(2, rel=0.02)
 
 
-def last_point(weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+def last_point(classifier: nn.Module) -> torch.Tensor:
     """The point around which the last action begins: from w = 2 s p and b = -s p^2."""
-    return -2 * bias[-1] * weight[-1] / weight[-1].square().sum()
+    assert isinstance(classifier, nn.Linear)
+    weight, bias = classifier.weight[-1], classifier.bias[-1]
+    return -2 * bias * weight / weight.square().sum()
