@@ -25,7 +25,7 @@ from evaluation.breakout.playability import Playability, measure_playability
 from utils.command import UserError, run_command, tell
 from utils.configuration import Configuration, load_configuration
 from utils.device import select_device
-from utils.measurement import measurement_parser, write_report
+from utils.measurement import CPU_CAPABILITY, measurement_parser, write_report
 
 GAMES, FRAMES = 16, 200
 """Number of games played after each training, and number of their frames."""
@@ -66,7 +66,7 @@ class Run:
         """The environment variables of its process."""
         if self.capability is None:
             return dict(os.environ)
-        chosen = {"ATEN_CPU_CAPABILITY": self.capability, "ONEDNN_MAX_CPU_ISA": INSTRUCTIONS[self.capability]}
+        chosen = {CPU_CAPABILITY: self.capability, "ONEDNN_MAX_CPU_ISA": INSTRUCTIONS[self.capability]}
         return os.environ | chosen
 
     def load(self) -> Configuration:

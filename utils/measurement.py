@@ -29,7 +29,7 @@ def measurement_parser(description: str, example: str) -> CommandParser:
     return parser
 
 
-INSTRUCTIONS = "ATEN_CPU_CAPABILITY"
+CPU_CAPABILITY = "ATEN_CPU_CAPABILITY"
 """The environment variable that restricts PyTorch to a set of a CPU's instructions, such as avx2."""
 
 
@@ -50,7 +50,7 @@ def describe_machine(device: torch.device | str = "cpu") -> dict[str, Any]:
 
 def report_path(benchmark: str, configuration: str | Path, device: torch.device | str = "cpu") -> Path:
     """Return where `write_report` writes by default."""
-    restricted = f" {os.environ[INSTRUCTIONS]}" if INSTRUCTIONS in os.environ else ""
+    restricted = f" {os.environ[CPU_CAPABILITY]}" if CPU_CAPABILITY in os.environ else ""
     machine = slug(describe_machine(device)["device"] + restricted)
     return RESULTS_DIRECTORY / f"{benchmark}.{Path(configuration).stem}.{machine}.json"
 
@@ -65,7 +65,7 @@ def write_report(
     """Write the results of a benchmark as JSON and return the path of the file.
 
     The default path is `benchmarks/results/<benchmark>.<configuration>.<device>.json`, so that the newest result for
-    each machine replaces the previous one; after the device stand the instructions to which `INSTRUCTIONS` restricts.
+    each machine replaces the previous one; after the device stand the instructions to which `CPU_CAPABILITY` restricts.
     """
     machine = describe_machine(device)
     path = Path(path) if path else report_path(benchmark, configuration, device)

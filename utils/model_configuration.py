@@ -84,13 +84,13 @@ class ActionNetworkConfiguration(Section):
             raise ValueError("fixed_variance keeps initial_direction_variance, which is not set: set it to 0.005")
         if self.fixed_classifier and self.initial_classifier_spread is None:
             raise ValueError("fixed_classifier keeps initial_classifier_spread, which is not set: set it to 2.0")
-        is_flat = self.action_space_dimension < 2 or not self.initial_classifier_spread
-        if self.initial_classifier_angle and is_flat:
+        lays_out_a_plane = self.action_space_dimension >= 2 and self.initial_classifier_spread
+        if self.initial_classifier_angle and not lays_out_a_plane:
             raise ValueError(
                 "initial_classifier_angle turns what initial_classifier_spread lays out, in 2 dimensions at least: set "
                 "it to 0, or initial_classifier_spread to 2.0 and action_space_dimension to 2"
             )
-        if self.initial_classifier_layout == "ring" and is_flat:
+        if self.initial_classifier_layout == "ring" and not lays_out_a_plane:
             raise ValueError(
                 "initial_classifier_layout: ring is how initial_classifier_spread lays out 2 dimensions at least: set "
                 "it to line, or initial_classifier_spread to 2.0 and action_space_dimension to 2"
